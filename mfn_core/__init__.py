@@ -1,0 +1,52 @@
+"""Monosemantic feature neurons: a language model whose every block thinks in named features.
+
+The science of MFN Studio, usable alone from a notebook: the layer, models equipped with it, training, indexing,
+generation under interventions. It knows torch and transformers, and nothing of web, SQL or the app's files.
+
+The names below are loaded when they are first used, so that importing a small part (the errors, say) does not wait
+seconds for torch and transformers.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mfn_core.codes import SparseCodes
+    from mfn_core.config import MFNConfig, MFNLayerConfig
+    from mfn_core.errors import MFNError
+    from mfn_core.interventions import EditBuffers, Intervention, Scope
+    from mfn_core.layer import MFNLayer
+    from mfn_core.model import MFNModel, MFNOutput
+    from mfn_core.run import LayerTrace, Run
+
+__all__ = [
+    "EditBuffers",
+    "Intervention",
+    "LayerTrace",
+    "MFNConfig",
+    "MFNError",
+    "MFNLayer",
+    "MFNLayerConfig",
+    "MFNModel",
+    "MFNOutput",
+    "Run",
+    "Scope",
+    "SparseCodes",
+]
+
+_MODULES = {
+    "codes": ("SparseCodes",),
+    "config": ("MFNConfig", "MFNLayerConfig"),
+    "errors": ("MFNError",),
+    "interventions": ("EditBuffers", "Intervention", "Scope"),
+    "layer": ("MFNLayer",),
+    "model": ("MFNModel", "MFNOutput"),
+    "run": ("LayerTrace", "Run"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

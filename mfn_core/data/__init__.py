@@ -1,0 +1,1 @@
+"""Texts: reading them, generating structured ones, mixing, tokenising and packing them."""

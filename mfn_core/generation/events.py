@@ -1,0 +1,92 @@
+"""What an engine says while it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+StreamName = Literal["plain", "steered"]
+Reason = Literal["eos", "length", "context"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that could have come, and its log-probability in nats under the stream's own model."""
+
+    token: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A feature that fired at the position which predicted a token, with its value after interventions, in z."""
+
+    layer: int
+    feature: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """A stream has one more token.
+
+    Attributes:
+        request: which request.
+        stream: which of its streams.
+        step: number of the token, from 0.
+        token: its id.
+        delta: the text that it completes; empty while a character is unfinished, and for special tokens. The deltas
+            of a stream add up to its text.
+        logprob: in nats under the stream's own model, before temperature and filters.
+        kl: KL(steered ‖ plain) of the distributions from which this token was taken, in nats; on the steered stream,
+            while both have the same text before it; else None.
+        alternatives: the likeliest tokens, likeliest first.
+        fired: the strongest features over all layers, strongest first.
+    """
+
+    request: str
+    stream: StreamName
+    step: int
+    token: int
+    delta: str
+    logprob: float
+    kl: float | None
+    alternatives: tuple[Alternative, ...]
+    fired: tuple[Fired, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A stream is finished.
+
+    Attributes:
+        reason: `eos`, the model ended its text; `length`, it has max_new_tokens; `context`, no position is left.
+        text: what was written, the sum of its deltas.
+        n_tokens: how many tokens, an ending one included.
+        seconds: since the request's first step began.
+    """
+
+    request: str
+    stream: StreamName
+    reason: Reason
+    text: str
+    n_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request cannot go on; `message` says why, in a line for people. Nothing follows."""
+
+    request: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """All streams of a request are finished. Nothing follows."""
+
+    request: str
+
+
+Event = TokenEvent | Done | Failed | Ended

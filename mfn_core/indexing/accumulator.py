@@ -1,0 +1,179 @@
+"""What is known of one layer's features after some part of a corpus: a state that grows and merges.
+
+A state is a function of the set of windows it has seen. Neither their order, nor how they were cut into batches or
+shards, changes a bit of it: counts and maxima are exact, means are sums of fixed-point numbers, and what is kept of
+contexts is the smallest few under a total order.
+
+Method: a batch's firings, which come token by token, are sorted stably by feature, so that they lie by feature, window
+and position. One run is then a context; its firings are a slice; all else is arithmetic on runs. Nothing has the size
+tokens × F.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfn_core.errors import MFNError
+from mfn_core.indexing.arrays import mix, ragged, run_lengths, run_starts, stable_argsort
+from mfn_core.indexing.grid import LogGrid
+from mfn_core.indexing.rows import BestRows, Rows, place_of
+from mfn_core.indexing.tallies import TokenTally
+from mfn_core.indexing.types import IndexSettings
+
+SUM_SCALE = 2.0**24  # sums are kept in whole multiples of 1 / SUM_SCALE; room for 2³⁹ units of z a feature (ours)
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Where a batch of windows lies in the corpus. W windows of L tokens.
+
+    Attributes:
+        document: int64 [W], ordinals.
+        start: int64 [W], each window's first token in its document.
+        tokens: int64 [W, L], token ids; anything where not counted.
+        counted: bool [W, L], False for padding and for the first position of a document.
+    """
+
+    document: NDArray[np.int64]
+    start: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    counted: NDArray[np.bool_]
+
+
+class LayerAccumulator:
+    """The state of one layer.
+
+    Attributes:
+        firing_count, total, maximum: int64, int64 (in 1 / SUM_SCALE) and float32 [F].
+        histogram: int64 [F, H], firings by strength.
+        band_histogram: int64 [F, band_bins], contexts by peak.
+        top: the strongest contexts of each feature (group = feature).
+        sample: of each feature and fine bin the contexts with the smallest hash (group = feature × band_bins + bin).
+        tokens: how often it fires on which token.
+    """
+
+    def __init__(self, n_features: int, vocab_size: int, settings: IndexSettings) -> None:
+        self.n_features = n_features
+        self.vocab_size = vocab_size
+        self.settings = settings
+        self.grid = LogGrid(settings.hist_bins, settings.low, settings.high)
+        self.band_grid = LogGrid(settings.band_bins, settings.low, settings.high)
+        self.firing_count = np.zeros(n_features, np.int64)
+        self.total = np.zeros(n_features, np.int64)
+        self.maximum = np.zeros(n_features, np.float32)
+        self.histogram = np.zeros((n_features, settings.hist_bins), np.int64)
+        self.band_histogram = np.zeros((n_features, settings.band_bins), np.int64)
+        self.top = BestRows(settings.n_top, n_features)
+        self.sample = BestRows(settings.per_band, n_features * settings.band_bins)
+        self.tokens = TokenTally(n_features, vocab_size)
+        self._feature_hash = mix(np.arange(n_features, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+
+    def add(self, batch: WindowBatch, indices: NDArray[np.int64], values: NDArray[np.floating[Any]]) -> None:
+        """Takes in the codes of a batch of windows, none of which it has seen before.
+
+        Args:
+            batch: where they lie.
+            indices: [W, L, K] feature ids, each at most once a token; meaningless where the value is 0.
+            values: [W, L, K], 0 or above; taken as float32.
+
+        Raises:
+            MFNError: a value is negative or not finite.
+        """
+        length, width = values.shape[1:]
+        strength = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
+        lowest = strength.min(initial=0.0)
+        if not (lowest >= 0.0 and np.isfinite(strength.max(initial=0.0))):
+            raise MFNError("the model's codes hold negative or non-finite values, which cannot be indexed")
+        fires = (strength.reshape(*values.shape) > 0) & batch.counted[..., None]
+        slots = np.flatnonzero(fires)
+        if not len(slots):
+            return
+        feature = indices.reshape(-1).take(slots)
+        order = stable_argsort(feature, self.n_features)
+        feature, slots = feature.take(order), slots.take(order)
+        strength = strength.take(slots)
+        token = slots // width
+        window, position = np.divmod(token, length)
+
+        self._count(feature, strength)
+        self.tokens.add(feature, batch.tokens.reshape(-1).take(token))
+
+        starts = run_starts(feature * len(batch.document) + window)
+        contexts = _ContextRuns(
+            feature.take(starts),
+            window.take(starts),
+            np.maximum.reduceat(strength, starts),
+            starts,
+            run_lengths(starts, len(feature)),
+        )
+        self._keep(batch, contexts, position, strength)
+
+    def merge(self, other: LayerAccumulator) -> LayerAccumulator:
+        """The state after both parts of the corpus. Associative and commutative, exactly.
+
+        Raises:
+            ValueError: the two are not of the same layer and settings.
+        """
+        mine, theirs = ((x.settings, x.n_features, x.vocab_size) for x in (self, other))
+        if mine != theirs:
+            raise ValueError("states of different layers or settings cannot be merged")
+        both = LayerAccumulator(self.n_features, self.vocab_size, self.settings)
+        both.maximum = np.maximum(self.maximum, other.maximum)
+        for name in ("firing_count", "total", "histogram", "band_histogram"):
+            setattr(both, name, getattr(self, name) + getattr(other, name))
+        for part in (self, other):
+            both.top.add(part.top.rows())
+            both.sample.add(part.sample.rows())
+            both.tokens.add_counts(*part.tokens.pairs())
+        return both
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The whole state in canonical form: equal states give equal arrays."""
+        state: dict[str, NDArray[Any]] = {
+            name: getattr(self, name) for name in ("firing_count", "total", "maximum", "histogram", "band_histogram")
+        }
+        state["token_keys"], state["token_counts"] = self.tokens.pairs()
+        for name, best in (("top", self.top), ("sample", self.sample)):
+            state |= {f"{name}_{column}": array for column, array in vars(best.rows()).items()}
+        return state
+
+    def _count(self, feature: NDArray[np.int64], strength: NDArray[np.float32]) -> None:
+        starts = run_starts(feature)
+        present = feature.take(starts)
+        self.firing_count[present] += run_lengths(starts, len(feature))
+        fixed = np.rint(strength * np.float32(SUM_SCALE)).astype(np.int64)
+        self.total[present] += np.add.reduceat(fixed, starts)
+        self.maximum[present] = np.maximum(self.maximum[present], np.maximum.reduceat(strength, starts))
+        np.add.at(self.histogram.reshape(-1), feature * self.grid.n + self.grid.bin_of(strength), 1)
+
+    def _keep(
+        self, batch: WindowBatch, runs: _ContextRuns, position: NDArray[np.int64], strength: NDArray[np.float32]
+    ) -> None:
+        places = place_of(batch.document, batch.start)
+        place = places.take(runs.window)
+        cell = runs.feature * self.band_grid.n + self.band_grid.bin_of(runs.peak)
+        np.add.at(self.band_histogram.reshape(-1), cell, 1)
+        hashed = mix(mix(places).take(runs.window) ^ self._feature_hash.take(runs.feature))
+        by_strength = ~runs.peak.view(np.uint32)  # positive floats sort as their bits do
+        by_hash = (hashed >> np.uint64(32)).astype(np.uint32)
+        for best, group, order in ((self.top, runs.feature, by_strength), (self.sample, cell, by_hash)):
+            which = best.may_enter(group, order, place)
+            lengths = runs.lengths[which]
+            firings = ragged(runs.starts[which], lengths)
+            positions, values = position[firings].astype(np.uint8), strength[firings]
+            best.add(Rows(group[which], order[which], place[which], lengths, positions, values))
+
+
+@dataclass(frozen=True)
+class _ContextRuns:
+    """Contexts within one batch's sorted firings."""
+
+    feature: NDArray[np.int64]
+    window: NDArray[np.int64]
+    peak: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]

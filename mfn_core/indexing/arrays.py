@@ -1,0 +1,55 @@
+"""Small array operations that the index is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DIGIT = 16
+
+
+def stable_argsort(keys: NDArray[Any], bound: int) -> NDArray[np.int64]:
+    """The stable ascending order of whole numbers in [0, bound).
+
+    A radix sort in digits of 16 bits, for which numpy has a counting pass: several times faster than comparing.
+    """
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    shift = _DIGIT
+    while (bound - 1) >> shift:
+        digit = (keys >> shift).astype(np.uint16)
+        order = order.take(np.argsort(digit.take(order), kind="stable"))
+        shift += _DIGIT
+    return order
+
+
+def run_starts(keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each run of equal neighbours begins."""
+    if not len(keys):
+        return np.zeros(0, np.int64)
+    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+
+
+def run_lengths(starts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
+    """How long runs are that begin at `starts` and fill `total`."""
+    return np.diff(starts, append=np.int64(total))
+
+
+def rank_in_run(keys: NDArray[Any]) -> NDArray[np.int64]:
+    """For each entry, how many entries of its run of equal neighbours stand before it."""
+    starts = run_starts(keys)
+    return np.arange(len(keys)) - np.repeat(starts, run_lengths(starts, len(keys)))
+
+
+def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The indices starts[i], starts[i] + 1, ..., starts[i] + lengths[i] - 1 for each i, one after the other."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+
+
+def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A well-mixed 64-bit hash of each entry (the finaliser of SplitMix64, Steele et al. 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,140 @@
+"""A finished state becomes a `LayerIndex`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfn_core.indexing.accumulator import SUM_SCALE, LayerAccumulator
+from mfn_core.indexing.arrays import rank_in_run
+from mfn_core.indexing.grid import LogGrid
+from mfn_core.indexing.rows import Rows, window_of
+from mfn_core.indexing.types import ContextKind, Contexts, LayerIndex
+from mfn_core.indexing.weights import WeightFacts
+
+_FLOAT16_MAX = np.float32(np.finfo(np.float16).max)
+
+
+def finish_layer(
+    layer: int, state: LayerAccumulator, facts: WeightFacts, document_lengths: NDArray[np.int64]
+) -> LayerIndex:
+    """Puts together what is known of a layer.
+
+    Args:
+        layer: block number.
+        state: what the corpus says.
+        facts: what the weights say.
+        document_lengths: int64 [documents], in tokens.
+    """
+    settings = state.settings
+    band_of_bin = bands_of_bins(state.band_histogram, settings.bands)
+    band_edges, band_count = band_table(
+        state.band_histogram, band_of_bin, settings.bands, state.band_grid, state.maximum
+    )
+    token_ids, token_counts = state.tokens.most_frequent(settings.n_tokens)
+    firings = np.maximum(state.firing_count, 1)
+    return LayerIndex(
+        layer=layer,
+        n_features=state.n_features,
+        firing_count=state.firing_count,
+        mean=(state.total / SUM_SCALE / firings).astype(np.float32),
+        maximum=state.maximum,
+        histogram=state.histogram,
+        bin_edges=state.grid.edges,
+        band_edges=band_edges,
+        band_count=band_count,
+        contexts=_contexts(state, band_of_bin, document_lengths),
+        promoted_ids=facts.promoted_ids,
+        promoted_logits=facts.promoted_logits,
+        suppressed_ids=facts.suppressed_ids,
+        suppressed_logits=facts.suppressed_logits,
+        neighbour_ids=facts.neighbour_ids,
+        neighbour_cos=facts.neighbour_cos,
+        top_token_ids=token_ids,
+        top_token_share=(token_counts / firings[:, None]).astype(np.float32),
+    )
+
+
+def bands_of_bins(histogram: NDArray[np.int64], bands: int) -> NDArray[np.int64]:
+    """Which band each fine bin belongs to, so that bands hold as equal counts as whole bins permit.
+
+    A bin goes to the band in which its middle context lies when all are put in order of strength.
+
+    Args:
+        histogram: int64 [F, bins], contexts by strength.
+        bands: how many bands.
+
+    Returns:
+        int64 [F, bins], ascending along a row; what is said of empty bins means nothing.
+    """
+    total = np.maximum(histogram.sum(1, keepdims=True), 1)
+    twice_middle = 2 * np.cumsum(histogram, axis=1) - histogram
+    band: NDArray[np.int64] = np.minimum(bands * twice_middle // (2 * total), bands - 1)
+    return band
+
+
+def band_table(
+    histogram: NDArray[np.int64],
+    band_of_bin: NDArray[np.int64],
+    bands: int,
+    grid: LogGrid,
+    maximum: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Edges and counts of bands: float32 [F, bands + 1] and int64 [F, bands], as `LayerIndex` describes them."""
+    n_features = len(histogram)
+    count = np.zeros((n_features, bands), np.int64)
+    np.add.at(count, (np.arange(n_features)[:, None], band_of_bin), histogram)
+    lower = grid.edges[:-1].copy()
+    lower[0] = 0.0  # the lowest bin takes in everything weaker
+    edges = np.empty((n_features, bands + 1), np.float32)
+    edges[:, bands] = maximum
+    for band in range(bands):
+        here = (histogram > 0) & (band_of_bin >= band)
+        edges[:, band] = np.where(here.any(1), lower[here.argmax(1)], maximum)
+    return edges, count
+
+
+def _contexts(state: LayerAccumulator, band_of_bin: NDArray[np.int64], document_lengths: NDArray[np.int64]) -> Contexts:
+    top = state.top.rows()
+    sample = state.sample.rows()
+    feature, fine = np.divmod(sample.group, state.band_grid.n)
+    band = band_of_bin[feature, fine]
+    order = np.lexsort((sample.place, sample.order, band, feature))
+    group = (feature * state.settings.bands + band)[order]
+    order = order[rank_in_run(group) < state.settings.per_band]
+
+    rows = Rows.join([top, sample.take(order)])
+    feature = np.concatenate([top.group, feature[order]])
+    kind = np.repeat(np.array([ContextKind.TOP, ContextKind.BAND]), [len(top), len(order)])
+    band = np.concatenate([np.zeros(len(top), np.int64), band[order]])
+    # Within a kind rows are already in order of feature, band and rank; a stable sort brings the kinds together.
+    by_feature = np.lexsort((kind, feature))
+    rows, feature, kind, band = rows.take(by_feature), feature[by_feature], kind[by_feature], band[by_feature]
+
+    document, start = window_of(rows.place)
+    peak_value, peak = _peaks(rows)
+    return Contexts(
+        feature=feature.astype(np.int32),
+        kind=kind.astype(np.uint8),
+        band=band.astype(np.uint8),
+        rank=rank_in_run((feature * 2 + kind) * state.settings.bands + band).astype(np.int32),
+        document=document,
+        start=start,
+        length=np.minimum(document_lengths[document] - start, state.settings.window).astype(np.uint16),
+        peak=peak,
+        peak_value=peak_value,
+        offsets=np.append(rows.starts(), len(rows.values)).astype(np.int64),
+        positions=rows.positions,
+        values=np.minimum(rows.values, _FLOAT16_MAX).astype(np.float16),
+    )
+
+
+def _peaks(rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Each row's largest value and the first position that has it."""
+    if not len(rows):
+        return np.zeros(0, np.float32), np.zeros(0, np.int16)
+    starts = rows.starts()
+    largest = np.maximum.reduceat(rows.values, starts)
+    at_peak = np.flatnonzero(rows.values == np.repeat(largest, rows.lengths))
+    first = at_peak[np.searchsorted(at_peak, starts)]
+    return largest, rows.positions[first].astype(np.int16)

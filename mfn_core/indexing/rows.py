@@ -1,0 +1,129 @@
+"""Keeping the best few contexts of each group, whatever order they come in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfn_core.indexing.arrays import ragged, rank_in_run
+
+_WORST = np.uint32(0xFFFFFFFF)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Contexts as columns, with their firings. R rows, nnz firings.
+
+    Attributes:
+        group: int64 [R], among which rows a row competes.
+        order: uint32 [R], what it competes by; smaller is better.
+        place: uint64 [R], `place_of` its window; decides between equal orders. No two rows of a group share a place.
+        lengths: int64 [R], firings of each row.
+        positions: uint8 [nnz], where in the window, ascending within a row.
+        values: float32 [nnz], how strongly.
+    """
+
+    group: NDArray[np.int64]
+    order: NDArray[np.uint32]
+    place: NDArray[np.uint64]
+    lengths: NDArray[np.int64]
+    positions: NDArray[np.uint8]
+    values: NDArray[np.float32]
+
+    @classmethod
+    def none(cls) -> Rows:
+        """No rows."""
+        return cls(
+            np.zeros(0, np.int64),
+            np.zeros(0, np.uint32),
+            np.zeros(0, np.uint64),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.uint8),
+            np.zeros(0, np.float32),
+        )
+
+    @classmethod
+    def join(cls, parts: list[Rows]) -> Rows:
+        """All rows of several."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def starts(self) -> NDArray[np.int64]:
+        """int64 [R]: where each row's firings begin."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    def take(self, which: NDArray[np.int64]) -> Rows:
+        """The rows numbered `which`, in that order."""
+        lengths = self.lengths[which]
+        firings = ragged(self.starts()[which], lengths)
+        return Rows(
+            self.group[which], self.order[which], self.place[which], lengths,
+            self.positions[firings], self.values[firings],
+        )  # fmt: skip
+
+
+def place_of(document: NDArray[Any], start: NDArray[Any]) -> NDArray[np.uint64]:
+    """One number for a window, by which windows sort as by (document, start). Both below 2³²."""
+    return (document.astype(np.uint64) << np.uint64(32)) | start.astype(np.uint64)
+
+
+def window_of(place: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Document and start of a place."""
+    return (place >> np.uint64(32)).astype(np.int32), (place & np.uint64(0xFFFFFFFF)).astype(np.int32)
+
+
+class BestRows:
+    """The `n` smallest rows of each group by (order, place): a function of the set of rows ever offered, not of their
+    sequence, so two of these merge exactly.
+
+    Offered rows are first compared with the group's n-th best so far (`may_enter`); the few that pass gather in a
+    buffer, which is sorted into the kept rows when it has grown to half their number.
+    """
+
+    def __init__(self, n: int, n_groups: int, buffer: int = 1 << 15) -> None:
+        self.n = n
+        self._bound = np.full(n_groups, _WORST, np.uint32)
+        self._bound_place = np.full(n_groups, np.iinfo(np.uint64).max, np.uint64)
+        self._kept = Rows.none()
+        self._new: list[Rows] = []
+        self._n_new = 0
+        self._buffer = buffer
+
+    def may_enter(
+        self, group: NDArray[np.int64], order: NDArray[np.uint32], place: NDArray[np.uint64]
+    ) -> NDArray[np.int64]:
+        """Which of these rows are not surely worse than `n` others of their group."""
+        bound = self._bound.take(group)
+        which = np.flatnonzero(order <= bound)
+        tied = order[which] == bound[which]
+        hopeful: NDArray[np.int64] = which[~tied | (place[which] <= self._bound_place[group[which]])]
+        return hopeful
+
+    def add(self, rows: Rows) -> None:
+        """Offers rows."""
+        self._new.append(rows)
+        self._n_new += len(rows)
+        if self._n_new > max(self._buffer, len(self._kept) // 2):
+            self._settle()
+
+    def rows(self) -> Rows:
+        """The kept rows, sorted by group, order and place."""
+        if self._new:
+            self._settle()
+        return self._kept
+
+    def _settle(self) -> None:
+        every = Rows.join([self._kept, *self._new])
+        key = (every.group.astype(np.uint64) << np.uint64(32)) | every.order
+        order = np.lexsort((every.place, key))
+        rank = rank_in_run(every.group[order])
+        self._kept = every.take(order[rank < self.n])
+        last = order[rank == self.n - 1]
+        self._bound[every.group[last]] = every.order[last]
+        self._bound_place[every.group[last]] = every.place[last]
+        self._new, self._n_new = [], 0

@@ -1,0 +1,63 @@
+"""Fixtures that all tests share: a tiny model with an untrained code in every block, and the app that serves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from mfn_core import MFNConfig, MFNLayerConfig, MFNModel
+from mfn_core.data.tokenizer import fit_tokenizer
+
+TINY_TEXTS = [
+    "The hospital was quiet that night. A doctor walked past the empty beds and wrote a note for the morning.",
+    "She said “don't wait for me” and closed the door. The café on the corner had closed an hour before.",
+    "東京都の夜は静かでした。 Über den Dächern von Köln lag Schnee.",
+    "def area(radius):\n    return 3.14159 * radius ** 2\n",
+    '{"name": "Ada", "year": 1815, "tags": ["poet", "engine"]}',
+    "The ship left the harbour at dawn, and the harbour was quiet again. Nobody on the ship looked back.",
+    "Snow fell on the hills, on the road, on the roofs; the snow fell all night and the night was white.",
+    "Take two eggs, a cup of flour and a little salt. Mix the flour and the eggs, then add the salt.",
+]
+TINY_CONTEXT = 96
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tests run beside each other, and beside other work."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle: a random Llama of two blocks, 48 features in each, a byte-level vocabulary of 300."""
+    torch.manual_seed(7)
+    config = LlamaConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=TINY_CONTEXT,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+    )
+    base = LlamaForCausalLM(config).eval()
+    layer = MFNLayerConfig(n_features=48, k=6)
+    model = MFNModel.equip(base, MFNConfig.uniform(2, layer), fit_tokenizer(TINY_TEXTS, 300))
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    model.save_pretrained(folder)
+    (folder / "card.json").write_text('{"name": "tiny", "description": "Random weights.", "layers": []}')
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_bundle: Path) -> MFNModel:
+    """The bundle's model. Share it for reading alone."""
+    return MFNModel.from_pretrained(tiny_bundle)

@@ -1,0 +1,205 @@
+"""The whole way, from text through a random equipped Llama to an index, against its codes read one text at a time."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from mfn_core import MFNModel
+from mfn_core.data.corpus import Document
+from mfn_core.errors import CorpusError, MFNError
+from mfn_core.indexing import IndexSettings, build_index, weight_facts
+from mfn_core.indexing.build import IndexState, collect, index_tokens
+from mfn_core.indexing.types import CorpusIndex
+
+from .reference import Corpus, expect, stored
+
+OPTIONS = IndexSettings(n_top=5, window=8, seq_len=32, batch_rows=3, n_tokens=4, n_logits=6, n_neighbours=5)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: MFNModel) -> MFNModel:
+    """In float64, where no two pre-activations nearly tie, so that codes do not depend on the batch they are in."""
+    return copy.deepcopy(tiny_model).double()
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[Document]:
+    words = [
+        "the",
+        "harbour",
+        "was",
+        "quiet",
+        "that",
+        "night",
+        "and",
+        "snow",
+        "東京",
+        "Köln",
+        "{1:",
+        "[2.5]}",
+        "return",
+    ]
+    rng = np.random.default_rng(0)
+    lengths = [1, 2, 3, 5, 8, 13, 21, 34, 3, 60]
+    return [Document(" ".join(rng.choice(words, n)), {"title": f"text {i}"}) for i, n in enumerate(lengths)]
+
+
+@pytest.fixture(scope="module")
+def index(model: MFNModel, texts: list[Document]) -> CorpusIndex:
+    return build_index(model, texts, OPTIONS)
+
+
+def codes_one_by_one(model: MFNModel, index: CorpusIndex, layer: int) -> Corpus:
+    """Each row that the index should have read, in a forward pass of its own, without batch or padding."""
+    window, most, width = OPTIONS.window, OPTIONS.seq_len, model.mfns[layer].k
+    found: list[tuple[int, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    for number, ids in enumerate(index.documents):
+        codes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        rows = [(0, 0, ids[:most])]
+        for start in range(most, len(ids), most - window):
+            rows.append((start, window, np.append(0, ids[start - window + 1 : start + most - window])))
+        for start, lead, row in rows:
+            code = model.codes(row.tolist())[layer]
+            for t in range(lead, len(row)):
+                codes[start + t - lead] = code.indices[t].numpy(), code.values[t].float().numpy()
+        assert sorted(codes) == list(range(len(ids)))
+        for start in range(0, len(ids), window):
+            tokens, counted = np.zeros(window, np.int64), np.zeros(window, np.bool_)
+            indices, values = np.zeros((window, width), np.int64), np.zeros((window, width), np.float32)
+            for t, place in enumerate(range(start, min(start + window, len(ids)))):
+                tokens[t], counted[t] = ids[place], place > 0
+                indices[t], values[t] = codes[place]
+            found.append((number, start, tokens, counted, indices, values))
+    document, start, *columns = (np.array(column) for column in zip(*found, strict=True))
+    return Corpus(document, start, *columns)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_top_contexts_are_what_the_model_says(model: MFNModel, index: CorpusIndex, layer: int) -> None:
+    corpus = codes_one_by_one(model, index, layer)
+    found = index.layers[layer]
+    assert found.layer == layer
+    assert (found.firing_count > 0).sum() > 20
+    for feature in range(found.n_features):
+        truth = expect(corpus, feature, OPTIONS, found.bin_edges)
+        assert found.firing_count[feature] == truth.count
+        assert found.mean[feature] == pytest.approx(truth.mean, rel=1e-5)
+        top = stored(found.contexts, feature, kind=0)
+        assert [(c[0], c[1], c[2], c[4]) for c in top] == [(c[0], c[1], c[2], c[4]) for c in truth.top]
+        assert [c[3] for c in top] == pytest.approx([c[3] for c in truth.top], rel=1e-6)
+
+
+def test_the_index_describes_itself(model: MFNModel, index: CorpusIndex, texts: list[Document]) -> None:
+    assert [ids.tolist() for ids in index.documents] == [model.encode_text(text.text) for text in texts]
+    assert index.meta[3] == {"title": "text 3"}
+    assert index.n_tokens == sum(len(ids) - 1 for ids in index.documents)
+    assert index.model_fingerprint == model.fingerprint
+    for layer in index.layers:
+        assert layer.firing_count.sum() == layer.histogram.sum() <= index.n_tokens * model.mfns[layer.layer].k
+        contexts = layer.contexts
+        ends = contexts.start + contexts.length.astype(np.int64)
+        assert (ends <= np.array([len(ids) for ids in index.documents])[contexts.document]).all()
+        rows = np.repeat(np.arange(len(contexts)), np.diff(contexts.offsets))
+        assert (contexts.positions < contexts.length[rows]).all()
+        key = list(zip(contexts.feature, contexts.kind, contexts.band, contexts.rank, strict=True))
+        assert key == sorted(set(key))
+
+
+def test_shards_merge_to_the_same(model: MFNModel, index: CorpusIndex) -> None:
+    settings = index.settings
+    halves = []
+    for parity in (0, 1):
+        part = [(n, ids) for n, ids in enumerate(index.documents) if n % 2 == parity]
+        halves.append(IndexState(model, settings))
+        collect(model, part, halves[-1])
+    both = halves[1].merge(halves[0])
+    assert both.n_tokens == index.n_tokens
+    for layer in index.layers:
+        state = both.layers[layer.layer]
+        np.testing.assert_array_equal(state.firing_count, layer.firing_count)
+        rows = state.top.rows()
+        top = layer.contexts.kind == 0
+        np.testing.assert_array_equal(rows.group, layer.contexts.feature[top])
+        np.testing.assert_array_equal(rows.place >> np.uint64(32), layer.contexts.document[top])
+
+
+def test_weight_facts_are_the_direct_lens(model: MFNModel) -> None:
+    facts = weight_facts(model, 1, n_logits=6, n_neighbours=5)
+    decoder = model.mfns[1].W_dec.detach()
+    norm, unembedding = model.base.model.norm.weight.detach(), model.base.lm_head.weight.detach()
+    logits = (decoder * norm) @ unembedding.T
+    logits = logits - logits.mean(1, keepdim=True)
+    for j in range(len(decoder)):
+        order = logits[j].argsort(descending=True)
+        assert facts.promoted_ids[j].tolist() == order[:6].tolist()
+        assert facts.suppressed_ids[j].tolist() == order.flip(0)[:6].tolist()
+        np.testing.assert_allclose(facts.promoted_logits[j], logits[j, order[:6]], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(facts.suppressed_logits[j], logits[j, order.flip(0)[:6]], rtol=1e-4, atol=1e-6)
+        cosine = torch.cosine_similarity(decoder[j : j + 1], decoder, dim=-1)
+        cosine[j] = -2
+        assert facts.neighbour_ids[j].tolist() == cosine.argsort(descending=True)[:5].tolist()
+        np.testing.assert_allclose(facts.neighbour_cos[j], cosine.sort(descending=True)[0][:5], rtol=1e-4, atol=1e-6)
+
+
+def test_chunks_do_not_show(model: MFNModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = weight_facts(model, 0, 4, 100)
+    assert whole.neighbour_ids.shape[1] == model.mfns[0].n_features - 1
+    monkeypatch.setattr("mfn_core.indexing.weights._CHUNK", 700)
+    for a, b in zip(whole, weight_facts(model, 0, 4, 100), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_progress_is_told_and_reaches_the_end(model: MFNModel, texts: list[Document]) -> None:
+    told: list[tuple[int, int | None]] = []
+    index = build_index(model, texts, OPTIONS, lambda done, total: told.append((done, total)))
+    assert told[-1] == (index.n_tokens, index.n_tokens)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_an_interruption_leaves_the_model_as_it_was(model: MFNModel, texts: list[Document]) -> None:
+    def interrupt(done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    model.train()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build_index(model, texts, OPTIONS, interrupt)
+        assert model.training
+    finally:
+        model.eval()
+    assert build_index(model, texts, OPTIONS).n_tokens
+
+
+def test_bf16_stays_near(model: MFNModel, texts: list[Document], index: CorpusIndex) -> None:
+    rough = build_index(model.float(), texts, IndexSettings(**{**vars(OPTIONS), "bf16": True}))
+    model.double()
+    for a, b in zip(rough.layers, index.layers, strict=True):
+        assert np.abs(a.firing_count - b.firing_count).sum() < 0.1 * b.firing_count.sum()
+
+
+@pytest.mark.parametrize("texts", [[], ["", ""]])
+def test_an_empty_corpus_is_refused(model: MFNModel, texts: list[str]) -> None:
+    with pytest.raises(CorpusError, match="no text"):
+        build_index(model, (Document(text) for text in texts), OPTIONS)
+
+
+def test_a_broken_corpus_is_the_corpus_error(model: MFNModel) -> None:
+    def documents() -> Iterator[Document]:
+        yield Document("one")
+        raise CorpusError("line 2 is not JSON")
+
+    with pytest.raises(CorpusError, match="line 2"):
+        build_index(model, documents(), OPTIONS)
+
+
+def test_a_model_gone_wrong_is_refused(model: MFNModel, index: CorpusIndex) -> None:
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.mfns[0].b_enc[3] = float("inf")
+    with pytest.raises(MFNError, match="non-finite"):
+        index_tokens(broken, index.documents, index.meta, OPTIONS)

@@ -1,0 +1,139 @@
+"""Interventions on codes: their semantics one by one, and row by row in a batch."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from mfn_core import EditBuffers, Intervention, Scope, SparseCodes
+from mfn_core.errors import InterventionError
+from mfn_core.interventions import Mode
+
+N_FEATURES = 10
+
+
+def codes(rows: int = 1) -> SparseCodes:
+    """Tokens 0 and 1 of each row: features 3 (2.0) and 7 (0.5) fire, one slot is padding."""
+    indices = torch.tensor([[[3, 7, 0], [3, 7, 0]]]).repeat(rows, 1, 1)
+    values = torch.tensor([[[2.0, 0.5, 0.0], [2.0, 0.5, 0.0]]]).repeat(rows, 1, 1)
+    return SparseCodes(indices, values, N_FEATURES)
+
+
+def apply(*interventions: Intervention, prompt_length: int = 1) -> SparseCodes:
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=1, slots=4)
+    buffers.write(0, interventions, prompt_length)
+    return buffers.layers[0].apply(codes(), torch.arange(2)[None])
+
+
+def act(mode: Mode, feature: int, value: float = 0.0, **more: object) -> Intervention:
+    return Intervention(0, feature, mode, value, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mode", "feature", "value", "expected"),
+    [
+        ("set", 3, 5.0, 5.0),
+        ("set", 4, 5.0, 5.0),  # joins: K is exceeded
+        ("add", 3, -0.5, 1.5),
+        ("add", 3, -9.0, 0.0),  # a ReLU code stays at least 0
+        ("add", 4, 1.0, 1.0),
+        ("scale", 3, 2.0, 4.0),
+        ("scale", 4, 2.0, 0.0),  # did not fire: counts as 0
+        ("ablate", 3, 0.0, 0.0),
+        ("ablate", 4, 0.0, 0.0),
+    ],
+)
+def test_modes(mode: Mode, feature: int, value: float, expected: float) -> None:
+    got = apply(act(mode, feature, value))
+    assert got.value_of(feature)[0].tolist() == [expected, expected]
+    other = 7 if feature == 3 else 3
+    assert got.value_of(other)[0].tolist() == codes().value_of(other)[0].tolist()
+
+
+def test_they_act_in_list_order() -> None:
+    assert apply(act("set", 4, 3.0), act("scale", 4, 2.0)).value_of(4)[0, 0] == 6.0
+    assert apply(act("scale", 4, 2.0), act("set", 4, 3.0)).value_of(4)[0, 0] == 3.0
+    assert apply(act("ablate", 3), act("add", 3, 1.5)).value_of(3)[0, 0] == 1.5
+    got = apply(act("set", 4, 3.0), act("ablate", 4), act("add", 4, 1.0))
+    assert got.dense()[0, 0, 4] == 1.0
+
+
+def test_a_condition_reads_the_untouched_code() -> None:
+    fires = apply(act("ablate", 7), act("set", 3, 9.0, condition=7))
+    assert fires.value_of(3)[0, 0] == 9.0
+    silent = apply(act("set", 5, 1.0), act("set", 3, 9.0, condition=5))
+    assert silent.value_of(3)[0, 0] == 2.0
+
+
+def test_scopes() -> None:
+    for scope, expected in [
+        (Scope("both"), [9.0, 9.0]),
+        (Scope("prompt"), [9.0, 2.0]),
+        (Scope("range", 1, 2), [2.0, 9.0]),
+        (Scope("range", 1), [2.0, 9.0]),
+    ]:
+        assert apply(act("set", 3, 9.0, scope=scope)).value_of(3)[0].tolist() == expected, scope
+    two = apply(act("set", 3, 9.0, scope=Scope("generation")), prompt_length=2)
+    assert two.value_of(3)[0].tolist() == [2.0, 9.0]  # the last prompt token writes the first generated one
+
+
+@pytest.mark.parametrize(("mode", "value"), [("scale", 1.0), ("add", 0.0)])
+@pytest.mark.parametrize("feature", [3, 4])
+def test_what_changes_nothing_leaves_every_bit(mode: Mode, value: float, feature: int) -> None:
+    directions = torch.randn(N_FEATURES, 8)
+    assert torch.equal(apply(act(mode, feature, value)).decode(directions), codes().decode(directions))
+
+
+def test_rows_never_see_each_other() -> None:
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=3, slots=4)
+    buffers.write(0, [act("set", 3, 9.0), act("set", 4, 1.0)], 1)
+    buffers.write(2, [act("ablate", 7)], 1)
+    got = buffers.layers[0].apply(codes(3), torch.arange(2)[None])
+    assert got.value_of(3)[:, 0].tolist() == [9.0, 2.0, 2.0]
+    assert got.value_of(4)[:, 0].tolist() == [1.0, 0.0, 0.0]
+    assert got.value_of(7)[:, 0].tolist() == [0.5, 0.5, 0.0]
+    buffers.clear(0)
+    buffers.clear(2)
+    assert buffers.layers[0].used == 0
+    assert buffers.layers[0].apply(codes(3), torch.arange(2)[None]).width == 3
+
+
+def test_a_rewritten_row_forgets_what_it_had() -> None:
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=2, slots=4)
+    buffers.write(0, [act("set", 3, 9.0), act("set", 4, 1.0, condition=7)], 1)
+    buffers.write(1, [act("ablate", 7), act("ablate", 3)], 1)
+    buffers.write(0, [act("scale", 7, 2.0)], 1)
+    got = buffers.layers[0].apply(codes(2), torch.arange(2)[None])
+    assert got.dense()[0, 0].tolist() == [0, 0, 0, 2.0, 0, 0, 0, 1.0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Intervention(0, 1, "set", math.nan),
+        lambda: Intervention(0, 1, "add", math.inf),
+        lambda: Intervention(0, 1, "set", -1.0),
+        lambda: Intervention(0, 1, "wiggle", 1.0),  # type: ignore[arg-type]
+        lambda: Scope("range", 5, 5),
+        lambda: Scope("range", -1, 5),
+        lambda: Scope("prompt", 0, 3),
+        lambda: apply(act("set", N_FEATURES, 1.0)),
+        lambda: apply(act("set", -1, 1.0)),
+        lambda: apply(act("set", 1, 1.0, condition=N_FEATURES)),
+        lambda: apply(Intervention(3, 1, "ablate")),
+        lambda: apply(*[act("ablate", n) for n in range(5)]),
+    ],
+)
+def test_what_cannot_be_done_is_refused(make: object) -> None:
+    with pytest.raises(InterventionError):
+        make()  # type: ignore[operator]
+
+
+def test_a_refused_write_leaves_the_row_as_it_was() -> None:
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=1, slots=2)
+    buffers.write(0, [act("set", 3, 9.0)], 1)
+    with pytest.raises(InterventionError):
+        buffers.write(0, [act("set", 3, 1.0), act("set", 99, 1.0)], 1)
+    assert buffers.layers[0].apply(codes(), torch.arange(2)[None]).value_of(3)[0, 0] == 9.0

@@ -1,0 +1,145 @@
+"""The layer against the formulas of its definition, written out densely in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mfn_core import MFNLayer, MFNLayerConfig, Run, SparseCodes
+from mfn_core.config import Norm
+from mfn_core.layer import NORM_EPS, TwinEncode
+
+D, N_FEATURES, K = 12, 40, 5
+POSITIONS = torch.arange(7)[None]
+
+
+def make(norm: Norm = "rms", alpha: float = 1.0, k: int = K) -> MFNLayer:
+    torch.manual_seed(0)
+    config = MFNLayerConfig(N_FEATURES, k, norm=norm, alpha=alpha, norm_scale=1.7)
+    layer = MFNLayer(D, config).double()
+    with torch.no_grad():
+        layer.b_dec.normal_(std=0.3)
+        layer.b_enc.normal_(std=0.3)
+        layer.W_enc.add_(torch.randn_like(layer.W_enc) * 0.2)
+    return layer
+
+
+def stream(rows: int = 3) -> Tensor:
+    return torch.randn(rows, 7, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 3
+
+
+def by_hand(layer: MFNLayer, h: Tensor) -> tuple[Tensor, Tensor]:
+    """(z dense, h') by the table of formulas, for norm rms."""
+    s = (h.pow(2).mean(-1, keepdim=True) + NORM_EPS).sqrt()
+    p = (h / s - layer.b_dec) @ layer.W_enc.T + layer.b_enc
+    z = F.relu(p)
+    kth = z.sort(-1, descending=True).values[..., layer.k - 1 : layer.k]
+    z = torch.where(z >= kth, z, 0.0)
+    h_hat = s * (z @ layer.W_dec + layer.b_dec)
+    return z, (1 - layer.alpha) * h + layer.alpha * h_hat
+
+
+@pytest.mark.parametrize("alpha", [0.25, 1.0])
+def test_forward_is_the_definition(alpha: float) -> None:
+    layer, h = make(alpha=alpha), stream()
+    z, expected = by_hand(layer, h)
+    layer.stage.run = run = Run(record=True)
+    torch.testing.assert_close(layer(h, POSITIONS), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(run.traces[0].codes.dense(), z, rtol=1e-12, atol=1e-12)
+    assert int(run.traces[0].codes.l0().max()) <= K
+
+
+def test_at_alpha_zero_the_stream_passes_bit_for_bit() -> None:
+    layer, h = make(alpha=0.0), stream()
+    assert layer(h, POSITIONS) is h
+    layer.stage.run = Run(record=True)
+    assert torch.equal(layer(h, POSITIONS), h)
+
+
+@pytest.mark.parametrize("norm", ["rms", "layer", "scalar", "none"])
+def test_normalisation_can_be_undone(norm: Norm) -> None:
+    layer, h = make(norm), stream()
+    x, scale, shift = layer.normalise(h)
+    torch.testing.assert_close(x * scale + (0 if shift is None else shift), h)
+    if norm == "rms":
+        torch.testing.assert_close(x.square().mean(-1), torch.ones_like(x[..., 0]), rtol=1e-5, atol=0)
+    if norm == "layer":
+        torch.testing.assert_close(x.mean(-1), torch.zeros_like(x[..., 0]), rtol=0, atol=1e-12)
+
+
+def test_decoding_sparse_is_decoding_dense() -> None:
+    layer, h = make(), stream()
+    codes, _ = layer.encode(h)
+    torch.testing.assert_close(codes.decode(layer.W_dec), codes.dense() @ layer.W_dec)
+
+
+def test_gradients_of_the_utility_path_are_autograds() -> None:
+    layer, h = make(alpha=0.6), stream().requires_grad_()
+    weight = torch.randn(3, 7, D, dtype=torch.float64)
+    (by_hand(layer, h)[1] * weight).sum().backward()
+    expected = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
+    assert h.grad is not None
+    expected_h = h.grad.clone()
+    for train in (False, True):
+        layer.zero_grad()
+        h.grad = None
+        layer.stage.run = Run(train=train)
+        (layer(h, POSITIONS) * weight).sum().backward()
+        for name, parameter in layer.named_parameters():
+            torch.testing.assert_close(parameter.grad, expected[name], msg=name)
+        torch.testing.assert_close(h.grad, expected_h)
+
+
+def test_auxiliary_losses_reach_this_layers_parameters_alone() -> None:
+    layer, h = make(), stream().requires_grad_()
+    layer.stage.run = run = Run(train=True)
+    layer(h, POSITIONS)
+    trace = run.traces[0]
+    assert trace.x_hat is not None
+    loss = (trace.x - trace.x_hat).square().sum()
+    loss.backward()
+    got = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
+    assert h.grad is None or not h.grad.any()
+
+    layer.zero_grad()
+    x = layer.normalise(h.detach())[0]
+    p = (x - layer.b_dec) @ layer.W_enc.T + layer.b_enc
+    z = torch.zeros_like(p).scatter(-1, trace.raw_codes.indices, 1.0) * F.relu(p)
+    (x - z @ layer.W_dec - layer.b_dec).square().sum().backward()
+    assert set(got) == {"W_enc", "b_enc", "W_dec", "b_dec"}
+    for name, parameter in layer.named_parameters():
+        torch.testing.assert_close(got[name], parameter.grad, msg=name)
+
+
+def test_twin_encode_adds_both_cotangents_for_parameters_and_passes_one_to_the_input() -> None:
+    layer, x = make(), stream().requires_grad_()
+    util, aux = torch.randn(2, 3, 7, N_FEATURES, dtype=torch.float64)
+    parameters = (layer.b_dec, layer.W_enc, layer.b_enc)
+    first, second = TwinEncode.apply(x, *parameters)
+    assert torch.equal(first, second)
+    got = torch.autograd.grad([first, second], (x, *parameters), [util, aux])
+    plain = layer.pre_activations(x)
+    expected_x = torch.autograd.grad(plain, x, util, retain_graph=True)[0]
+    expected = torch.autograd.grad(plain, parameters, util + aux)
+    for mine, theirs in zip(got, (expected_x, *expected), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_the_decoder_keeps_unit_norm_and_its_gradient_stays_tangent() -> None:
+    layer = make()
+    layer.normalize_decoder_()
+    layer.W_dec.grad = torch.randn_like(layer.W_dec)
+    layer.project_decoder_grad_()
+    assert layer.W_dec.grad is not None
+    torch.testing.assert_close((layer.W_dec.grad * layer.W_dec).sum(-1), torch.zeros(N_FEATURES, dtype=torch.float64))
+    with torch.no_grad():
+        layer.W_dec.mul_(3.0)
+    layer.normalize_decoder_()
+    torch.testing.assert_close(layer.W_dec.norm(dim=-1), torch.ones(N_FEATURES, dtype=torch.float64))
+
+
+def test_codes_refuse_values_that_do_not_match_their_indices() -> None:
+    with pytest.raises(ValueError, match="differ"):
+        SparseCodes(torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 4), 5)

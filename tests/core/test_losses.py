@@ -1,0 +1,121 @@
+"""Each loss against plain autograd in float64, and the gradient rule."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from mfn_core import MFNConfig, MFNLayer, MFNLayerConfig, MFNModel, Run
+from mfn_core.losses import DeadFeatures, Reconstruction, Utility
+from mfn_core.run import LayerTrace
+
+D, N_FEATURES, K = 10, 30, 4
+
+
+def traced() -> tuple[MFNLayer, LayerTrace, Tensor]:
+    torch.manual_seed(0)
+    layer = MFNLayer(D, MFNLayerConfig(N_FEATURES, K)).double()
+    with torch.no_grad():
+        layer.b_dec.normal_(std=0.3)
+        layer.b_enc.normal_(std=0.2)
+    h = torch.randn(2, 6, D, dtype=torch.float64)
+    layer.stage.run = run = Run(train=True)
+    layer(h, torch.arange(6)[None])
+    keep = torch.ones(2, 6, dtype=torch.bool)
+    keep[:, 0] = False
+    return layer, run.traces[0], keep
+
+
+def dense_code(layer: MFNLayer, x: Tensor, indices: Tensor) -> Tensor:
+    """ReLU(p) at the given places, 0 elsewhere, in the plainest way."""
+    p = (x - layer.b_dec) @ layer.W_enc.T + layer.b_enc
+    return F.relu(p) * torch.zeros_like(p).scatter(-1, indices, 1.0)
+
+
+def gradients(layer: MFNLayer) -> dict[str, Tensor]:
+    out = {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in layer.named_parameters()}
+    layer.zero_grad()
+    return out
+
+
+def test_predicting_the_mean_leaves_all_variance_unexplained() -> None:
+    _, trace, keep = traced()
+    mean = trace.x[keep].mean(0).expand_as(trace.x)
+    torch.testing.assert_close(float(Reconstruction()(trace._replace(x_hat=mean), keep)), 1.0)
+    assert float(Reconstruction()(trace._replace(x_hat=trace.x), keep)) == 0.0
+
+
+def test_reconstruction_is_its_formula_with_autograds_gradient() -> None:
+    layer, trace, keep = traced()
+    loss = Reconstruction()(trace, keep)
+    loss.backward()
+    got = gradients(layer)
+    x = trace.x[keep]
+    z = dense_code(layer, x, trace.raw_codes.indices[keep])
+    expected = (x - z @ layer.W_dec - layer.b_dec).square().sum() / (x - x.mean(0)).square().sum()
+    torch.testing.assert_close(loss, expected)
+    expected.backward()
+    for name, gradient in gradients(layer).items():
+        torch.testing.assert_close(got[name], gradient, msg=name)
+
+
+def test_auxk_is_its_formula_with_autograds_gradient() -> None:
+    layer, trace, keep = traced()
+    dead = torch.zeros(N_FEATURES, dtype=torch.bool)
+    dead[torch.randperm(N_FEATURES)[:7]] = True
+    loss = DeadFeatures(k=3)(trace, keep, dead, layer.W_dec)
+    loss.backward()
+    got = gradients(layer)
+    assert got["W_enc"].any()  # the encoder learns too; many implementations cut it off
+    assert not got["W_enc"][~dead].any()
+    assert not got["W_dec"][~dead].any()
+
+    x = trace.x[keep]
+    error = (x - cast(Tensor, trace.x_hat)[keep]).detach()
+    p = (x - layer.b_dec) @ layer.W_enc.T + layer.b_enc
+    places = p.masked_fill(~dead, -torch.inf).topk(3, dim=-1).indices
+    rebuilt = dense_code(layer, x, places) @ layer.W_dec  # without b_dec: it is in x̂ already
+    expected = (error - rebuilt).square().sum() / error.square().sum()
+    torch.testing.assert_close(loss, expected)
+    expected.backward()
+    for name, gradient in gradients(layer).items():
+        torch.testing.assert_close(got[name], gradient, msg=name)
+
+
+def test_auxk_rests_where_nothing_is_dead() -> None:
+    layer, trace, keep = traced()
+    assert float(DeadFeatures(k=3)(trace, keep, torch.zeros(N_FEATURES, dtype=torch.bool), layer.W_dec)) == 0.0
+
+
+def test_utility_is_cross_entropy_and_leaves_out_what_is_marked() -> None:
+    logits, targets = torch.randn(2, 5, 9, dtype=torch.float64), torch.randint(9, (2, 5))
+    expected = -logits.log_softmax(-1).gather(-1, targets[..., None]).mean()
+    torch.testing.assert_close(Utility()(logits, targets), expected)
+    targets[0] = -100
+    torch.testing.assert_close(Utility()(logits, targets), Utility()(logits[1:], targets[1:]))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_auxiliary_losses_give_nobody_else_a_gradient(alpha: float) -> None:
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2}
+    base = LlamaForCausalLM(LlamaConfig(vocab_size=31, **shape))
+    model = MFNModel.equip(base, MFNConfig.uniform(3, MFNLayerConfig(N_FEATURES, K, alpha=alpha)))
+    ids = torch.randint(31, (2, 8))
+    out = model(ids, train=True)
+    keep, dead = torch.ones_like(ids, dtype=torch.bool), torch.arange(N_FEATURES) % 3 == 0
+    trace = out.traces[1]
+    loss = Reconstruction()(trace, keep) + DeadFeatures(4)(trace, keep, dead, model.mfns[1].W_dec)
+    loss.backward()
+    own = {id(p) for p in model.mfns[1].parameters()}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in own:
+            assert parameter.grad is not None, name
+            assert parameter.grad.any(), name
+        else:
+            assert parameter.grad is None or not parameter.grad.any(), name

@@ -1,0 +1,82 @@
+"""Configs: the shipped ones, overrides, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from mfn_core.errors import ConfigError
+from mfn_core.training.config import TrainConfig, load_config
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def test_the_dense_twin_differs_from_the_demo_only_in_having_no_layers() -> None:
+    demo, twin = load_config(CONFIGS / "demo.toml"), load_config(CONFIGS / "demo-dense.toml")
+    assert demo.mfn.layers == (0, 1, 2, 3)
+    bare = dataclasses.replace(demo.mfn, layers=())
+    assert twin == dataclasses.replace(demo, name=twin.name, description=twin.description, mfn=bare)
+    assert all(source.about for source in demo.data.sources.values())
+
+
+def test_texts_for_the_card_are_not_part_of_the_run() -> None:
+    demo = load_config(CONFIGS / "demo.toml")
+    assert demo.same_run(load_config(CONFIGS / "demo.toml", ["description=other", "data.sources.stories.about=x"]))
+    assert not demo.same_run(load_config(CONFIGS / "demo.toml", ["data.sources.stories.share=0.5"]))
+
+
+def test_a_config_survives_json() -> None:
+    demo = load_config(CONFIGS / "demo.toml")
+    assert TrainConfig.from_json(demo.to_json()) == demo
+
+
+def test_overrides() -> None:
+    config = load_config(
+        CONFIGS / "demo.toml", ["mfn.k=16", "optimizer.lr=1e-3", "name=other", "mfn.layers=[1]", "mfn.recon=1"]
+    )
+    assert (config.mfn.k, config.optimizer.lr, config.name, config.mfn.layers) == (16, 1e-3, "other", (1,))
+    assert config.mfn.recon == 1.0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("mfn.kk=3", "unknown setting mfn.kk"),
+        ("colour=red", "unknown setting colour"),
+        ("mfn.k=many", "mfn.k must be of type int"),
+        ("mfn.k", "looks like"),
+        ("mfn.layers=[9]", "block 9"),
+        ("mfn.layers=3", "list of whole numbers"),
+        ("mfn=3", "mfn is a section"),
+        ("seed.a=3", "is a value"),
+        ("autocast=fp8", "autocast must be"),
+        ("tokens=5", "tokens must be"),
+        ("mfn.k=5000", "k_first must lie"),
+        ("mfn.k_first=5000", "k_first must lie"),
+        ("mfn.k=0", "k must lie"),
+        ("mfn.alpha_until=0.05", "shares of the run"),
+        ("mfn.auxk=-1.0", "not be negative"),
+        ("model.heads=3", "multiple of 2 × heads"),
+        ("model.vocabulary=100000", "vocabulary must lie"),
+        ("optimizer.matrices=sgd", "muon or adamw"),
+        ("optimizer.lr=0.0", "must be positive"),
+        ("optimizer.warmup=1.0", "shares, 0 to 1"),
+        ("data.sources.wikipedia.share=0.0", "share must be positive"),
+        ("log_every=0", "log_every must be positive"),
+        ("mfn.norm=batch", "norm must be"),
+        ("data.sources.wikipedia.shar=1", "unknown setting data.sources.wikipedia.shar"),
+    ],
+)
+def test_what_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(CONFIGS / "demo.toml", [override])
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("a = [")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load_config(tmp_path / "bad.toml")

@@ -1,0 +1,151 @@
+"""From a run to a bundle: its weights, its figures, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mfn_core import MFNModel
+from mfn_core.errors import MFNError
+from mfn_core.training.config import TrainConfig
+from mfn_core.training.evaluate import evaluate
+from mfn_core.training.export import export, load_run, main
+from mfn_core.training.run import train
+
+TEXTS = [f"The {a} {b} sat by the {c}." for a in ("red", "old", "sly") for b in ("fox", "hen") for c in ("sea", "road")]
+
+
+def config(name: str, layers: list[int], seed: int = 0) -> TrainConfig:
+    return TrainConfig.from_json(
+        {
+            "name": name,
+            "description": "A test | of cards.",
+            "seed": seed,
+            "tokens": 10 * 4 * 16,
+            "batch": 4,
+            "log_every": 2,
+            "eval_every": 5,
+            "checkpoint_every": 5,
+            "model": {"width": 16, "blocks": 2, "heads": 2, "mlp": 24, "context": 16, "vocabulary": 280},
+            "mfn": {"layers": layers, "n_features": 48, "k": 4, "k_first": 8, "dead_after": 200},
+            "data": {
+                "valid_tokens": 160,
+                "sources": {
+                    "texts": {"share": 1, "train": "t.jsonl", "valid": "v.jsonl", "about": "made up; CC0"},
+                    "structured": {"share": 1},
+                },
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two layers and its dense twin, ten steps each."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "t.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS[:9]))
+    (folder / "v.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS[9:]))
+    train(config("demo", [0, 1]), folder / "demo", folder)
+    train(config("twin", []), folder / "twin", folder)
+    return folder
+
+
+def test_the_cards_figures_are_those_of_the_shipped_weights(runs: Path, tmp_path: Path) -> None:
+    card = export(runs / "demo", tmp_path / "model", twin=runs / "twin")
+    assert json.loads((tmp_path / "model/card.json").read_text()) == json.loads(json.dumps(card))
+    shipped = MFNModel.from_pretrained(tmp_path / "model")
+    saved = load_run(runs / "demo")
+    assert card["fingerprint"] == shipped.fingerprint != saved.model.fingerprint
+    for name, tensor in saved.model.base.state_dict().items():
+        assert torch.equal(shipped.base.state_dict()[name], tensor.half().float()), name
+    score = evaluate(shipped, saved.valid)
+    assert card["held_out"]["cross_entropy"] == pytest.approx(score.loss, abs=1e-5)
+    assert card["held_out"]["tokens"] == score.n_tokens
+    for entry in card["layers"]:
+        measured = score.layers[entry["layer"]]
+        assert entry["fvu"] == pytest.approx(measured.fvu, abs=1e-4)
+        assert entry["dead"] == pytest.approx(measured.dead, abs=1e-4)
+        assert (entry["n_features"], entry["k"], entry["alpha"]) == (48, 4, 1.0)
+    twin = load_run(runs / "twin").model
+    twin.save_pretrained(tmp_path / "twin", torch.float16)
+    expected = evaluate(MFNModel.from_pretrained(tmp_path / "twin"), saved.valid).loss
+    assert card["held_out"]["dense_twin_cross_entropy"] == pytest.approx(expected, abs=1e-5)
+    above = 100 * (score.loss / expected - 1)
+    assert card["held_out"]["above_dense_twin_percent"] == pytest.approx(above, abs=1e-3)
+
+
+def test_dead_in_training_counts_features_silent_for_as_long_as_the_config_says(runs: Path) -> None:
+    saved = load_run(runs / "demo")
+    lines = [line for line in saved.metrics if "dead" in line]
+    for number, share in saved.dead.items():
+        assert 0 <= share <= 1
+        assert share == pytest.approx(lines[-1]["dead"][str(number)], abs=0.1)  # one step apart
+
+
+def test_the_card_says_where_the_model_comes_from(runs: Path, tmp_path: Path) -> None:
+    card = export(runs / "demo", tmp_path / "model")
+    assert "dense_twin_cross_entropy" not in card["held_out"]
+    assert card["training"]["steps"] == card["training"]["steps_planned"] == 10
+    assert card["training"]["tokens"] == 640
+    assert set(card["training"]) >= {"seed", "commit", "torch", "losses"}
+    assert card["data"]["texts"]["about"] == "made up; CC0"
+    assert card["curves"]["training"]["step"] == [2, 4, 6, 8, 10]
+    assert card["curves"]["held_out"]["step"] == [5, 10]
+    assert len(card["curves"]["training"]["fvu"]["1"]) == 5
+    assert TrainConfig.from_json(card["config"]) == config("demo", [0, 1])
+    readme = (tmp_path / "model/README.md").read_text()
+    assert readme.startswith("# demo\n")
+    assert "made up; CC0" in readme
+    assert card["fingerprint"] in readme
+    for line in readme.splitlines():
+        if line.startswith("| "):
+            assert line.endswith(" |")
+
+
+def test_a_dense_twin_has_a_bundle_too(runs: Path, tmp_path: Path) -> None:
+    card = export(runs / "twin", tmp_path / "model")
+    assert card["layers"] == []
+    assert "fvu" not in card["curves"]["training"]
+    assert not MFNModel.from_pretrained(tmp_path / "model").mfns
+    assert "Layers of features" not in (tmp_path / "model/README.md").read_text()
+
+
+def test_an_older_bundle_is_replaced_and_nothing_else_is(runs: Path, tmp_path: Path) -> None:
+    export(runs / "demo", tmp_path / "model")
+    (tmp_path / "model/stray").write_text("of the older bundle")
+    export(runs / "demo", tmp_path / "model")
+    assert not (tmp_path / "model/stray").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "diary.txt").write_text("dear diary")
+    with pytest.raises(MFNError, match="holds no bundle"):
+        export(runs / "demo", mine)
+    assert (mine / "diary.txt").read_text() == "dear diary"
+
+
+def test_what_is_refused(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(MFNError, match="not the folder of a training run"):
+        export(tmp_path / "nowhere", tmp_path / "model")
+    other: dict[str, Any] = config("other", [], seed=3).to_json()
+    train(TrainConfig.from_json(other), tmp_path / "other", runs)
+    with pytest.raises(MFNError, match="another text"):
+        export(runs / "demo", tmp_path / "model", twin=tmp_path / "other")
+    assert main([str(tmp_path / "nowhere"), str(tmp_path / "model")]) == 1
+    assert "not the folder of a training run" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+    assert main([str(runs / "demo"), str(tmp_path / "model")]) == 0
+    assert "held-out cross-entropy" in capsys.readouterr().out
+
+
+def test_a_run_without_a_checkpoint_says_so(runs: Path, tmp_path: Path) -> None:
+    early = tmp_path / "early"
+    (early / "data").mkdir(parents=True)
+    for name in ("config.json", "environment.json", "data/recipe.json", "data/valid.npy"):
+        (early / name).write_bytes((runs / "demo" / name).read_bytes())
+    with pytest.raises(MFNError, match="no checkpoint yet"):
+        export(early, tmp_path / "model")
