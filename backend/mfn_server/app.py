@@ -1,0 +1,125 @@
+"""Assembles the app: database, model, routes, pages, and what guards them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from mfn_core.errors import BundleError, MFNError
+from mfn_server import __version__
+from mfn_server.db.index_lock import IndexBusyError, index_lock
+from mfn_server.db.index_sweep import sweep
+from mfn_server.db.migrate import open_database
+from mfn_server.errors import install_error_handlers
+from mfn_server.features.routes import router as features
+from mfn_server.index_task import IndexTask
+from mfn_server.inspecting.routes import router as inspecting
+from mfn_server.model_info.routes import router as model_info
+from mfn_server.model_worker import ModelWorker
+from mfn_server.pages import install_pages
+from mfn_server.presets.routes import install_builtin
+from mfn_server.presets.routes import router as presets
+from mfn_server.security import LOOPBACK, Gate
+from mfn_server.settings import Settings
+from mfn_server.steering.routes import router as steering
+from mfn_server.steering.service import GenerationService
+from mfn_server.studio import Studio
+
+if TYPE_CHECKING:
+    from mfn_core.model import MFNModel
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Make an app that serves `settings.model`.
+
+    The database is opened and migrated at once; the model is loaded in its own thread when the app starts, so that
+    the first page does not wait for it.
+
+    Raises:
+        MFNError: the database cannot be used, or the installation lacks files.
+    """
+    if settings.model is None:
+        raise MFNError("no model to serve: name its folder, or set MFN_MODEL")
+    database = open_database(settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        worker = ModelWorker(_loader(settings))
+        studio = Studio(settings, database, worker, IndexTask(settings, database), GenerationService(worker))
+        app.state.studio = studio
+        studio.startup = asyncio.create_task(_start(studio))
+        try:
+            yield
+        finally:
+            studio.startup.cancel()
+            await asyncio.gather(studio.startup, return_exceptions=True)
+            await studio.generation.close()
+            await studio.index_task.stop()
+            await asyncio.to_thread(worker.close)
+            database.close()
+
+    app = FastAPI(
+        title="MFN Studio",
+        version=__version__,
+        description="Browse and steer a language model that thinks in named features.",
+        docs_url=None,  # FastAPI's own pages load their scripts from another host
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes)
+    install_error_handlers(app)
+    for router in (model_info, inspecting, features, presets, steering):
+        app.include_router(router)
+    install_pages(app)
+    return app
+
+
+def _loader(settings: Settings) -> Callable[[], MFNModel]:
+    def load() -> MFNModel:
+        import torch
+
+        from mfn_core.model import MFNModel
+
+        # Half of the cores for the model, the rest for the web and the database. More threads than free cores would
+        # wait for each other at every operation: measured 200 times slower beside another busy program.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+        assert settings.model is not None
+        model = MFNModel.from_pretrained(settings.model)
+        if model.tokenizer is None:
+            raise BundleError(f"{settings.model} has no tokenizer, and without one no text can be read")
+        return model
+
+    return load
+
+
+async def _start(studio: Studio) -> None:
+    """What is done once the model is there: its rows, its presets, its index. Its error is the app's end."""
+    await studio.worker.wait_loaded()
+    served = await studio.served()
+
+    def prepare() -> None:
+        try:
+            with index_lock(studio.database):
+                sweep(studio.database)
+        except IndexBusyError:
+            logger.info("someone is indexing; leftovers are removed another time")
+        if studio.settings.presets_file is not None and studio.settings.presets_file.is_file():
+            with studio.database.write() as connection:
+                install_builtin(connection, served.model_id, studio.settings.presets_file)
+
+    await asyncio.to_thread(prepare)
+    await studio.index_task.start(served)
+
+
+def _allowed(settings: Settings) -> frozenset[str]:
+    """Names under which the app answers. Listening on all addresses adds none: those must be said."""
+    everywhere = {"0.0.0.0", "::", ""}  # noqa: S104
+    return LOOPBACK | set(settings.allowed_hosts) | ({settings.host} - everywhere)

@@ -1,0 +1,230 @@
+"""The `mfn` command. Each subcommand reads its arguments here and leaves the work to a module of its own."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy.exc import DBAPIError
+
+from mfn_server import __version__
+
+app = typer.Typer(
+    name="mfn",
+    help="MFN Studio: a language model that thinks in named features, and a dashboard to browse and steer them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Database = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--db", metavar="FILE|URL", help="Database: an SQLite file, or postgresql://… [MFN_DATABASE]"),
+]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.", min=0, max=65535)]
+Home = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Folder where the app keeps its database. [MFN_HOME]", file_okay=False),
+]
+AllowHost = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--allow-host", metavar="NAME", help="A further host name under which the app may be reached."),
+]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")]
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of an equipped model (a bundle).")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"mfn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+@app.command()
+def demo(
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    home: Home = None,
+    allow_host: AllowHost = None,
+    no_browser: NoBrowser = False,
+) -> None:
+    """Open the dashboard on the model that comes with MFN Studio."""
+    from mfn_server import resources
+
+    folder = resources.demo()
+    settings = _settings(
+        home=home,
+        host=host,
+        port=port,
+        allowed_hosts=allow_host,
+        model=folder / "model",
+        corpus=[str(folder / "corpus" / "corpus.jsonl.xz")],
+        corpus_name="the demo corpus",
+        index_file=folder / "index" / "index.npz.xz",
+        presets_file=folder / "presets.json",
+    )
+    _serve(settings, no_browser)
+
+
+@app.command()
+def serve(
+    model: ModelFolder,
+    db: Database = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    home: Home = None,
+    allow_host: AllowHost = None,
+    no_browser: NoBrowser = False,
+) -> None:
+    """Open the dashboard on a model of yours. Index it first, with `mfn index`."""
+    _serve(_settings(home=home, host=host, port=port, allowed_hosts=allow_host, model=model, database=db), no_browser)
+
+
+@app.command()
+def index(
+    model: ModelFolder,
+    corpora: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="CORPUS...", help="Texts: .txt, .jsonl(.gz|.xz), .parquet, folders, globs, hf:NAME."),
+    ] = None,
+    db: Database = None,
+    home: Home = None,
+    name: Annotated[str, typer.Option(help="How to call the corpus.")] = "",
+    text_field: Annotated[str, typer.Option(help="Column or key that holds the text.")] = "text",
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Read at most so many documents of each corpus.", min=1),
+    ] = None,
+    import_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--import", metavar="FILE", help="Take this finished index instead, if it is the model's."),
+    ] = None,
+    export_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--export", metavar="FILE", help="Write the index to this file, too."),
+    ] = None,
+) -> None:
+    """Find out where every feature of a model fires in a corpus.
+
+    The index that was there before stays in use until this one is done.
+    """
+    from mfn_server.indexing import IndexOrder, run_index
+
+    order = IndexOrder(
+        model=model,
+        corpora=tuple(corpora or ()),
+        database_url=_settings(home=home, database=db).database_url,
+        name=name,
+        text_field=text_field,
+        limit=limit,
+        import_file=import_file,
+        export_file=export_file,
+    )
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
+        task = bar.add_task("starting", total=None, note="")
+
+        def show(phase: str, share: float | None, note: str) -> None:
+            bar.update(task, description=phase, total=None if share is None else 1.0, completed=share or 0.0, note=note)
+
+        done = run_index(order, show)
+    out.print(done)
+
+
+@app.command()
+def info(what: Annotated[str, typer.Argument(metavar="MODEL|DB", help="Folder of a model, or a database.")]) -> None:
+    """Say what is in a model's folder, or in a database."""
+    from mfn_server.info import describe
+
+    for line in describe(what):
+        out.print(line, markup=False)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="What to train (TOML); see configs/.")],
+    overrides: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="KEY=VALUE...", help="Settings that replace the file's, such as mfn.k=16."),
+    ] = None,
+    run: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--run", help="Folder of the run; a run that was interrupted goes on. [runs/NAME]"),
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Folder at which relative corpus paths of the config start.")] = Path(),
+) -> None:
+    """Train a model from a config file, or go on where an interrupted run stood."""
+    from mfn_server.training import run_training
+
+    run_training(config, overrides or [], run, data, err)
+
+
+def _settings(**given: Any) -> Any:
+    """Settings from the environment, replaced by what the command line gives."""
+    from pydantic import ValidationError
+
+    from mfn_core.errors import ConfigError
+    from mfn_server.settings import Settings
+
+    try:
+        return Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(f"MFN_{name}: {first['msg']}") from None
+
+
+def _serve(settings: Any, no_browser: bool) -> None:
+    from mfn_server.security import LOOPBACK
+    from mfn_server.serving import serve as run
+
+    if settings.host not in LOOPBACK:
+        err.print(f"Warning: anyone who can reach {settings.host} can use this server; it asks nobody to log in.")
+    run(settings, lambda url: out.print(f"MFN Studio is at {url}  (Ctrl+C ends it)", soft_wrap=True), not no_browser)
+
+
+def main() -> None:
+    """Run the command. What a user can mend is one line on stderr and exit code 1; anything else is a bug and shows."""
+    from mfn_core.errors import MFNError
+    from mfn_server.db.session import explain
+
+    try:
+        app()
+    except MFNError as error:
+        _end(str(error))
+    except DBAPIError as error:
+        _end(str(explain(error, "the database")))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        _end(f"{error.filename or 'the disk'}: {error.strerror}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _end(message: str) -> None:
+    err.print(f"Error: {message}", markup=False, soft_wrap=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

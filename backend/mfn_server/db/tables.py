@@ -1,0 +1,330 @@
+"""The tables. What each row is, and what points to what.
+
+    model 1──n source           an equipped layer (or another code) of a model: kind, site, layer, weights
+    model 1──n index_run n──1 corpus 1──n document        one pass over a corpus
+    index_run 1──n feature n──1 source                    what that pass found about a feature
+    feature 1──n activation n──1 document_window          where it fires, as sparse values over a piece of a document
+    source.current_run_id       the finished run that readers see; set for all sources in one transaction
+    label_event                 append-only log; `label` is its projection for reading
+    preset                      saved settings of the Steer page
+
+Features carry their source and number, and labels refer to those, not to rows of a run: labels outlive every index.
+Arrays are little-endian blobs (see `blobs.py`). Token strings are stored nowhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time. Goes in and comes out aware, in UTC, on databases that know time zones and those that do not."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """On the way in: to UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """On the way out: aware, also where the database dropped the zone."""
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+class RunState(enum.StrEnum):
+    """A run is `building` until its last transaction makes it `ready`; `failed` keeps the reason for the reader."""
+
+    BUILDING = "building"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Table(DeclarativeBase):
+    """Base of all tables. Constraints are named, so that migrations can change them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[Any]: JSON,
+        datetime: UtcDateTime,
+        bytes: LargeBinary,
+        float: Double,
+        str: Text,
+        uuid.UUID: Uuid,
+    }
+
+
+class Model(Table):
+    """A model, by its fingerprint (weights, configuration and tokenizer)."""
+
+    __tablename__ = "model"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class Source(Table):
+    """One set of features of a model. `key` is unique within the model and stands in URLs."""
+
+    __tablename__ = "source"
+    __table_args__ = (UniqueConstraint("model_id", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
+    key: Mapped[str]
+    kind: Mapped[str]
+    site: Mapped[str]
+    layer: Mapped[int]
+    weights_hash: Mapped[str]
+    n_features: Mapped[int]
+    current_run_id: Mapped[int | None] = mapped_column(ForeignKey("index_run.id", ondelete="SET NULL"), index=True)
+
+
+class Corpus(Table):
+    """Documents as one tokenizer cut them. `content_hash` covers all token ids, so that a corpus is stored once."""
+
+    __tablename__ = "corpus"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    name: Mapped[str]
+    content_hash: Mapped[str] = mapped_column(index=True)
+    n_documents: Mapped[int]
+    n_tokens: Mapped[int] = mapped_column(BigInteger)
+
+
+class Document(Table):
+    """One document. `token_ids` is u4; its first token is the beginning-of-text token where the model has one."""
+
+    __tablename__ = "document"
+    __table_args__ = (UniqueConstraint("corpus_id", "ordinal"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpus.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    title: Mapped[str | None]
+    tags: Mapped[list[str]]
+    meta: Mapped[dict[str, Any]]
+    n_tokens: Mapped[int]
+    token_ids: Mapped[bytes]
+
+
+class IndexRun(Table):
+    """One pass over a corpus with one model. Immutable once ready.
+
+    While it is built, `phase`, `progress` (0 to 1) and `heard_at` say that and how it goes on.
+    """
+
+    __tablename__ = "index_run"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), index=True)
+    corpus_id: Mapped[int | None] = mapped_column(ForeignKey("corpus.id"))
+    state: Mapped[str]
+    phase: Mapped[str]
+    progress: Mapped[float]
+    message: Mapped[str | None]
+    settings: Mapped[dict[str, Any]]
+    n_tokens: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[datetime]
+    heard_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class SourceIndex(Table):
+    """What a run found about one source as a whole. `bin_edges` is f4: histogram edges common to its features."""
+
+    __tablename__ = "source_index"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("index_run.id", ondelete="CASCADE"), primary_key=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
+    n_alive: Mapped[int]
+    n_dead: Mapped[int]
+    bin_edges: Mapped[bytes]
+
+
+class Feature(Table):
+    """One feature in one run.
+
+    Blobs: `histogram` u4 [bins] of firings; `band_edges` f4 [bands+1] and `band_counts` u4 [bands] of contexts,
+    weakest band first; `promoted`, `suppressed` and `neighbour` ids u4 with their f4 numbers, strongest first.
+    """
+
+    __tablename__ = "feature"
+    __table_args__ = (
+        UniqueConstraint("run_id", "source_id", "number"),
+        Index(None, "run_id", "rate"),
+        Index(None, "run_id", "maximum"),
+        Index(None, "run_id", "mean"),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    run_id: Mapped[int] = mapped_column(ForeignKey("index_run.id", ondelete="CASCADE"))
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"))
+    number: Mapped[int]
+    firing_count: Mapped[int] = mapped_column(BigInteger)
+    rate: Mapped[float]
+    maximum: Mapped[float]
+    mean: Mapped[float]
+    histogram: Mapped[bytes]
+    band_edges: Mapped[bytes]
+    band_counts: Mapped[bytes]
+    promoted_ids: Mapped[bytes]
+    promoted_logits: Mapped[bytes]
+    suppressed_ids: Mapped[bytes]
+    suppressed_logits: Mapped[bytes]
+    neighbour_numbers: Mapped[bytes]
+    neighbour_cosines: Mapped[bytes]
+
+
+class FeatureToken(Table):
+    """The tokens a feature fires on most: the share of its firings that each accounts for."""
+
+    __tablename__ = "feature_token"
+    __table_args__ = (Index(None, "token_id"), {"sqlite_with_rowid": False})
+
+    feature_id: Mapped[int] = mapped_column(
+        BigKey, ForeignKey("feature.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    rank: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    token_id: Mapped[int]
+    share: Mapped[float]
+
+
+class DocumentWindow(Table):
+    """A piece of a document that at least one feature shows as context: tokens [start, start + length)."""
+
+    __tablename__ = "document_window"
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    run_id: Mapped[int] = mapped_column(ForeignKey("index_run.id", ondelete="CASCADE"), index=True)
+    document_id: Mapped[int] = mapped_column(BigKey, ForeignKey("document.id"), index=True)
+    start: Mapped[int]
+    length: Mapped[int] = mapped_column(SmallInteger)
+
+
+class Activation(Table):
+    """A feature in a window. `kind` 0: among its strongest; 1: drawn from its contexts in decile `band`.
+
+    `firing_positions` u1 and `firing_values` f2 list where in the window it fires, and how strongly; elsewhere it is
+    silent. `peak` is the position of its strongest firing there.
+    """
+
+    __tablename__ = "activation"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    feature_id: Mapped[int] = mapped_column(
+        BigKey, ForeignKey("feature.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    band: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    rank: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    window_id: Mapped[int] = mapped_column(BigKey, ForeignKey("document_window.id"), index=True)
+    peak: Mapped[int] = mapped_column(SmallInteger)
+    peak_value: Mapped[float]
+    firing_positions: Mapped[bytes]
+    firing_values: Mapped[bytes]
+
+
+class Counter(Table):
+    """Numbers given out in commit order: the row stays locked until the transaction that took one is over.
+
+    A database's own sequences do not promise that, hence they cannot number a stream that readers follow.
+    """
+
+    __tablename__ = "counter"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class LabelEvent(Table):
+    """Something that someone said about a feature. Rows are only ever added.
+
+    `id` comes from the client, so that a repeated request is recognised. `stream` counts events in commit order.
+    `base_version` is the feature's version (its last `stream`) that the author saw.
+    """
+
+    __tablename__ = "label_event"
+    __table_args__ = (Index(None, "source_id", "number", "stream"),)
+
+    stream: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    type: Mapped[str]
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"))
+    number: Mapped[int]
+    author: Mapped[str]
+    created_at: Mapped[datetime]
+    base_version: Mapped[int | None] = mapped_column(BigInteger)
+    payload: Mapped[dict[str, Any]]
+    payload_version: Mapped[int] = mapped_column(SmallInteger)
+    reason: Mapped[str | None]
+
+
+class Label(Table):
+    """A standing label, projected from the events. `is_primary` marks the one that lists show for its feature."""
+
+    __tablename__ = "label"
+    __table_args__ = (Index(None, "source_id", "number", "is_primary"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    stream: Mapped[int] = mapped_column(BigInteger, ForeignKey("label_event.stream"), unique=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"))
+    number: Mapped[int]
+    text: Mapped[str]
+    author: Mapped[str]
+    created_at: Mapped[datetime]
+    is_primary: Mapped[bool]
+
+
+class Preset(Table):
+    """Saved settings of the Steer page. `builtin` ones come with the model and cannot be deleted."""
+
+    __tablename__ = "preset"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), index=True)
+    name: Mapped[str]
+    description: Mapped[str]
+    prompt: Mapped[str]
+    interventions: Mapped[list[Any]]
+    settings: Mapped[dict[str, Any]]
+    builtin: Mapped[bool]
+    created_at: Mapped[datetime]

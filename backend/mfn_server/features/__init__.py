@@ -1,0 +1,1 @@
+"""Features: the list, one feature's page, its labels."""

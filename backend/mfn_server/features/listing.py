@@ -1,0 +1,165 @@
+"""The feature list: filters, search, order and pages, as one SQL query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    SQLColumnExpression,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    union_all,
+)
+
+from mfn_server.db.search import found
+from mfn_server.db.tables import Activation, Feature, FeatureToken, Label, Source
+from mfn_server.features.cursor import SortKey, after, decode_cursor, encode_cursor
+from mfn_server.features.schemas import FeatureQuery
+
+AnySelect = Select[*tuple[Any, ...]]
+
+# Relevance of a match: a label says what a feature is, a token shows it, a context only mentions the word.
+_LABEL_WEIGHT, _TOKEN_WEIGHT = 100_000, 1_000
+_MOST_TOKENS = 2_000
+
+
+def current_features(model_id: int) -> AnySelect:
+    """Features of the runs that are current, with source and label. The start of every query over features."""
+    return (
+        select(Feature, Source.key, Source.layer, Label.text.label("label"))
+        .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
+        .outerjoin(
+            Label,
+            (Label.source_id == Feature.source_id) & (Label.number == Feature.number) & Label.is_primary,
+        )
+        .where(Source.model_id == model_id)
+    )
+
+
+def list_features(
+    connection: Connection, model_id: int, query: FeatureQuery, token_texts: Sequence[str]
+) -> tuple[Sequence[Row[Any]], int, str | None]:
+    """One page of rows (those of `current_features`), how many match over all pages, and the next page's cursor."""
+    statement = _filtered(current_features(model_id), query)
+    relevance: SQLColumnExpression[int] | None = None
+    if query.q and query.q.strip():
+        hits = _hits(connection.dialect.name, query.q, token_texts)
+        if hits is None:
+            return [], 0, None
+        statement = statement.join(hits, hits.c.feature_id == Feature.id)
+        relevance = hits.c.score
+    total = connection.scalar(select(func.count()).select_from(statement.with_only_columns(Feature.id).subquery())) or 0
+    name, keys = _order(query, relevance)
+    if query.cursor:
+        statement = statement.where(after(keys, decode_cursor(query.cursor, name, keys)))
+    page = statement.add_columns(*(key.expression.label(f"key{i}") for i, key in enumerate(keys)))
+    rows = connection.execute(page.order_by(*(key.ordering for key in keys)).limit(query.limit + 1)).all()
+    more = len(rows) > query.limit
+    rows = rows[: query.limit]
+    cursor = encode_cursor(name, list(rows[-1][-len(keys) :])) if more else None
+    return rows, total, cursor
+
+
+def _filtered(statement: AnySelect, query: FeatureQuery) -> AnySelect:
+    if query.source is not None:
+        statement = statement.where(Source.key == query.source)
+    if query.layer is not None:
+        statement = statement.where(Source.layer == query.layer)
+    if query.status in ("alive", "unlabelled"):
+        statement = statement.where(Feature.firing_count > 0)
+    if query.status == "dead":
+        statement = statement.where(Feature.firing_count == 0)
+    if query.status == "labelled":
+        statement = statement.where(Label.id.is_not(None))
+    if query.status == "unlabelled":
+        statement = statement.where(Label.id.is_(None))
+    if query.min_rate is not None:
+        statement = statement.where(Feature.rate >= query.min_rate)
+    if query.max_rate is not None:
+        statement = statement.where(Feature.rate <= query.max_rate)
+    return statement
+
+
+def _order(query: FeatureQuery, relevance: SQLColumnExpression[int] | None) -> tuple[str, list[SortKey]]:
+    """The order's name and its keys. Ties are broken by layer, source and number, which survive re-indexing."""
+    sort = query.sort or ("rate" if relevance is None else "relevance")
+    if sort == "relevance" and relevance is None:
+        sort = "rate"
+    descending = (query.order or ("asc" if sort in ("index", "label") else "desc")) == "desc"
+    ties = [SortKey(Source.layer, False, int), SortKey(Source.id, False, int), SortKey(Feature.number, False, int)]
+    if sort == "relevance":
+        assert relevance is not None
+        ties.insert(0, SortKey(Feature.rate, True, float))
+        keys = [SortKey(relevance, descending, int)]
+    elif sort == "label":  # those without a label come last, either way
+        missing = case((Label.text.is_(None), 1), else_=0)
+        keys = [SortKey(missing, False, int), SortKey(func.lower(func.coalesce(Label.text, "")), descending, str)]
+    elif sort == "index":
+        keys = [SortKey(Feature.number, descending, int)]
+        ties.pop()
+    else:
+        columns: dict[str, SQLColumnExpression[float]] = {
+            "max": Feature.maximum,
+            "mean": Feature.mean,
+            "rate": Feature.rate,
+        }
+        keys = [SortKey(columns[sort], descending, float)]
+    return f"{sort}-{'desc' if descending else 'asc'}", keys + ties
+
+
+def matching_tokens(query: str, token_texts: Sequence[str]) -> list[int]:
+    """Token ids that a query means: the same text, or beginning with it; punctuation also within.
+
+    Case and surrounding blanks do not count. At most some thousands, exact ones first.
+    """
+    wanted = query.strip().casefold()
+    anywhere = not any(character.isalnum() for character in wanted)
+    exact: list[int] = []
+    partial: list[int] = []
+    for number, text in enumerate(token_texts):
+        token = text.strip().casefold()
+        if token == wanted:
+            exact.append(number)
+        elif (len(wanted) > 2 and token.startswith(wanted)) or (anywhere and wanted in token):
+            partial.append(number)
+    return (exact + partial)[:_MOST_TOKENS]
+
+
+def _hits(dialect: str, query: str, token_texts: Sequence[str]) -> Any:
+    """Feature ids with a whole-number score, by all three ways of matching; None when there is no way."""
+    parts: list[AnySelect] = []
+    labels = found(dialect, "label_search", query)
+    if labels is not None:
+        parts.append(
+            select(Feature.id.label("feature_id"), literal(_LABEL_WEIGHT).label("score"))
+            .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
+            .join(Label, (Label.source_id == Feature.source_id) & (Label.number == Feature.number))
+            .where(Label.id.in_(labels))
+        )
+    tokens = matching_tokens(query, token_texts)
+    if tokens:
+        score = cast(_TOKEN_WEIGHT * (1 + FeatureToken.share), Integer)
+        parts.append(select(FeatureToken.feature_id, score.label("score")).where(FeatureToken.token_id.in_(tokens)))
+    contexts = found(dialect, "window_search", query)
+    if contexts is not None:
+        parts.append(
+            select(Activation.feature_id, func.count().label("score"))
+            .where(Activation.window_id.in_(contexts))
+            .group_by(Activation.feature_id)
+        )
+    if not parts:
+        return None
+    every = union_all(*parts).subquery()
+    return (
+        select(every.c.feature_id, cast(func.sum(every.c.score), Integer).label("score"))
+        .group_by(every.c.feature_id)
+        .subquery()
+    )

@@ -1,0 +1,189 @@
+"""From rows of the database to what the feature routes answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import Connection, Row, func, select, tuple_
+
+from mfn_server.db.blobs import F4, U4, unpack
+from mfn_server.db.tables import Feature, FeatureToken, IndexRun, Label, LabelEvent, Source, SourceIndex
+from mfn_server.errors import APIError
+from mfn_server.features.contexts import contexts_of, snippets_of
+from mfn_server.features.listing import current_features
+from mfn_server.features.schemas import (
+    Band,
+    FeaturePage,
+    FeatureRow,
+    Histogram,
+    LabelView,
+    Neighbour,
+    TokenLogit,
+    TokenShare,
+)
+
+SPARKLINE_BINS = 16
+_PROMOTED_IN_LIST = 3
+
+
+def source_named(connection: Connection, model_id: int, key: str) -> Row[Any]:
+    """A source of the served model. Raises APIError (404)."""
+    row = connection.execute(select(Source).where(Source.model_id == model_id, Source.key == key)).one_or_none()
+    if row is None:
+        raise APIError(
+            404,
+            "unknown_source",
+            f"there is no source {key!r}",
+            hint="GET /api/model lists the sources",
+            field="source",
+        )
+    return row
+
+
+def check_feature(source: Row[Any], index: int) -> None:
+    """Raises APIError (404) for a feature that the source does not have."""
+    if not 0 <= index < source.n_features:
+        message = f"there is no feature {index} in {source.key}: it has features 0 to {source.n_features - 1}"
+        raise APIError(404, "unknown_feature", message, field="index")
+
+
+def top_tokens_of(
+    connection: Connection, feature_ids: Sequence[int], token_texts: Sequence[str], most: int = 8
+) -> dict[int, list[TokenShare]]:
+    """The tokens that features fire on most, by feature id."""
+    found: dict[int, list[TokenShare]] = defaultdict(list)
+    statement = select(FeatureToken).where(FeatureToken.feature_id.in_(feature_ids), FeatureToken.rank < most)
+    for row in connection.execute(statement.order_by(FeatureToken.feature_id, FeatureToken.rank)):
+        found[row.feature_id].append(TokenShare(text=token_texts[row.token_id], share=round(row.share, 4)))
+    return found
+
+
+def feature_rows(connection: Connection, rows: Sequence[Row[Any]], token_texts: Sequence[str]) -> list[FeatureRow]:
+    """List entries for rows of `current_features`."""
+    ids = [row.id for row in rows]
+    tokens = top_tokens_of(connection, ids, token_texts)
+    snippets = snippets_of(connection, ids, token_texts)
+    return [
+        FeatureRow(
+            **_common(row),
+            top_tokens=tokens[row.id],
+            promoted=_logits(row.promoted_ids, row.promoted_logits, token_texts)[:_PROMOTED_IN_LIST],
+            snippet=snippets.get(row.id),
+        )
+        for row in rows
+    ]
+
+
+def feature_page(
+    connection: Connection, model_id: int, key: str, index: int, token_texts: Sequence[str]
+) -> FeaturePage:
+    """All that is known of one feature. Raises APIError (404, or 503 while there is no index)."""
+    source = source_named(connection, model_id, key)
+    check_feature(source, index)
+    statement = current_features(model_id).where(Source.id == source.id, Feature.number == index)
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise APIError(
+            503,
+            "index_not_ready",
+            "this model has no index yet",
+            hint="GET /api/health tells how far it is",
+            headers={"Retry-After": "5"},
+        )
+    top, samples = contexts_of(connection, row.id, token_texts)
+    edges = unpack(row.band_edges, F4).tolist()
+    counts = unpack(row.band_counts, U4).tolist()
+    bands = [
+        Band(
+            band=band,
+            low=edges[band],
+            high=edges[band + 1],
+            count=count,
+            share=count / sum(counts),
+            contexts=samples.get(band, []),
+        )
+        for band, count in enumerate(counts)
+        if count
+    ]
+    bin_edges, n_tokens = connection.execute(
+        select(SourceIndex.bin_edges, IndexRun.n_tokens)
+        .join(IndexRun, IndexRun.id == SourceIndex.run_id)
+        .where(SourceIndex.run_id == row.run_id, SourceIndex.source_id == row.source_id)
+    ).one()
+    same = (Feature.run_id == row.run_id, Feature.source_id == row.source_id, Feature.firing_count > 0)
+    labels = connection.execute(
+        select(Label).where(Label.source_id == source.id, Label.number == index).order_by(Label.stream.desc())
+    ).all()
+    snippets = snippets_of(connection, [row.id], token_texts)
+    return FeaturePage(
+        **_common(row),
+        top_tokens=top_tokens_of(connection, [row.id], token_texts)[row.id],
+        promoted=_logits(row.promoted_ids, row.promoted_logits, token_texts),
+        suppressed=_logits(row.suppressed_ids, row.suppressed_logits, token_texts),
+        snippet=snippets.get(row.id),
+        histogram=Histogram(edges=unpack(bin_edges, F4).tolist(), counts=unpack(row.histogram, U4).tolist()),
+        neighbours=_neighbours(connection, row, token_texts),
+        contexts=top,
+        bands=bands,
+        n_tokens=n_tokens,
+        labels=[LabelView(text=label.text, author=label.author, created_at=label.created_at) for label in labels],
+        version=feature_version(connection, source.id, index),
+        previous=connection.scalar(select(func.max(Feature.number)).where(*same, Feature.number < index)),
+        next=connection.scalar(select(func.min(Feature.number)).where(*same, Feature.number > index)),
+    )
+
+
+def feature_version(connection: Connection, source_id: int, index: int) -> int:
+    """The number of the last label event on a feature; 0 without any."""
+    statement = select(func.max(LabelEvent.stream)).where(LabelEvent.source_id == source_id, LabelEvent.number == index)
+    return connection.scalar(statement) or 0
+
+
+def _common(row: Row[Any]) -> dict[str, Any]:
+    histogram = unpack(row.histogram, U4)
+    status: Literal["alive", "dead"] = "alive" if row.firing_count else "dead"
+    return {
+        "source": row.key,
+        "layer": row.layer,
+        "index": row.number,
+        "rate": row.rate,
+        "firing_count": row.firing_count,
+        "max": row.maximum,
+        "mean": row.mean,
+        "status": status,
+        "label": row.label,
+        "sparkline": [int(part.sum()) for part in np.array_split(histogram, SPARKLINE_BINS)],
+    }
+
+
+def _logits(ids: bytes, logits: bytes, token_texts: Sequence[str]) -> list[TokenLogit]:
+    pairs = zip(unpack(ids, U4).tolist(), unpack(logits, F4).tolist(), strict=True)
+    return [TokenLogit(id=number, text=token_texts[number], logit=round(logit, 4)) for number, logit in pairs]
+
+
+def _neighbours(connection: Connection, row: Row[Any], token_texts: Sequence[str]) -> list[Neighbour]:
+    numbers = unpack(row.neighbour_numbers, U4).tolist()
+    cosines = unpack(row.neighbour_cosines, F4).tolist()
+    place = tuple_(Feature.run_id, Feature.source_id)
+    statement = select(Feature.id, Feature.number).where(
+        place == (row.run_id, row.source_id), Feature.number.in_(numbers)
+    )
+    id_of = {number: feature_id for feature_id, number in connection.execute(statement)}
+    tokens = top_tokens_of(connection, list(id_of.values()), token_texts, most=3)
+    named = select(Label.number, Label.text).where(
+        Label.source_id == row.source_id, Label.number.in_(numbers), Label.is_primary
+    )
+    labels = {label.number: label.text for label in connection.execute(named)}
+    return [
+        Neighbour(
+            source=row.key,
+            index=number,
+            cosine=round(cosine, 4),
+            label=labels.get(number),
+            top_tokens=tokens.get(id_of.get(number, -1), []),
+        )
+        for number, cosine in zip(numbers, cosines, strict=True)
+    ]

@@ -1,0 +1,175 @@
+"""Bodies of the feature routes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from mfn_server.schemas import Schema, Text, Token
+
+Status = Literal["alive", "dead", "labelled", "unlabelled", "all"]
+Sort = Literal["relevance", "rate", "max", "mean", "index", "label"]
+Order = Literal["asc", "desc"]
+
+
+class FeatureQuery(Schema):
+    """Filters, order and page of the feature list. All of them together must hold."""
+
+    source: str | None = Field(default=None, description="Features of this source alone.")
+    layer: int | None = Field(default=None, ge=0, description="Features of this layer alone.")
+    q: Text | None = Field(
+        default=None,
+        max_length=200,
+        description="Words in labels, in contexts, or a token it fires on.",
+    )
+    status: Status = Field(default="alive", description="`unlabelled` means alive and without a label.")
+    min_rate: float | None = Field(default=None, ge=0, le=1, description="Least share of tokens on which it fires.")
+    max_rate: float | None = Field(default=None, ge=0, le=1, description="Greatest share of tokens on which it fires.")
+    sort: Sort | None = Field(default=None, description="`relevance` where `q` is given, else `rate`.")
+    order: Order | None = Field(default=None, description="`asc` for `index` and `label`, else `desc`.")
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(default=None, max_length=1000, description="`next_cursor` of the page before.")
+
+
+class TokenShare(Schema):
+    """A token and the share of a feature's firings that it accounts for."""
+
+    text: str
+    share: float
+
+
+class TokenLogit(Token):
+    """A token and how much the feature's direction, read by the unembedding alone, adds to its logit."""
+
+    logit: float
+
+
+class Snippet(Schema):
+    """A few tokens around a feature's strongest firing."""
+
+    tokens: list[str]
+    values: list[float]
+    peak: int
+
+
+class FeatureRow(Schema):
+    """A feature in a list."""
+
+    source: str
+    layer: int
+    index: int
+    rate: float = Field(description="Share of the corpus's tokens on which it fires.")
+    firing_count: int
+    max: float
+    mean: float = Field(description="Mean over the tokens on which it fires.")
+    status: Literal["alive", "dead"]
+    label: str | None
+    top_tokens: list[TokenShare]
+    promoted: list[TokenLogit]
+    sparkline: list[int] = Field(description="The activation histogram in 16 bins.")
+    snippet: Snippet | None
+
+
+class FeatureList(Schema):
+    """One page of features."""
+
+    items: list[FeatureRow]
+    total: int = Field(description="How many features match, over all pages.")
+    next_cursor: str | None
+
+
+class Histogram(Schema):
+    """Counts of activations; `edges` has one entry more than `counts`."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class Context(Schema):
+    """A piece of a document with the feature's value on each token, 0 where it is silent."""
+
+    document: int
+    start: int
+    title: str | None
+    tags: list[str]
+    tokens: list[str]
+    values: list[float]
+    peak: int
+    peak_value: float
+    truncated_left: bool
+    truncated_right: bool
+
+
+class Band(Schema):
+    """One decile of a feature's contexts by strength, weakest first, with a fair sample of it.
+
+    `count` is of contexts (a context is a window in which the feature fires), and `share` is of all of them.
+    """
+
+    band: int
+    low: float
+    high: float
+    count: int
+    share: float
+    contexts: list[Context]
+
+
+class Neighbour(Schema):
+    """A feature whose decoder direction is close."""
+
+    source: str
+    index: int
+    cosine: float
+    label: str | None
+    top_tokens: list[TokenShare]
+
+
+class LabelView(Schema):
+    """A label that stands."""
+
+    text: str
+    author: str
+    created_at: datetime
+
+
+class FeaturePage(FeatureRow):
+    """All that is known of one feature."""
+
+    histogram: Histogram
+    suppressed: list[TokenLogit]
+    neighbours: list[Neighbour]
+    contexts: list[Context]
+    bands: list[Band]
+    n_tokens: int = Field(description="Tokens of the corpus.")
+    labels: list[LabelView] = Field(description="Latest first.")
+    version: int = Field(description="Number of the last label event on this feature; 0 without any.")
+    previous: int | None = Field(description="The next lower feature of the source that is alive.")
+    next: int | None = Field(description="The next higher feature of the source that is alive.")
+
+
+class ProposeLabel(Schema):
+    """A label that someone proposes. `id` is made by the client: sending it again changes nothing."""
+
+    id: UUID
+    text: Text = Field(min_length=1, max_length=500)
+    author: Text = Field(default="anonymous", min_length=1, max_length=100)
+    reason: Text | None = Field(default=None, max_length=2000)
+    base_version: int | None = Field(default=None, ge=0, description="The feature's version that the author saw.")
+
+
+class LabelEventView(Schema):
+    """An event as it was recorded."""
+
+    id: UUID
+    stream: int
+    type: Literal["propose"]
+    source: str
+    index: int
+    text: str
+    author: str
+    reason: str | None
+    base_version: int | None
+    created_at: datetime

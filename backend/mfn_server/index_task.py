@@ -1,0 +1,125 @@
+"""The index of the served model: is it there, and if not, a process that makes it while the app is already running.
+
+A process of its own, so that neither the model's thread nor the web server's waits for it; it is `mfn index`, and its
+progress travels through the database like anyone else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import func, select
+
+from mfn_core.errors import MFNError
+from mfn_server.db.session import Database
+from mfn_server.db.tables import IndexRun, Model, RunState, Source
+from mfn_server.settings import Settings
+
+if TYPE_CHECKING:
+    from mfn_server.studio import Served
+
+State = Literal["ready", "building", "missing", "error"]
+_SILENCE = timedelta(seconds=90)  # after which a run that says nothing is taken for dead
+
+
+@dataclass(frozen=True)
+class IndexStatus:
+    """How the index is. `progress` runs from 0 to 1."""
+
+    state: State
+    progress: float
+    message: str
+
+
+class IndexTask:
+    """Makes the served model's index when there is none. One for an app."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._process: asyncio.subprocess.Process | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        self._error: str | None = None
+
+    def has_index(self, served: Served) -> bool:
+        """Whether every source of the model shows a finished run."""
+        statement = select(func.count()).where(
+            Source.model_id == served.model_id,
+            Source.key.in_([source.key for source in served.facts.sources]),
+            Source.current_run_id.is_not(None),
+        )
+        with self._database.read() as connection:
+            return connection.scalar(statement) == len(served.facts.sources)
+
+    async def start(self, served: Served) -> None:
+        """Begin to make the index if it is missing and there is something to make it from.
+
+        Raises MFNError when it is missing, cannot be made, and the database holds another model's.
+        """
+        if await asyncio.to_thread(self.has_index, served):
+            return
+        sources = [*self._settings.corpus]
+        if self._settings.index_file is not None and self._settings.index_file.is_file():
+            sources += ["--import", str(self._settings.index_file)]
+        if sources and self._settings.corpus_name is not None:
+            sources += ["--name", self._settings.corpus_name]
+        if not sources:
+            await asyncio.to_thread(self._refuse_foreign, served)
+            return
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "mfn_server.cli", "index", str(self._settings.model), *sources),
+            # by environment, since a URL may hold a password, which a command line would show to everyone
+            env={**os.environ, "MFN_DATABASE": self._settings.database_url},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self._waiting = asyncio.create_task(self._wait(self._process))
+
+    async def stop(self) -> None:
+        """End the process, if it is still at it. What it has written so far is removed at the next start."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+        if self._waiting is not None:
+            await self._waiting
+
+    def status(self, served: Served) -> IndexStatus:
+        """How the index is now."""
+        if self.has_index(served):
+            return IndexStatus("ready", 1.0, "")
+        statement = select(IndexRun).where(IndexRun.model_id == served.model_id).order_by(IndexRun.id.desc()).limit(1)
+        with self._database.read() as connection:
+            run = connection.execute(statement).one_or_none()
+        if run is not None and run.state == RunState.BUILDING and datetime.now(UTC) - run.heard_at < _SILENCE:
+            return IndexStatus("building", run.progress, run.phase)
+        if self._process is not None and self._process.returncode is None:
+            return IndexStatus("building", 0.0, "starting")
+        error = self._error or (run.message if run is not None and run.state == RunState.FAILED else None)
+        if error:
+            return IndexStatus("error", 0.0, error)
+        return IndexStatus("missing", 0.0, "this model has no index yet: make one with `mfn index MODEL CORPUS`")
+
+    async def _wait(self, process: asyncio.subprocess.Process) -> None:
+        _, errors = await process.communicate()
+        if process.returncode:
+            lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
+            self._error = (lines or [f"mfn index ended with code {process.returncode}"])[-1].removeprefix("Error: ")
+
+    def _refuse_foreign(self, served: Served) -> None:
+        statement = (
+            select(Model.name)
+            .join(Source, Source.model_id == Model.id)
+            .where(Source.current_run_id.is_not(None), Model.id != served.model_id)
+        )
+        with self._database.read() as connection:
+            other = connection.scalar(statement.limit(1))
+        if other is not None:
+            raise MFNError(
+                f"{self._database.name} holds the index of another model ({other}), none of {served.facts.name}: "
+                "add one with `mfn index MODEL CORPUS --db ...` or name another database"
+            )

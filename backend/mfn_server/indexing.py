@@ -1,0 +1,158 @@
+"""`mfn index`: a model and a corpus become the current index of a database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from mfn_core.errors import CorpusError, MFNError
+from mfn_server.db.index_lock import index_lock
+from mfn_server.db.migrate import open_database
+
+if TYPE_CHECKING:
+    from mfn_core.data.corpus import Document
+    from mfn_core.indexing.types import CorpusIndex
+    from mfn_core.model import MFNModel
+
+Progress = Callable[[str, float | None, str], None]
+"""Told the phase, how far it is (0 to 1, None where unknown) and a note such as a count of tokens."""
+
+_REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class IndexOrder:
+    """What `mfn index` is asked to do.
+
+    Attributes:
+        model: the bundle's folder.
+        corpora: what to read, as `read_corpus` takes it.
+        database_url: where the index goes.
+        name: how to call the corpus; made from `corpora` if empty.
+        text_field: which column or key of a corpus holds the text.
+        limit: read at most so many documents of each corpus.
+        import_file: a finished index to take instead, when it belongs to the model.
+        export_file: also write the index to this file.
+    """
+
+    model: Path
+    corpora: tuple[str, ...]
+    database_url: str
+    name: str = ""
+    text_field: str = "text"
+    limit: int | None = None
+    import_file: Path | None = None
+    export_file: Path | None = None
+
+
+def run_index(order: IndexOrder, progress: Progress) -> str:
+    """Do it, and return a line that says what was done. Whatever goes wrong, the index that was there stays current.
+
+    Raises:
+        MFNError: what is wrong with the model, the corpus, the file or the database.
+    """
+    if not order.corpora and order.import_file is None:
+        raise MFNError("nothing to index: name a corpus (a file, a folder, a glob or hf:NAME)")
+    # without a finished index the corpus is looked at first, so that a wrong name is answered at once
+    documents = _documents(order) if order.import_file is None else None
+    database = open_database(order.database_url)
+    try:
+        with index_lock(database):
+            progress("loading the model", None, "")
+            # torch comes in only now, so that mistakes in the arguments are answered at once
+            from mfn_core.model import MFNModel
+            from mfn_core.tokens import token_bytes
+            from mfn_server.db.index_store import IndexStore
+            from mfn_server.model_facts import ModelFacts
+
+            model = MFNModel.from_pretrained(order.model)
+            if model.tokenizer is None:
+                raise MFNError(f"{order.model} has no tokenizer, and without one no corpus can be read")
+            facts = ModelFacts.of(model, order.model)
+            pieces, special = token_bytes(model.tokenizer), set(model.tokenizer.all_special_ids)
+
+            def decode(ids: Sequence[int]) -> str:
+                return b"".join(pieces[number] for number in ids if number not in special).decode(errors="replace")
+
+            store = IndexStore(database)
+            run_id = store.begin(facts, {})
+            last = 0.0
+
+            def tell(phase: str, share: float | None, note: str = "") -> None:
+                nonlocal last
+                progress(phase, share, note)
+                if time.monotonic() - last > _REPORT_SECONDS:
+                    last = time.monotonic()
+                    store.report(run_id, phase, share or 0.0)
+
+            try:
+                index = _index(order, model, documents, tell)
+                if order.export_file is not None:
+                    from mfn_server.index_file import save_index
+
+                    progress("compressing", None, str(order.export_file))
+                    save_index(index, order.export_file)
+                store.store(run_id, facts, index, order.name or _name(order), decode, tell)
+            except BaseException as error:
+                with suppress(DBAPIError):  # the disk may be full for this, too
+                    store.fail(run_id, str(error) or "interrupted")
+                raise
+    finally:
+        database.close()
+    n_features = sum(layer.n_features for layer in index.layers)
+    return f"{n_features:,} features over {index.n_tokens:,} tokens are ready in {database.name}"
+
+
+def _index(
+    order: IndexOrder,
+    model: MFNModel,
+    documents: Iterator[Document] | None,
+    tell: Callable[[str, float | None, str], None],
+) -> CorpusIndex:
+    """The finished index: read from the file if that belongs to the model, else computed."""
+    if order.import_file is not None:
+        from mfn_server.index_file import load_index
+
+        tell("importing", 0.0, str(order.import_file))
+        index = load_index(order.import_file)
+        if index.model_fingerprint == model.fingerprint:
+            return index
+        if not order.corpora:
+            raise MFNError(f"{order.import_file} belongs to another model than {order.model}")
+    from mfn_core.indexing import IndexSettings, build_index
+
+    def on_tokens(done: int, total: int | None) -> None:
+        tell("indexing", done / total if total else None, f"{done:,} tokens")
+
+    return build_index(model, documents or _documents(order), IndexSettings(), on_tokens)
+
+
+def _documents(order: IndexOrder) -> Iterator[Document]:
+    """All documents of all corpora. The first one is read here and now.
+
+    Raises CorpusError where a corpus cannot be found, or all are empty.
+    """
+    from mfn_core.data.corpus import read_corpus
+
+    every = chain.from_iterable(
+        read_corpus(corpus, text_field=order.text_field, limit=order.limit) for corpus in order.corpora
+    )
+    first = next(every, None)
+    if first is None:
+        raise CorpusError(f"{' and '.join(order.corpora)} holds no text")
+    return chain([first], every)
+
+
+def _name(order: IndexOrder) -> str:
+    """What to call the corpus: the names of its files."""
+    if order.corpora:
+        return ", ".join(corpus if corpus.startswith("hf:") else Path(corpus).name for corpus in order.corpora)
+    assert order.import_file is not None
+    return order.import_file.name.split(".")[0]

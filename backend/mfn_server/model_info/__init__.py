@@ -1,0 +1,1 @@
+"""What the served model is, and whether the app is well."""

@@ -1,0 +1,65 @@
+"""Bodies of the model and health routes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mfn_server.schemas import JsonObject, Schema
+
+
+class SourceView(Schema):
+    """One set of features. Counts and figures are null until there is an index, or a card that gives them."""
+
+    key: str
+    layer: int
+    kind: str
+    site: str
+    n_features: int
+    k: int
+    alpha: float
+    n_alive: int | None
+    n_dead: int | None
+    n_labelled: int
+    fvu: float | None
+    l0: float | None
+
+
+class CorpusView(Schema):
+    """The corpus of the current index."""
+
+    name: str
+    n_documents: int
+    n_tokens: int
+
+
+class ModelView(Schema):
+    """The served model."""
+
+    name: str
+    fingerprint: str
+    description: str
+    n_parameters: int
+    d_model: int
+    n_layers: int
+    vocab_size: int
+    max_context: int
+    sources: list[SourceView]
+    card: JsonObject
+    corpus: CorpusView | None
+
+
+class IndexHealth(Schema):
+    """How the index is."""
+
+    state: Literal["ready", "building", "missing", "error"]
+    progress: float
+    message: str
+
+
+class Health(Schema):
+    """Whether the app is well. `status` is `error` only where it cannot become well by waiting."""
+
+    status: Literal["ok", "error"]
+    version: str
+    model_loaded: bool
+    index: IndexHealth

@@ -1,0 +1,1 @@
+"""Saved settings of the Steer page."""

@@ -1,0 +1,119 @@
+"""What stands between the app and the rest of the web while it runs without a login.
+
+A page of another site that a person has open must neither read nor change anything here. The Host allow-list stops DNS
+rebinding (a foreign name that resolves to this address); Sec-Fetch-Site and Origin stop foreign forms and scripts; the
+content security policy stops anything in a label or a corpus from becoming code. Programs such as curl send neither
+header and are let in: they are no browser that someone could misuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mfn_server.errors import APIError, error_response
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# The one hash is that of the empty style sheet which plotly.js inserts.
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
+        "img-src 'self' data: blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    ]
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without port and brackets, in lower case; empty for nonsense."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+class Gate:
+    """ASGI middleware: refuses what may not come in, and sets the headers on what goes out."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str], max_body_bytes: int) -> None:
+        self._app = app
+        self._hosts = LOOPBACK | {host.lower() for host in allowed_hosts}
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/api/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await error_response(refusal)(scope, receive, send_with_headers)
+            return
+        await self._app(scope, self._limited(receive), send_with_headers)
+
+    def _refusal(self, scope: Scope) -> APIError | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if host_name(host) not in self._hosts:
+            return APIError(
+                421,
+                "unknown_host",
+                "this server does not answer under that name",
+                hint="start it with --allow-host NAME, or set MFN_ALLOWED_HOSTS",
+            )
+        if scope["method"] not in _SAFE_METHODS:
+            origin = headers.get("origin")
+            foreign_origin = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+            if foreign_origin or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+                return APIError(403, "cross_site", "requests from other sites are refused")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._max_body_bytes:
+            return self._too_large()
+        return None
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Bodies without a Content-Length are counted as they come."""
+        seen = 0
+
+        async def counting() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > self._max_body_bytes:
+                    raise HTTPException(413, str(self._too_large()))
+            return message
+
+        return counting
+
+    def _too_large(self) -> APIError:
+        return APIError(413, "too_large", f"the request is longer than {self._max_body_bytes:,} bytes")

@@ -1,0 +1,96 @@
+"""Runs the app under uvicorn: takes the port first, says where to look, and ends with a reason when it must."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable
+
+import uvicorn
+
+from mfn_core.errors import MFNError
+from mfn_server.settings import Settings
+
+
+def serve(settings: Settings, say: Callable[[str], None], open_browser: bool = False) -> None:
+    """Serve until interrupted.
+
+    Args:
+        settings: what and where.
+        say: told the address, once it answers.
+        open_browser: open the first page, where there is a display.
+
+    Raises:
+        MFNError: the port is taken, or the database, the model or its index cannot be used.
+    """
+    listener = _listen(settings.host, settings.port)
+    try:
+        from mfn_server.app import create_app
+
+        app = create_app(settings)
+        port = listener.getsockname()[1]
+        address = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = f"http://{address}:{port}/"
+
+        def ready() -> None:
+            say(url)
+            if open_browser and _has_display():
+                webbrowser.open(url)
+
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
+        )
+        server = _Server(config, ready)
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+    if server.failure is not None:
+        raise MFNError(str(server.failure)) from server.failure
+
+
+class _Server(uvicorn.Server):
+    """Calls back when it answers, and stops when the app finds that it cannot go on (a broken model, say)."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.failure: BaseException | None = None
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        startup: asyncio.Task[None] = self.config.app.state.studio.startup  # type: ignore[union-attr]
+        startup.add_done_callback(self._look_at)
+        self._ready()
+
+    def _look_at(self, startup: asyncio.Task[None]) -> None:
+        if not startup.cancelled() and startup.exception() is not None:
+            self.failure = startup.exception()
+            self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. From here on a browser that comes early waits instead of failing."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise MFNError(f"port {port} is in use already; choose another with --port") from None
+        raise MFNError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
+    return listener
+
+
+def _has_display() -> bool:
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,46 @@
+"""Settings of the service: defaults, then environment variables that begin with MFN_, then the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """How one server is run. Lists in the environment are JSON: MFN_ALLOWED_HOSTS='["studio.example"]'."""
+
+    model_config = SettingsConfigDict(env_prefix="MFN_", extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("mfn-studio", appauthor=False),
+        description="Folder for what the app keeps.",
+    )
+    database: str = Field(
+        default="", description="SQLite file, or a URL (postgresql+psycopg://...). Empty: studio.sqlite3 in `home`."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on. Loopback unless you say otherwise.")
+    port: int = Field(default=8765, ge=0, le=65535, description="Port to listen on.")
+    allowed_hosts: list[str] = Field(
+        default_factory=list, description="Host names under which the app may be reached, besides loopback's."
+    )
+    model: Path | None = Field(default=None, description="Folder of the model that is served.")
+    corpus: list[str] = Field(
+        default_factory=list, description="What to index in the background when the model has no index yet."
+    )
+    corpus_name: str | None = Field(default=None, description="How to call that corpus; else by its files' names.")
+    index_file: Path | None = Field(
+        default=None, description="A finished index to import instead, when it belongs to the model."
+    )
+    presets_file: Path | None = Field(default=None, description="Presets that come with the model (JSON).")
+    max_body_bytes: int = Field(default=1_000_000, description="Longest request body that is read.")
+
+    @property
+    def database_url(self) -> str:
+        """`database` as an SQLAlchemy URL."""
+        if "://" in self.database:
+            return self.database.replace("postgresql://", "postgresql+psycopg://", 1)
+        path = Path(self.database) if self.database else self.home / "studio.sqlite3"
+        return f"sqlite:///{path.expanduser().resolve()}"

@@ -1,0 +1,1 @@
+"""Generation under interventions, streamed while it is written."""

@@ -1,0 +1,141 @@
+"""Bodies of the generation routes, and the events of their stream."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from mfn_server.schemas import Schema, Text, Token
+
+LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, this one spares the tokenizer
+MOST_INTERVENTIONS = 16
+LARGEST_VALUE = 1e6  # in units of z, far beyond what any feature reaches
+MOST_REPORTED = 20
+
+StreamName = Literal["plain", "steered"]
+
+
+class ScopeBody(Schema):
+    """Where in the text an intervention acts. `start` and `stop` are token positions and go with `range` alone."""
+
+    kind: Literal["both", "prompt", "generation", "range"] = "both"
+    start: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    stop: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Not included. Null: to the end.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ScopeBody:
+        if self.kind != "range" and (self.start is not None or self.stop is not None):
+            raise ValueError(f"start and stop go with the scope range, not with {self.kind}")
+        if self.stop is not None and self.stop <= (self.start or 0):
+            raise ValueError("stop must lie behind start")
+        return self
+
+
+class InterventionBody(Schema):
+    """One change to one feature."""
+
+    source: Text = Field(max_length=200, description="Key of the feature's source, as GET /api/model gives it.")
+    index: int = Field(ge=0, le=2**31 - 1)
+    mode: Literal["set", "add", "scale", "ablate"]
+    value: float = Field(
+        default=0.0,
+        ge=-LARGEST_VALUE,
+        le=LARGEST_VALUE,
+        description="In units of the code; for `scale` a factor. `ablate` ignores it.",
+    )
+    scope: ScopeBody = ScopeBody()
+    condition: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**31 - 1,
+        description="A feature of the same source that must fire, in the untouched code, for this intervention to act.",
+    )
+
+    @model_validator(mode="after")
+    def _can_fire(self) -> InterventionBody:
+        if self.mode in ("set", "scale") and self.value < 0:
+            raise ValueError(f"{self.mode} takes a value of at least 0, since a feature cannot fire below 0")
+        return self
+
+
+class InterventionsBody(Schema):
+    """The interventions that a running generation continues with."""
+
+    interventions: list[InterventionBody] = Field(max_length=MOST_INTERVENTIONS)
+
+
+class GenerateBody(Schema):
+    """A prompt to be continued, plain and steered."""
+
+    prompt: Text = Field(
+        max_length=LONGEST_PROMPT, description="May be empty: the model then begins a text of its own."
+    )
+    max_new_tokens: int = Field(default=80, ge=1, le=4096)
+    temperature: float = Field(default=0.0, ge=0, le=100, description="0 takes the likeliest token at each step.")
+    top_k: int = Field(default=0, ge=0, le=2**31 - 1, description="Only the k likeliest tokens; 0 for all.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Only the likeliest tokens that together reach p.")
+    seed: int = Field(default=0, ge=0, le=2**53 - 1, description="Both streams share its random numbers.")
+    compare: bool = Field(default=True, description="Send the plain stream too.")
+    interventions: list[InterventionBody] = Field(default_factory=list, max_length=MOST_INTERVENTIONS)
+    top_fired: int = Field(default=3, ge=0, le=MOST_REPORTED, description="Strongest features to report at each step.")
+    alternatives: int = Field(default=3, ge=0, le=MOST_REPORTED, description="Likeliest tokens to report at each step.")
+
+
+class StartEvent(Schema):
+    """`start`: the request is accepted; its first token may still have to wait for others."""
+
+    request_id: str
+    prompt_tokens: list[Token]
+    streams: list[StreamName]
+
+
+class AlternativeToken(Token):
+    """A token that could have come."""
+
+    logprob: float
+
+
+class FiredFeature(Schema):
+    """A feature that fired at the position which predicted the token, with its value after interventions."""
+
+    source: str
+    index: int
+    value: float
+
+
+class TokenEventBody(Schema):
+    """`token`: one more token of one stream."""
+
+    stream: StreamName
+    step: int
+    id: int
+    text: str = Field(description="The token alone, as it is shown; bytes that are no whole character as ⟨e2 96⟩.")
+    delta: str = Field(description="What it adds to the text. The deltas of a stream add up to its text.")
+    logprob: float = Field(description="Under the stream's own model, before temperature and filters, in nats.")
+    kl: float | None = Field(
+        description="KL(steered ‖ plain) in nats, on the steered stream while both texts are still the same."
+    )
+    alternatives: list[AlternativeToken]
+    fired: list[FiredFeature]
+
+
+class DoneEvent(Schema):
+    """`done`: one stream is finished. `context`: the model's context is full."""
+
+    stream: StreamName
+    reason: Literal["eos", "length", "context"]
+    text: str
+    n_tokens: int
+    seconds: float
+
+
+class EndEvent(Schema):
+    """`end`: nothing follows."""
+
+
+class ErrorEvent(Schema):
+    """`error`: the generation broke off; what was sent stays valid."""
+
+    code: str
+    message: str

@@ -1,0 +1,146 @@
+"""Between the API's names (source keys, texts) and the engine's (layers, token ids)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mfn_core.generation import (
+    Done,
+    Ended,
+    Engine,
+    Event,
+    Failed,
+    GenerationRequest,
+    PromptTooLongError,
+    Sampling,
+    TokenEvent,
+)
+from mfn_core.interventions import Intervention, Scope
+from mfn_core.model import MFNModel
+from mfn_server.errors import APIError
+from mfn_server.schemas import Schema, Token
+from mfn_server.steering.schemas import (
+    AlternativeToken,
+    DoneEvent,
+    EndEvent,
+    ErrorEvent,
+    FiredFeature,
+    GenerateBody,
+    InterventionBody,
+    StartEvent,
+    TokenEventBody,
+)
+from mfn_server.studio import Served
+
+
+def interventions_of(bodies: Sequence[InterventionBody], served: Served, context: int) -> tuple[Intervention, ...]:
+    """The interventions as the engine takes them.
+
+    Raises:
+        APIError: 422, one names a source or a feature that is not there, or a range behind the end of every text.
+    """
+    sources = {source.key: source for source in served.facts.sources}
+    found = []
+    for number, body in enumerate(bodies):
+        where = f"interventions.{number}"
+        source = sources.get(body.source)
+        if source is None:
+            raise APIError(
+                422,
+                "unknown_source",
+                f"intervention {number + 1}: this model has no source {body.source!r}",
+                hint=f"its sources: {', '.join(sources)}",
+                field=f"{where}.source",
+            )
+        for name, index in (("index", body.index), ("condition", body.condition)):
+            if index is not None and index >= source.n_features:
+                raise APIError(
+                    422,
+                    "unknown_feature",
+                    f"intervention {number + 1}: {source.key} has no feature {index}",
+                    hint=f"its features: 0 to {source.n_features - 1}",
+                    field=f"{where}.{name}",
+                )
+        if body.scope.start is not None and body.scope.start >= context:
+            raise APIError(
+                422,
+                "scope_out_of_range",
+                f"intervention {number + 1}: its range begins at token {body.scope.start}",
+                hint=f"texts of this model end at token {context - 1}",
+                field=f"{where}.scope.start",
+            )
+        scope = Scope(body.scope.kind, body.scope.start, body.scope.stop)
+        found.append(Intervention(source.layer, body.index, body.mode, body.value, scope, body.condition))
+    return tuple(found)
+
+
+def request_of(model: MFNModel, body: GenerateBody, served: Served, engine: Engine) -> GenerationRequest:
+    """The request as the engine takes it, checked. Runs in the model's thread, whose tokenizer it uses.
+
+    Raises:
+        APIError: 422, what is wrong with it.
+    """
+    request = GenerationRequest(
+        prompt=tuple(model.encode_text(body.prompt)),
+        max_new_tokens=body.max_new_tokens,
+        interventions=interventions_of(body.interventions, served, engine.context),
+        sampling=Sampling(body.temperature, body.top_k, body.top_p, body.seed),
+        compare=body.compare,
+        alternatives=body.alternatives,
+        fired=body.top_fired,
+    )
+    try:
+        engine.check(request)
+    except PromptTooLongError as error:
+        raise APIError(422, "prompt_too_long", str(error), hint="shorten the prompt", field="prompt") from error
+    return request
+
+
+def start_event(request: GenerationRequest, served: Served) -> StartEvent:
+    """What a stream begins with."""
+    return StartEvent(
+        request_id=request.id,
+        prompt_tokens=[Token(id=token, text=served.token_texts[token]) for token in request.prompt],
+        streams=["plain", "steered"] if request.compare else ["steered"],
+    )
+
+
+class Translator:
+    """Engine events → named events of the API, for one model."""
+
+    def __init__(self, served: Served) -> None:
+        self._texts = served.token_texts
+        self._keys = {source.layer: source.key for source in served.facts.sources}
+
+    def __call__(self, event: Event) -> tuple[str, Schema]:
+        """The event's name and body."""
+        match event:
+            case TokenEvent():
+                return "token", self._token(event)
+            case Done():
+                return "done", DoneEvent(
+                    stream=event.stream,
+                    reason=event.reason,
+                    text=event.text,
+                    n_tokens=event.n_tokens,
+                    seconds=round(event.seconds, 4),
+                )
+            case Failed():
+                return "error", ErrorEvent(code="generation_failed", message=event.message)
+            case Ended():
+                return "end", EndEvent()
+
+    def _token(self, event: TokenEvent) -> TokenEventBody:
+        return TokenEventBody(
+            stream=event.stream,
+            step=event.step,
+            id=event.token,
+            text=self._texts[event.token],
+            delta=event.delta,
+            logprob=event.logprob,
+            kl=event.kl,
+            alternatives=[
+                AlternativeToken(id=a.token, text=self._texts[a.token], logprob=a.logprob) for a in event.alternatives
+            ],
+            fired=[FiredFeature(source=self._keys[f.layer], index=f.feature, value=f.value) for f in event.fired],
+        )

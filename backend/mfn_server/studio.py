@@ -1,0 +1,87 @@
+"""What every route of one running app may reach: settings, database, model."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from mfn_server.db.session import Database
+from mfn_server.model_facts import ModelFacts
+from mfn_server.model_worker import ModelWorker
+from mfn_server.settings import Settings
+
+if TYPE_CHECKING:
+    from mfn_core.model import MFNModel
+    from mfn_server.index_task import IndexTask
+    from mfn_server.steering.service import GenerationService
+
+MODEL_WAIT_SECONDS = 20.0
+"""How long a request waits for a model that is still loading before it is told to come again."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """The served model as routes that only read the database need it.
+
+    Attributes:
+        facts: names, sizes, sources.
+        model_id: its row.
+        token_texts: the text that each token id is shown as.
+    """
+
+    facts: ModelFacts
+    model_id: int
+    token_texts: list[str]
+
+
+@dataclass
+class Studio:
+    """One running app. Hangs on `app.state.studio`; routes take it as a `StudioDep`."""
+
+    settings: Settings
+    database: Database
+    worker: ModelWorker
+    index_task: IndexTask
+    generation: GenerationService
+    known: Served | None = None
+    startup: asyncio.Task[None] | None = None
+
+    async def model(self) -> MFNModel:
+        """The model, waited for if it is still loading.
+
+        Raises ModelNotReadyError, which becomes a 503.
+        """
+        return await self.worker.wait_loaded(MODEL_WAIT_SECONDS)
+
+    async def served(self) -> Served:
+        """What is known of the model, waited for like the model itself."""
+        if self.known is None:
+            await self.model()
+            self.known = await self.worker.run(describe, self.settings, self.database)
+        return self.known
+
+
+def describe(model: MFNModel, settings: Settings, database: Database) -> Served:
+    """Collect the facts of a loaded model and make sure that it has its rows."""
+    from mfn_core.tokens import token_strings
+    from mfn_server.db.registry import register
+
+    assert settings.model is not None
+    assert model.tokenizer is not None, "checked when it was loaded"
+    facts = ModelFacts.of(model, settings.model)
+    with database.write() as connection:
+        registered = register(connection, facts)
+    texts = token_strings(model.tokenizer)
+    texts += ["" for _ in range(facts.vocab_size - len(texts))]  # embeddings may be padded beyond the vocabulary
+    return Served(facts, registered.model_id, texts)
+
+
+def _studio(request: Request) -> Studio:
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+StudioDep = Annotated[Studio, Depends(_studio)]

@@ -1,0 +1,165 @@
+"""Databases of both kinds, and the running app."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from starlette.testclient import TestClient
+
+from mfn_core import MFNModel
+from mfn_core.indexing.types import CorpusIndex
+from mfn_server.app import create_app
+from mfn_server.db.index_lock import index_lock
+from mfn_server.db.index_store import IndexStore
+from mfn_server.db.migrate import open_database
+from mfn_server.db.session import Database
+from mfn_server.model_facts import ModelFacts
+from mfn_server.settings import Settings
+from tests.conftest import TINY_TEXTS
+from tests.server.plain_index import plain_index
+
+
+def _postgres_binaries() -> Path | None:
+    """The newest installed PostgreSQL, as Debian lays it out."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    initdb = shutil.which("initdb")
+    return Path(initdb).parent if initdb else None
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A private PostgreSQL cluster for this session, without durability. Yields the URL of its server."""
+    binaries = _postgres_binaries()
+    if binaries is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must run the database tests on PostgreSQL, and it is not installed")
+        pytest.skip("PostgreSQL is not installed")
+    # not in pytest's own folder, into which PostgreSQL's user (it refuses to run as root) may not look
+    folder = Path(tempfile.mkdtemp(prefix="mfn-postgres-"))
+    data = folder / "data"
+    as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if as_postgres:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def run(program: str, *arguments: str) -> None:
+        command = [*as_postgres, str(binaries / program), "-D", str(data), *arguments]
+        subprocess.run(command, check=True, capture_output=True, cwd="/")
+
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    try:
+        run("initdb", "-U", "mfn", "-A", "trust", "-E", "UTF8", "--no-sync")
+        run("pg_ctl", "-o", options, "-l", str(data / "log"), "-w", "start")
+        yield f"postgresql+psycopg://mfn@127.0.0.1:{port}"
+        run("pg_ctl", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database; each test that asks for it runs once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'studio.sqlite3'}"
+    return _new_postgres(request.getfixturevalue("postgres_server"))
+
+
+def _new_postgres(server: str) -> str:
+    name = f"test_{uuid.uuid4().hex}"
+    engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server}/{name}"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database without rows."""
+    opened = open_database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def make_client(tiny_bundle: Path) -> Iterator[Callable[..., TestClient]]:
+    """Starts the app on a database; further settings by keyword. The model is loaded when it returns."""
+    open_clients: list[TestClient] = []
+
+    def make(url: str, **settings: object) -> TestClient:
+        values = {"model": tiny_bundle, "database": url, **settings}
+        client = TestClient(create_app(Settings(**values)), base_url="http://127.0.0.1", raise_server_exceptions=False)
+        client.__enter__()
+        open_clients.append(client)
+        assert client.get("/api/model").status_code == 200
+        return client
+
+    yield make
+    for client in open_clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def bare_client(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """The app on SQLite without an index, shared by the tests of a module."""
+    path = tmp_path_factory.mktemp("bare") / "studio.sqlite3"
+    app = create_app(Settings(model=tiny_bundle, database=str(path)))
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        assert client.get("/api/model").status_code == 200
+        yield client
+
+
+@pytest.fixture(scope="session")
+def tiny_index(tiny_model: MFNModel) -> CorpusIndex:
+    """An index of the tiny model over the tiny texts."""
+    return plain_index(tiny_model, TINY_TEXTS)
+
+
+@pytest.fixture(scope="session")
+def tiny_facts(tiny_model: MFNModel, tiny_bundle: Path) -> ModelFacts:
+    """What the server says of the tiny model."""
+    return ModelFacts.of(tiny_model, tiny_bundle)
+
+
+@pytest.fixture
+def store_index(tiny_model: MFNModel, tiny_facts: ModelFacts) -> Callable[[Database, CorpusIndex], int]:
+    """Writes an index into a database, the whole way. Gives the run's id."""
+    tokenizer = tiny_model.tokenizer
+    assert tokenizer is not None
+
+    def store(database: Database, index: CorpusIndex) -> int:
+        writer = IndexStore(database)
+        with index_lock(database):
+            run_id = writer.begin(tiny_facts, {})
+            writer.store(run_id, tiny_facts, index, "texts", lambda ids: str(tokenizer.decode(ids)))
+        return run_id
+
+    return store
+
+
+@pytest.fixture
+def indexed(
+    database: Database, store_index: Callable[[Database, CorpusIndex], int], tiny_index: CorpusIndex
+) -> Database:
+    """A database with the tiny index."""
+    store_index(database, tiny_index)
+    return database
+
+
+@pytest.fixture
+def client(indexed: Database, database_url: str, make_client: Callable[..., TestClient]) -> TestClient:
+    """The app on an indexed database, on each kind of database."""
+    return make_client(database_url)

@@ -1,0 +1,395 @@
+"""Generation over HTTP: the real app behind a real server, with streams that are read, left, crowded and changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from mfn_core import Intervention, MFNModel
+from mfn_core.generation import Done, Event, GenerationRequest, PairEngine, Sampling, TokenEvent, stream
+from mfn_server.app import create_app
+from mfn_server.settings import Settings
+from mfn_server.steering.service import GenerationService
+from mfn_server.studio import Studio
+
+PATIENCE = 30.0
+
+
+class PacedEngine(PairEngine):
+    """The engine, which takes a step only when the test allows one."""
+
+    def __init__(self, model: MFNModel) -> None:
+        super().__init__(model)
+        self.allowed = threading.Semaphore(0)
+        self.free = threading.Event()
+        self.break_at: int | None = None
+        self.steps = 0
+
+    def step(self) -> list[Event]:
+        # A step that is not allowed yet leaves the model's thread to others, as a slow model would between two.
+        if not self.free.is_set() and self.busy and not self.allowed.acquire(timeout=0.01):
+            return []
+        self.steps += 1
+        if self.steps == self.break_at:
+            raise RuntimeError("a fault in the middle of a text")
+        return super().step()
+
+
+class Site:
+    """A running server and its client."""
+
+    def __init__(self, studio: Studio, client: httpx.Client) -> None:
+        self.studio = studio
+        self.client = client
+        self.engines: list[PacedEngine] = []
+        self.use()
+
+    def use(self, most_waiting: int = 2) -> None:
+        """A fresh service with a fresh engine, which runs freely until it is told to be paced."""
+        self.engines = []
+        self.paced = False
+
+        def make(model: MFNModel) -> PacedEngine:
+            engine = PacedEngine(model)
+            if not self.paced:
+                engine.free.set()
+            self.engines.append(engine)
+            return engine
+
+        self.studio.generation = GenerationService(self.studio.worker, make, most_waiting)
+
+    @property
+    def engine(self) -> PacedEngine:
+        return self.engines[-1]
+
+    @property
+    def sources(self) -> list[str]:
+        return [source["key"] for source in self.client.get("/api/model").json()["sources"]]
+
+    def clamp(self, value: float = 9.0) -> dict[str, Any]:
+        return {"source": self.sources[1], "index": 7, "mode": "set", "value": value}
+
+    @contextmanager
+    def open(self, **body: Any) -> Iterator[Iterator[tuple[str, dict]]]:
+        with self.client.stream("POST", "/api/generate", json={"prompt": "The ship", **body}) as response:
+            assert response.status_code == 200, response.read()
+            yield events_of(response)
+
+    def read(self, **body: Any) -> list[tuple[str, dict]]:
+        with self.open(**body) as events:
+            return list(events)
+
+
+def events_of(response: httpx.Response) -> Iterator[tuple[str, dict]]:
+    name = ""
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.005)
+
+
+def tokens(events: list[tuple[str, dict]], name: str) -> list[dict]:
+    return [data for event, data in events if event == "token" and data["stream"] == name]
+
+
+@pytest.fixture(scope="module")
+def running(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    settings = Settings(model=tiny_bundle, database=str(tmp_path_factory.mktemp("steer") / "studio.sqlite3"))
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+        client.get("/api/model").raise_for_status()
+        yield Site(app.state.studio, client)
+    server.should_exit = True
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def site(running: Site) -> Site:
+    running.use()
+    return running
+
+
+def test_streams_what_the_engine_says(site: Site, tiny_model: MFNModel) -> None:
+    with site.client.stream(
+        "POST",
+        "/api/generate",
+        json={"prompt": "The ship", "max_new_tokens": 12, "interventions": [site.clamp()], "seed": 3, "temperature": 1},
+    ) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-cache"
+        events = list(events_of(response))
+    assert [name for name, _ in events][:1] == ["start"]
+    start = events[0][1]
+    ids = tiny_model.encode_text("The ship")
+    assert [token["id"] for token in start["prompt_tokens"]] == ids
+    assert start["prompt_tokens"][0]["text"] == "<|end|>"
+    assert start["streams"] == ["plain", "steered"]
+    assert events[-1] == ("end", {})
+
+    asked = GenerationRequest(
+        tuple(ids), 12, (Intervention(1, 7, "set", 9.0),), Sampling(temperature=1.0, seed=3), alternatives=3, fired=3
+    )
+    expected = list(stream(PairEngine(tiny_model), asked))
+    for name in ("plain", "steered"):
+        ours = tokens(events, name)
+        theirs = [event for event in expected if isinstance(event, TokenEvent) and event.stream == name]
+        assert [(t["step"], t["id"], t["delta"], t["logprob"], t["kl"]) for t in ours] == [
+            (t.step, t.token, t.delta, t.logprob, t.kl) for t in theirs
+        ]
+        assert [[(a["id"], a["logprob"]) for a in t["alternatives"]] for t in ours] == [
+            [(a.token, a.logprob) for a in t.alternatives] for t in theirs
+        ]
+        assert [[(f["source"], f["index"], f["value"]) for f in t["fired"]] for t in ours] == [
+            [(site.sources[f.layer], f.feature, f.value) for f in t.fired] for t in theirs
+        ]
+        (end,) = [data for event, data in events if event == "done" and data["stream"] == name]
+        (theirs_end,) = [event for event in expected if isinstance(event, Done) and event.stream == name]
+        assert (end["reason"], end["text"], end["n_tokens"]) == (
+            theirs_end.reason,
+            theirs_end.text,
+            theirs_end.n_tokens,
+        )
+        assert end["text"] == "".join(t["delta"] for t in ours)
+    assert any(
+        f == {"source": site.sources[1], "index": 7, "value": 9.0} for f in tokens(events, "steered")[0]["fired"]
+    )
+
+
+def test_an_empty_prompt_begins_a_text(site: Site) -> None:
+    events = site.read(prompt="", max_new_tokens=3)
+    assert [token["id"] for token in events[0][1]["prompt_tokens"]] == [0]
+    assert len(tokens(events, "plain")) >= 1
+
+
+def test_without_compare_the_steered_stream_comes_alone(site: Site) -> None:
+    both = site.read(max_new_tokens=6, interventions=[site.clamp()])
+    alone = site.read(max_new_tokens=6, interventions=[site.clamp()], compare=False)
+    assert alone[0][1]["streams"] == ["steered"]
+    assert tokens(alone, "steered") == tokens(both, "steered")
+    assert not tokens(alone, "plain")
+
+
+def test_a_slider_acts_on_the_next_token(site: Site) -> None:
+    site.paced = True
+    with site.open(max_new_tokens=10, top_fired=20) as events:
+        _, start = next(events)
+        seen = []
+        wait_until(lambda: bool(site.engines))
+        for _ in range(3):
+            site.engine.allowed.release()
+            seen += [next(events), next(events)]  # plain and steered
+        path = f"/api/generate/{start['request_id']}"
+        changed = site.client.patch(path, json={"interventions": [site.clamp(8.5)]})
+        assert (changed.status_code, changed.content) == (204, b"")
+        site.engine.free.set()
+        seen += list(events)
+    held = [
+        8.5 in [f["value"] for f in token["fired"] if (f["source"], f["index"]) == (site.sources[1], 7)]
+        for token in tokens(seen, "steered")
+    ]
+    assert held == [False] * 3 + [True] * 7
+    gone = site.client.patch(path, json={"interventions": []})
+    assert (gone.status_code, gone.json()["error"]["code"]) == (404, "unknown_request")
+
+
+def test_a_refused_change_leaves_the_stream_running(site: Site) -> None:
+    site.paced = True
+    with site.open(max_new_tokens=4) as events:
+        _, start = next(events)
+        wrong = {**site.clamp(), "index": 48}
+        refused = site.client.patch(f"/api/generate/{start['request_id']}", json={"interventions": [wrong]})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "unknown_feature")
+        site.engine.free.set()
+        assert [name for name, _ in events][-1] == "end"
+
+
+def test_leaving_frees_the_place_within_a_step(site: Site) -> None:
+    site.paced = True
+    with site.open(max_new_tokens=90) as events:
+        next(events)
+        site.engine.allowed.release()
+        next(events)
+    wait_until(lambda: not site.engine.busy)
+    steps = site.engine.steps
+    wait_until(lambda: site.studio.generation.admitted == 0)
+    assert steps <= 2
+    site.engine.free.set()
+    assert site.read(max_new_tokens=5)[-1] == ("end", {})
+
+
+def test_many_abandoned_streams_leave_nothing_behind(site: Site) -> None:
+    site.use(most_waiting=40)
+    for number in range(30):
+        with site.open(max_new_tokens=90, temperature=1, seed=number) as events:
+            for _ in range(number % 4):
+                next(events)
+    service = site.studio.generation
+    wait_until(lambda: service.admitted == 0)
+    # Not `engine.busy`: that is false, too, while the last request and its withdrawal are still on their way there.
+    wait_until(lambda: service._driver is None or service._driver.done())
+    assert not site.engine.busy
+    assert not service._readers
+    before = site.engine.steps
+    time.sleep(0.1)
+    assert site.engine.steps == before  # the driver sleeps
+
+
+def test_refuses_when_the_queue_is_full_and_serves_those_who_wait(site: Site) -> None:
+    site.paced = True
+    finished: list[int] = []
+
+    def reader(number: int) -> None:
+        with site.open(max_new_tokens=3, seed=number) as events:
+            assert list(events)[-1] == ("end", {})
+            finished.append(number)
+
+    readers = []
+    for number in range(3):  # one writes, two wait
+        readers.append(threading.Thread(target=reader, args=(number,)))
+        readers[-1].start()
+        wait_until(lambda expected=number + 1: len(site.studio.generation._readers) == expected)
+    refused = site.client.post("/api/generate", json={"prompt": "The ship"})
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["error"]["code"] == "busy"
+    site.engine.free.set()
+    for thread in readers:
+        thread.join(PATIENCE)
+    assert sorted(finished) == [0, 1, 2]
+    wait_until(lambda: site.studio.generation.admitted == 0)
+    assert site.read(max_new_tokens=2)[-1] == ("end", {})
+
+
+def test_a_request_that_is_left_while_it_waits_is_never_written(site: Site) -> None:
+    site.paced = True
+    with site.open(max_new_tokens=4) as first:
+        next(first)
+        with site.open(max_new_tokens=90) as second:
+            next(second)
+            wait_until(lambda: len(site.studio.generation._readers) == 2)
+        wait_until(lambda: site.studio.generation.admitted == 1)
+        site.engine.free.set()
+        assert list(first)[-1] == ("end", {})
+    assert site.engine.steps == 4
+
+
+def test_inspection_takes_its_turn_between_tokens(site: Site) -> None:
+    site.paced = True
+    with site.open(max_new_tokens=20) as events:
+        next(events)
+        for _ in range(2):
+            site.engine.allowed.release()
+            next(events)
+            assert site.client.post("/api/inspect", json={"text": "The harbour"}).status_code == 200
+        assert site.engine.busy
+
+
+def test_keeps_a_waiting_connection_alive(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
+    site.paced = True
+    with site.client.stream("POST", "/api/generate", json={"prompt": "The ship", "max_new_tokens": 2}) as response:
+        lines = response.iter_lines()
+        assert any(line == ": ping" for line in lines)
+        site.engine.free.set()
+        assert any(line == "event: end" for line in lines)
+
+
+def test_a_fault_is_told_and_the_next_request_is_served(site: Site) -> None:
+    site.paced = True
+    with site.open(max_new_tokens=20) as events:
+        next(events)
+        site.engine.break_at = 3
+        site.engine.free.set()
+        seen = list(events)
+    assert seen[-1][0] == "error"
+    assert seen[-1][1]["code"] == "generation_failed"
+    assert len(tokens(seen, "steered")) == 2
+    site.paced = False
+    assert site.read(max_new_tokens=3)[-1] == ("end", {})
+    assert len(site.engines) == 2
+
+
+OK = {"source": "SOURCE", "index": 7, "mode": "set", "value": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({"interventions": [{**OK, "source": "mfn.resid_mid.1-00000000"}]}, "unknown_source", "interventions.0.source"),
+        ({"interventions": [OK, {**OK, "index": 48}]}, "unknown_feature", "interventions.1.index"),
+        ({"interventions": [{**OK, "condition": 48}]}, "unknown_feature", "interventions.0.condition"),
+        ({"interventions": [{**OK, "index": -1}]}, "invalid_request", "interventions.0.index"),
+        ({"interventions": [{**OK, "value": math.nan}]}, "invalid_request", "interventions.0.value"),
+        ({"interventions": [{**OK, "value": math.inf}]}, "invalid_request", "interventions.0.value"),
+        ({"interventions": [{**OK, "value": 1e30}]}, "invalid_request", "interventions.0.value"),
+        ({"interventions": [{**OK, "value": -1.0}]}, "invalid_request", "interventions.0"),
+        ({"interventions": [{**OK, "mode": "explode"}]}, "invalid_request", "interventions.0.mode"),
+        ({"interventions": [{**OK, "scope": {"kind": "somewhere"}}]}, "invalid_request", "interventions.0.scope.kind"),
+        ({"interventions": [{**OK, "scope": {"kind": "range", "start": 5, "stop": 5}}]}, "invalid_request", None),
+        ({"interventions": [{**OK, "scope": {"kind": "prompt", "start": 5}}]}, "invalid_request", None),
+        (
+            {"interventions": [{**OK, "scope": {"kind": "range", "start": 96}}]},
+            "scope_out_of_range",
+            "interventions.0.scope.start",
+        ),
+        ({"interventions": [OK] * 17}, "invalid_request", "interventions"),
+        ({"prompt": "night " * 200}, "prompt_too_long", "prompt"),
+        ({"prompt": "nul \0"}, "invalid_request", "prompt"),
+        ({"prompt": None}, "invalid_request", "prompt"),
+        ({"max_new_tokens": 0}, "invalid_request", "max_new_tokens"),
+        ({"temperature": -1}, "invalid_request", "temperature"),
+        ({"temperature": math.nan}, "invalid_request", "temperature"),
+        ({"top_p": 0}, "invalid_request", "top_p"),
+        ({"seed": -1}, "invalid_request", "seed"),
+        ({"strength": 3}, "invalid_request", "strength"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_runs(site: Site, body: dict, code: str, field: str | None) -> None:
+    key = site.sources[1]
+    raw = json.dumps({"prompt": "The ship", **body}).replace('"SOURCE"', json.dumps(key))
+    answer = site.client.post("/api/generate", content=raw, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error["code"] == code
+    if field is not None:
+        assert error["field"] == field
+    assert error["message"]
+    assert site.studio.generation.admitted == 0
+    assert all(engine.steps == 0 for engine in site.engines)
+
+
+def test_a_long_prompt_is_told_its_length_and_the_limit(site: Site, tiny_model: MFNModel) -> None:
+    text = "night " * 200
+    message = site.client.post("/api/generate", json={"prompt": text}).json()["error"]["message"]
+    assert str(len(tiny_model.encode_text(text))) in message
+    assert "95" in message
+
+
+def test_the_api_describes_its_events(site: Site) -> None:
+    operation = site.client.get("/openapi.json").json()["paths"]["/api/generate"]["post"]
+    assert "text/event-stream" in operation["responses"]["200"]["content"]
+    assert "GenerateBody" in json.dumps(operation["requestBody"])

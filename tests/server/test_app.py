@@ -1,0 +1,246 @@
+"""The app as a whole: guards, errors, pages, presets, health."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from mfn_core import MFNModel
+from mfn_core.errors import MFNError
+from mfn_server.app import create_app
+from mfn_server.security import SECURITY_HEADERS, host_name
+from mfn_server.settings import Settings
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8765", "localhost:1", "[::1]:8765", "LOCALHOST"])
+def test_loopback_names_are_answered(bare_client: TestClient, host: str) -> None:
+    assert bare_client.get("/api/health", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8765", "", "127.0.0.1@evil.example", "["]
+)
+def test_other_names_are_refused(bare_client: TestClient, host: str) -> None:
+    answer = bare_client.get("/api/health", headers={"host": host})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (421, "unknown_host")
+
+
+def test_a_host_name_is_what_a_browser_would_read() -> None:
+    assert host_name("127.0.0.1@evil.example") == "evil.example"
+    assert host_name("[::1]:80") == "::1"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://127.0.0.1", "sec-fetch-site": "cross-site"},
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/inspect"), ("POST", "/api/presets"), ("DELETE", "/api/x")])
+def test_other_sites_cannot_write(bare_client: TestClient, headers: dict[str, str], method: str, path: str) -> None:
+    answer = bare_client.request(method, path, json={"text": "a"}, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "cross_site")
+
+
+def test_the_apps_own_pages_and_programs_can_write(bare_client: TestClient) -> None:
+    own = {"origin": "http://127.0.0.1", "sec-fetch-site": "same-origin"}
+    for headers in (own, {"sec-fetch-site": "none"}, {}):
+        assert bare_client.post("/api/inspect", json={"text": "a"}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/api/health", "/api/none", "/assets/app.js", "/vendor/plotly.min.js", "/x.y"])
+def test_every_answer_carries_the_security_headers(bare_client: TestClient, path: str) -> None:
+    headers = bare_client.get(path).headers
+    assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert "unsafe" not in headers["content-security-policy"]
+    assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize("path", ["/", "/browse", "/feature/mfn.resid_mid.3-1a2b3c4d/17", "/inspect", "/steer"])
+def test_pages_are_the_dashboard(bare_client: TestClient, path: str) -> None:
+    answer = bare_client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+def test_modules_are_asked_for_again_and_answered_with_304(bare_client: TestClient) -> None:
+    first = bare_client.get("/assets/app.js")
+    assert first.headers["content-type"].startswith("text/javascript")
+    assert first.headers["cache-control"] == "no-cache"
+    again = bare_client.get("/assets/app.js", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_nothing_outside_the_dashboard_is_served(bare_client: TestClient) -> None:
+    for path in (
+        "/assets/../pyproject.toml",
+        "/assets/%2e%2e/pyproject.toml",
+        "/assets/none.js",
+        "/vendor/x",
+        "/docs.txt",
+    ):
+        assert bare_client.get(path).status_code == 404
+    for path in ("/docs", "/redoc"):
+        assert "swagger" not in bare_client.get(path).text.lower()
+
+
+def test_the_api_describes_itself_and_its_errors(bare_client: TestClient) -> None:
+    description = bare_client.get("/openapi.json").json()
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("description"), f"{method} {path} has no description"
+            assert "4XX" in operation["responses"], f"{method} {path} does not describe its errors"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/api/none", 404), ("PUT", "/api/health", 405), ("POST", "/", 405)]
+)
+def test_errors_have_one_shape(bare_client: TestClient, method: str, path: str, status: int) -> None:
+    answer = bare_client.request(method, path)
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) == {"code", "message", "hint", "field"}
+
+
+def test_a_long_body_is_refused(bare_client: TestClient) -> None:
+    def pieces() -> Any:
+        yield b'{"text": "'
+        for _ in range(20):
+            yield b"a" * 100_000
+        yield b'"}'
+
+    for content in (b"x" * 1_000_001, pieces()):
+        answer = bare_client.post("/api/inspect", content=content, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_a_foreign_content_type_is_no_json(bare_client: TestClient) -> None:
+    """Browsers send text/plain to other sites without asking first."""
+    answer = bare_client.post("/api/inspect", content='{"text": "a"}', headers={"content-type": "text/plain"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_json")
+
+
+def test_the_model_is_described(bare_client: TestClient, tiny_model: MFNModel) -> None:
+    body = bare_client.get("/api/model").json()
+    assert body["fingerprint"] == tiny_model.fingerprint
+    assert body["n_parameters"] == sum(p.numel() for p in tiny_model.parameters())
+    assert body["card"]["description"] == body["description"] == "Random weights."
+    assert [s["key"] for s in body["sources"]] == [tiny_model.source_key(n) for n in tiny_model.mfns]
+    assert body["corpus"] is None
+
+
+def test_the_model_page_counts_the_index(client: TestClient, tiny_index: Any) -> None:
+    body = client.get("/api/model").json()
+    assert [s["n_alive"] for s in body["sources"]] == [int((x.firing_count > 0).sum()) for x in tiny_index.layers]
+    assert body["corpus"]["n_documents"] == len(tiny_index.documents)
+    health = client.get("/api/health").json()
+    assert (health["status"], health["model_loaded"], health["index"]["state"]) == ("ok", True, "ready")
+
+
+def preset(**more: Any) -> dict[str, Any]:
+    intervention = {"source": "mfn.resid_mid.1-00000000", "index": 3, "mode": "set", "value": 2.5}
+    return {"name": "calm", "prompt": "The sea", "interventions": [intervention], "settings": {"seed": 3}} | more
+
+
+def test_presets_are_kept_and_deleted(client: TestClient) -> None:
+    made = client.post("/api/presets", json=preset())
+    assert made.status_code == 201
+    listed = client.get("/api/presets").json()["items"]
+    assert listed == [made.json()]
+    assert listed[0]["interventions"][0]["scope"] == {"kind": "both", "start": None, "stop": None}
+    assert client.delete(f"/api/presets/{listed[0]['id']}").status_code == 204
+    assert client.get("/api/presets").json()["items"] == []
+    assert client.delete(f"/api/presets/{listed[0]['id']}").json()["error"]["code"] == "unknown_preset"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": ""},
+        {"name": "  "},
+        {"settings": {"a": float("nan")}},
+        {"settings": {"a": ["\0"]}},
+        {"interventions": [{"source": "s", "index": 1, "mode": "explode"}]},
+        {"interventions": [{"source": "s", "index": 1, "mode": "set", "value": float("inf")}]},
+        {"interventions": [{"source": "s", "index": -1, "mode": "set"}]},
+    ],
+)
+def test_a_wrong_preset_is_refused(bare_client: TestClient, wrong: dict[str, Any]) -> None:
+    content = json.dumps(preset(**wrong))
+    answer = bare_client.post("/api/presets", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert bare_client.get("/api/presets").json()["items"] == []
+
+
+def test_builtin_presets_come_with_the_model_and_stay(
+    database_url: str, make_client: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    file = tmp_path / "presets.json"
+    file.write_text(json.dumps([preset(name="b"), preset(name="A")]))
+    make_client(database_url, presets_file=file)
+    client = make_client(database_url, presets_file=file)  # a second start does not double them
+    items = _wait(lambda: client.get("/api/presets").json()["items"])
+    assert [(item["name"], item["builtin"]) for item in items] == [("A", True), ("b", True)]
+    answer = client.delete(f"/api/presets/{items[0]['id']}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "builtin_preset")
+
+
+def _wait(read: Callable[[], Any]) -> Any:
+    import time
+
+    for _ in range(200):
+        if value := read():
+            return value
+        time.sleep(0.05)
+    return read()
+
+
+def test_a_broken_model_is_told_by_health_and_503(tmp_path: Path, tiny_bundle: Path) -> None:
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_bundle, broken)
+    (broken / "model.safetensors").write_bytes(b"junk")
+    app = create_app(Settings(model=broken, database=str(tmp_path / "db.sqlite3")))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        health = _wait(lambda: (h := client.get("/api/health").json())["status"] == "error" and h)
+        assert "model.safetensors is broken" in health["index"]["message"]
+        answer = client.get("/api/model")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_ready")
+        assert client.get("/").status_code == 200
+
+
+def test_an_app_without_a_model_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(MFNError, match="no model to serve"):
+        create_app(Settings(database=str(tmp_path / "x.sqlite3")))
+
+
+def test_unknown_errors_tell_nothing_of_the_inside(bare_client: TestClient) -> None:
+    def fail() -> None:
+        raise RuntimeError("a secret path")
+
+    path = f"/api/{uuid.uuid4()}"
+    bare_client.app.router.routes.insert(0, _route(path, fail))
+    answer = bare_client.get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+
+
+def _route(path: str, fail: Callable[[], None]) -> Any:
+    from starlette.routing import Route
+
+    async def endpoint(request: Any) -> None:
+        fail()
+
+    return Route(path, endpoint)

@@ -1,0 +1,258 @@
+"""The `mfn` command: what it says when all is well, and one line when it is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from mfn_core import MFNModel
+from mfn_server import cli
+from mfn_server.db.migrate import open_database
+from mfn_server.db.session import Database
+from mfn_server.db.tables import Feature, IndexRun, Source
+from mfn_server.index_file import load_index
+from tests.conftest import TINY_TEXTS
+
+Mfn = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "title": f"t{i}"}) + "\n" for i, text in enumerate(TINY_TEXTS)))
+    return path
+
+
+@pytest.fixture
+def mfn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Mfn:
+    """Runs the command in this process. Gives the exit code, and what it printed to both streams."""
+    monkeypatch.setenv("MFN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mfn", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def one_line_error(result: tuple[int, str, str]) -> str:
+    code, _, errors = result
+    lines = [line for line in errors.splitlines() if line.strip()]
+    assert code == 1
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+def test_help_names_every_command(mfn: Mfn) -> None:
+    code, text, _ = mfn("--help")
+    assert code == 0
+    for command in ("demo", "serve", "train", "index", "info"):
+        assert re.search(rf"^\W*{command}\b", text, re.MULTILINE)
+        assert mfn(command, "--help")[0] == 0
+
+
+def test_version(mfn: Mfn) -> None:
+    from mfn_server import __version__
+
+    assert mfn("--version")[1].strip() == f"mfn {__version__}"
+
+
+def test_index_then_info(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNModel, corpus: Path, tmp_path: Path) -> None:
+    db, file = tmp_path / "studio.sqlite3", tmp_path / "index.npz.xz"
+    code, text, errors = mfn("index", tiny_bundle, corpus, "--db", db, "--export", file, "--name", "stories")
+    assert (code, errors.strip()) == (0, "")
+    assert "96 features" in text
+    _, text, _ = mfn("info", db)
+    assert re.search(r"index +current: stories, [\d,]+ tokens, \d+ features fire", text)
+    _, text, _ = mfn("info", tiny_bundle)
+    assert tiny_model.fingerprint in text
+    assert "48 features, K 6" in text
+    assert load_index(file).model_fingerprint == tiny_model.fingerprint
+
+
+def test_an_exported_index_is_the_computed_one(mfn: Mfn, tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
+    built, imported, file = tmp_path / "a.sqlite3", tmp_path / "b.sqlite3", tmp_path / "index.npz.xz"
+    assert mfn("index", tiny_bundle, corpus, "--db", built, "--export", file)[0] == 0
+    assert mfn("index", tiny_bundle, "--import", file, "--db", imported)[0] == 0
+    for table in ("document", "document_window", "feature", "feature_token", "activation", "source_index"):
+        rows = [sorted(sqlite3.connect(path).execute(f"SELECT * FROM {table}"), key=repr) for path in (built, imported)]
+        assert rows[0] == rows[1]
+        assert rows[0]
+
+
+def test_wrong_arguments_are_one_line(mfn: Mfn, tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
+    db = tmp_path / "studio.sqlite3"
+    assert "there is no corpus" in one_line_error(mfn("index", tiny_bundle, tmp_path / "none.txt", "--db", db))
+    assert "nothing to index" in one_line_error(mfn("index", tiny_bundle, "--db", db))
+    assert "model folder" in one_line_error(mfn("index", tmp_path, corpus, "--db", db))
+    assert "there is no index file" in one_line_error(mfn("index", tiny_bundle, "--import", tmp_path / "x", "--db", db))
+    assert "neither a model nor a database" in one_line_error(mfn("info", tmp_path / "none"))
+    assert "cannot read the config" in one_line_error(mfn("train", tmp_path / "none.toml"))
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n")
+    assert "no text" in one_line_error(mfn("index", tiny_bundle, empty, "--db", db))
+    broken = tmp_path / "broken.sqlite3"
+    broken.write_bytes(b"no database " * 1000)
+    assert "damaged or is no database" in one_line_error(mfn("index", tiny_bundle, corpus, "--db", broken))
+    assert "damaged or is no database" in one_line_error(mfn("info", broken))
+    assert "damaged or is no database" in one_line_error(mfn("serve", tiny_bundle, "--port", "0", "--db", broken))
+    assert mfn("serve", tiny_bundle, "--port", "high")[0] == 2
+
+
+@pytest.fixture
+def mfn_apart(tmp_path: Path) -> Mfn:
+    """The same in a process of its own: a server that begins to run needs an event loop to itself."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "mfn_server.cli", *map(str, arguments)],
+            env={**os.environ, "MFN_HOME": str(tmp_path / "home"), "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_a_broken_bundle_ends_the_server_with_one_line(mfn_apart: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_bundle, broken)
+    (broken / "config.json").write_text("{")
+    result = mfn_apart("serve", broken, "--port", "0", "--db", tmp_path / "x.sqlite3", "--no-browser")
+    assert "config.json is not JSON" in one_line_error(result)
+
+
+def test_a_database_of_another_model_ends_the_server(
+    mfn: Mfn, mfn_apart: Mfn, tiny_model: MFNModel, tiny_bundle: Path, corpus: Path, tmp_path: Path
+) -> None:
+    db, other = tmp_path / "studio.sqlite3", tmp_path / "other"
+    assert mfn("index", tiny_bundle, corpus, "--db", db)[0] == 0
+    changed = MFNModel.from_pretrained(tiny_bundle)
+    changed.mfns[0].b_dec.data += 1
+    changed.save_pretrained(other)
+    line = one_line_error(mfn_apart("serve", other, "--port", "0", "--db", db, "--no-browser"))
+    assert "holds the index of another model (tiny)" in line
+
+
+def test_a_taken_port_is_one_line(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = one_line_error(mfn("serve", tiny_bundle, "--port", port, "--db", tmp_path / "x.sqlite3"))
+    assert f"port {port} is in use already; choose another with --port" in line
+
+
+def test_a_setting_that_makes_no_sense_is_one_line(
+    mfn: Mfn, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path
+) -> None:
+    monkeypatch.setenv("MFN_MAX_BODY_BYTES", "many")
+    assert "MFN_MAX_BODY_BYTES" in one_line_error(mfn("serve", tiny_bundle))
+
+
+def _start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mfn_server.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_a_server_makes_its_index_while_it_runs(tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
+    """As `mfn demo` does at its first start; then it ends cleanly on SIGINT."""
+    process = _start(
+        *("serve", tiny_bundle, "--db", tmp_path / "db.sqlite3", "--port", "0", "--no-browser"),
+        MFN_CORPUS=json.dumps([str(corpus)]),
+    )
+    try:
+        assert process.stdout is not None
+        match = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert match
+        base = match.group()
+        states = []
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            states.append(_get(f"{base}/api/health")["index"]["state"])
+            if states[-1] in ("ready", "error"):
+                break
+            time.sleep(0.2)
+        assert states[0] == "building"
+        assert states[-1] == "ready"
+        assert _get(f"{base}/api/features")["total"] > 10
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+
+
+def test_a_killed_index_run_leaves_the_old_one(mfn: Mfn, tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
+    db = tmp_path / "studio.sqlite3"
+    assert mfn("index", tiny_bundle, corpus, "--db", db)[0] == 0
+    database = open_database(f"sqlite:///{db}")
+    before = _current(database)
+    long = tmp_path / "long.txt"
+    long.write_text("\n".join(TINY_TEXTS * 3000))
+    process = _start("index", tiny_bundle, long, "--db", db)
+    _wait_for(lambda: _phase(database) == "indexing", process)
+    other = mfn("index", tiny_bundle, corpus, "--db", db)
+    assert "another process is indexing" in one_line_error(other)
+    process.kill()
+    process.communicate()
+    assert _current(database) == before
+    assert mfn("index", tiny_bundle, corpus, "--db", db)[0] == 0
+    with database.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(IndexRun)) == 1
+        assert connection.scalar(select(func.count()).select_from(Feature)) == 96
+    database.close()
+
+
+def _current(database: Database) -> set[int | None]:
+    with database.read() as connection:
+        return set(connection.scalars(select(Source.current_run_id)))
+
+
+def _phase(database: Database) -> str | None:
+    with database.read() as connection:
+        return connection.scalar(select(IndexRun.phase).where(IndexRun.state == "building"))
+
+
+def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

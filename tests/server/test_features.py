@@ -1,0 +1,228 @@
+"""The feature list and the feature page, through HTTP, on both databases, against the index's own arrays."""
+
+from __future__ import annotations
+
+import uuid
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from mfn_core import MFNModel
+from mfn_core.indexing.types import CorpusIndex
+from mfn_server.features.listing import matching_tokens
+
+
+def all_pages(client: TestClient, **query: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        body = client.get("/api/features", params={**query, **({"cursor": cursor} if cursor else {})}).json()
+        items += body["items"]
+        cursor = body["next_cursor"]
+        if cursor is None:
+            assert len(items) == body["total"]
+            return items
+
+
+def label(client: TestClient, row: dict[str, Any], text: str, **more: Any) -> Any:
+    body = {"id": str(uuid.uuid4()), "text": text, "author": "ann", **more}
+    return client.post(f"/api/features/{row['source']}/{row['index']}/labels", json=body)
+
+
+def key(row: dict[str, Any]) -> tuple[str, int]:
+    return row["source"], row["index"]
+
+
+def test_the_list_shows_every_living_feature_once(client: TestClient, tiny_index: CorpusIndex) -> None:
+    items = all_pages(client, limit=7)
+    alive = sum(int((layer.firing_count > 0).sum()) for layer in tiny_index.layers)
+    assert len({key(row) for row in items}) == len(items) == alive
+    rates = [row["rate"] for row in items]
+    assert rates == sorted(rates, reverse=True)
+    everything = all_pages(client, limit=200, status="all")
+    dead = all_pages(client, limit=200, status="dead")
+    assert len(everything) == sum(layer.n_features for layer in tiny_index.layers)
+    assert {key(row) for row in dead} == {key(row) for row in everything} - {key(row) for row in items}
+    assert all(row["snippet"] is None and row["max"] == 0 for row in dead)
+
+
+@pytest.mark.parametrize("sort", ["rate", "max", "mean", "index", "label"])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_every_order_pages_without_gap_or_repeat(client: TestClient, sort: str, order: str) -> None:
+    whole = all_pages(client, limit=200)
+    for row, text in zip(whole[::9], ["pear", "Apple", "fig", "apple", "zoo"], strict=False):
+        label(client, row, text)
+    paged = all_pages(client, limit=5, sort=sort, order=order)
+    assert [key(r) for r in paged] == [key(r) for r in all_pages(client, limit=200, sort=sort, order=order)]
+    assert {key(r) for r in paged} == {key(r) for r in whole}
+    if sort == "label":
+        texts = [row["label"] for row in paged]
+        named = [text.lower() for text in texts if text]
+        assert texts[len(named) :] == [None] * (len(texts) - len(named)), "those without a label come last"
+        assert named == sorted(named, reverse=order == "desc")
+    else:
+        values = [row[sort] for row in paged]
+        assert values == sorted(values, reverse=order == "desc")
+
+
+def test_filters_hold_together(client: TestClient, tiny_index: CorpusIndex) -> None:
+    source = client.get("/api/model").json()["sources"][1]
+    rows = all_pages(client, source=source["key"], min_rate=0.05, max_rate=0.3)
+    rate = tiny_index.layers[1].firing_count / tiny_index.n_tokens
+    assert {row["index"] for row in rows} == set(np.flatnonzero((rate >= 0.05) & (rate <= 0.3)).tolist())
+    assert {key(row) for row in all_pages(client, layer=1)} == {
+        key(row) for row in all_pages(client, source=source["key"])
+    }
+    assert all_pages(client, layer=7) == all_pages(client, source="none") == []
+
+
+def test_a_row_says_what_the_index_says(client: TestClient, tiny_index: CorpusIndex, tiny_model: MFNModel) -> None:
+    row = all_pages(client, layer=0)[0]
+    layer, j = tiny_index.layers[0], row["index"]
+    assert row["firing_count"] == layer.firing_count[j]
+    assert (row["max"], row["mean"]) == (layer.maximum[j], layer.mean[j])
+    assert sum(row["sparkline"]) == layer.histogram[j].sum()
+    assert len(row["sparkline"]) == 16
+    assert [t["id"] for t in row["promoted"]] == layer.promoted_ids[j, :3].tolist()
+    snippet = row["snippet"]
+    assert snippet["values"][snippet["peak"]] == pytest.approx(row["max"], rel=1e-3)
+    assert max(snippet["values"]) == snippet["values"][snippet["peak"]]
+    assert "".join(snippet["tokens"]) in "".join(
+        client.get(f"/api/features/{row['source']}/{j}").json()["contexts"][0]["tokens"]
+    )
+
+
+def test_the_page_shows_what_the_model_does(client: TestClient, tiny_index: CorpusIndex, tiny_model: MFNModel) -> None:
+    """Contexts as shown, value by value, against a fresh forward pass over their documents."""
+    for row in all_pages(client, limit=200)[::11]:
+        page = client.get(f"/api/features/{row['source']}/{row['index']}").json()
+        assert page["contexts"][0]["peak_value"] == pytest.approx(page["max"], abs=1e-4)
+        assert [c["peak_value"] for c in page["contexts"]] == sorted(
+            (c["peak_value"] for c in page["contexts"]), reverse=True
+        )
+        for context in page["contexts"] + [c for band in page["bands"] for c in band["contexts"]]:
+            ids = tiny_index.documents[context["document"]].tolist()
+            values = tiny_model.codes(ids)[row["layer"]].value_of(row["index"]).tolist()
+            values[0] = 0.0  # the first position counts in nothing
+            part = values[context["start"] : context["start"] + len(context["tokens"])]
+            assert context["values"] == pytest.approx(part, rel=1e-3, abs=1e-4)
+            assert context["truncated_left"] == (context["start"] > 0)
+            assert context["truncated_right"] == (context["start"] + len(part) < len(ids))
+            assert context["title"] == f"text {context['document']}"
+            assert context["tags"] == [f"tag{context['document']}"]
+        assert sum(band["share"] for band in page["bands"]) == pytest.approx(1)
+        assert sum(page["histogram"]["counts"]) == page["firing_count"]
+        assert len(page["histogram"]["edges"]) == len(page["histogram"]["counts"]) + 1
+        assert page["n_tokens"] == tiny_index.n_tokens
+
+
+def test_previous_and_next_walk_over_the_living(client: TestClient, tiny_index: CorpusIndex) -> None:
+    source = client.get("/api/model").json()["sources"][0]["key"]
+    alive = np.flatnonzero(tiny_index.layers[0].firing_count).tolist()
+    walked = [alive[0]]
+    while (index := client.get(f"/api/features/{source}/{walked[-1]}").json()["next"]) is not None:
+        walked.append(index)
+    assert walked == alive
+    pages = [client.get(f"/api/features/{source}/{index}").json()["previous"] for index in alive]
+    assert pages == [None, *alive[:-1]]
+
+
+def test_search_finds_contexts_tokens_and_labels(client: TestClient) -> None:
+    rows = all_pages(client, limit=200)
+    unlabelled = all_pages(client, q="harbour", limit=200)
+    assert unlabelled
+    shown = client.get(f"/api/features/{unlabelled[0]['source']}/{unlabelled[0]['index']}").json()
+    contexts = shown["contexts"] + [c for band in shown["bands"] for c in band["contexts"]]
+    assert any("harbour" in "".join(c["tokens"]) for c in contexts)
+    target = next(row for row in rows if key(row) not in {key(r) for r in unlabelled[:1]})
+    assert label(client, target, "words about a Harbour").status_code == 201
+    assert key(all_pages(client, q="harbour", limit=200)[0]) == key(target), "a label says more than a context"
+    assert key(all_pages(client, q='"HARB', limit=200)[0]) == key(target), "the last word may be unfinished"
+    quoted = all_pages(client, q='"', limit=200)
+    assert all(any('"' in t["text"] or "“" in t["text"] for t in row["top_tokens"]) for row in quoted)
+    assert all_pages(client, q="zzzz") == []
+
+
+def test_search_pages_in_order_of_relevance(client: TestClient) -> None:
+    paged = all_pages(client, q="the", limit=4)
+    assert len(paged) > 8
+    assert [key(r) for r in paged] == [key(r) for r in all_pages(client, q="the", limit=200)]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=30))
+def test_no_search_raises(client: TestClient, query: str) -> None:
+    assert client.get("/api/features", params={"q": query, "limit": 1}).status_code == 200
+
+
+def test_a_query_means_these_tokens() -> None:
+    tokens = ["<|end|>", "The", " the", " then", "a", " there", '"', ' "', '."', "⟨e2 96⟩"]
+    assert matching_tokens("the", tokens) == [1, 2, 3, 5]
+    assert matching_tokens('"', tokens) == [6, 7, 8]
+    assert matching_tokens("a", tokens) == [4]
+    assert matching_tokens("e2", tokens) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"cursor": "nonsense"},
+        {"cursor": "WyJyYXRlLWRlc2MiXQ"},
+        {"cursor": "WyJyYXRlLWRlc2MiLCAiYSIsIDAsIDAsIDBd"},
+        {"cursor": "WyJyYXRlLWRlc2MiLCBOYU4sIDAsIDAsIDBd"},
+        {"limit": 0},
+        {"limit": 201},
+        {"sort": "colour"},
+        {"min_rate": "nan"},
+        {"max_rate": 2},
+        {"q": "a\0b"},
+        {"unknown": 1},
+    ],
+)
+def test_a_wrong_list_request_says_which_field(bare_client: TestClient, query: dict[str, Any]) -> None:
+    answer = bare_client.get("/api/features", params=query)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == next(iter(query))
+
+
+def test_a_cursor_of_another_order_is_refused(client: TestClient) -> None:
+    cursor = client.get("/api/features", params={"limit": 1}).json()["next_cursor"]
+    answer = client.get("/api/features", params={"cursor": cursor, "sort": "max"})
+    assert answer.json()["error"]["code"] == "invalid_cursor"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("{sk}/48", "unknown_feature"),
+        ("nope/1", "unknown_source"),
+        ("{sk}/x", "invalid_request"),
+        ("{sk}/-1", "invalid_request"),
+    ],
+)
+def test_an_unknown_feature_is_a_clear_404_or_422(client: TestClient, path: str, code: str) -> None:
+    source = client.get("/api/model").json()["sources"][0]["key"]
+    answer = client.get(f"/api/features/{path.format(sk=source)}")
+    assert answer.json()["error"]["code"] == code
+    assert answer.status_code == (422 if code == "invalid_request" else 404)
+
+
+def test_without_an_index_pages_say_so(bare_client: TestClient) -> None:
+    source = bare_client.get("/api/model").json()["sources"][0]["key"]
+    answer = bare_client.get(f"/api/features/{source}/3")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "index_not_ready")
+    assert answer.headers["retry-after"]
+    assert bare_client.get("/api/features").json() == {"items": [], "total": 0, "next_cursor": None}
+    assert bare_client.get("/api/health").json()["index"]["state"] == "missing"
+
+
+def test_ties_are_kept_apart(client: TestClient) -> None:
+    """Many features share a rate; a page may end between them."""
+    rows = all_pages(client, limit=1)
+    assert any(a["rate"] == b["rate"] for a, b in pairwise(rows))
+    assert len({key(row) for row in rows}) == len(rows)

@@ -1,0 +1,239 @@
+"""From an index to rows: nothing lost on the way, the old index there until the new one is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import event, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from mfn_core.errors import MFNError
+from mfn_core.indexing.types import ContextKind, CorpusIndex
+from mfn_server.db.blobs import F2, F4, U1, U4, pack, unpack
+from mfn_server.db.index_lock import index_lock
+from mfn_server.db.index_store import IndexStore
+from mfn_server.db.index_sweep import sweep
+from mfn_server.db.session import Database, explain
+from mfn_server.db.tables import (
+    Activation,
+    Corpus,
+    Document,
+    DocumentWindow,
+    Feature,
+    FeatureToken,
+    IndexRun,
+    Source,
+    SourceIndex,
+)
+from mfn_server.features import contexts as reading
+from mfn_server.index_file import IndexFileError, load_index, save_index
+from mfn_server.model_facts import ModelFacts
+
+Store = Callable[[Database, CorpusIndex], int]
+TABLES = (IndexRun, SourceIndex, Feature, FeatureToken, DocumentWindow, Activation, Corpus, Document)
+
+
+def counts(database: Database) -> dict[str, int]:
+    with database.read() as connection:
+        tables = {t.__tablename__: connection.scalar(select(func.count()).select_from(t)) or 0 for t in TABLES}
+        return tables | {"search": connection.scalar(text("SELECT count(*) FROM window_search")) or 0}
+
+
+def test_every_number_of_the_index_can_be_read_back(indexed: Database, tiny_index: CorpusIndex) -> None:
+    for layer in tiny_index.layers:
+        with indexed.read() as connection:
+            features = connection.execute(
+                select(Feature).join(Source).where(Source.layer == layer.layer).order_by(Feature.number)
+            ).all()
+        assert [f.firing_count for f in features] == layer.firing_count.tolist()
+        assert np.allclose([f.rate for f in features], layer.firing_count / tiny_index.n_tokens)
+        assert np.array_equal([f.maximum for f in features], layer.maximum)
+        for column, dtype, array in (
+            ("histogram", U4, layer.histogram),
+            ("band_edges", F4, layer.band_edges),
+            ("band_counts", U4, layer.band_count),
+            ("promoted_ids", U4, layer.promoted_ids),
+            ("promoted_logits", F4, layer.promoted_logits),
+            ("suppressed_ids", U4, layer.suppressed_ids),
+            ("suppressed_logits", F4, layer.suppressed_logits),
+            ("neighbour_numbers", U4, layer.neighbour_ids),
+            ("neighbour_cosines", F4, layer.neighbour_cos),
+        ):
+            assert np.array_equal(np.stack([unpack(getattr(f, column), dtype) for f in features]), array), column
+
+
+def test_every_context_points_to_its_place_in_its_document(indexed: Database, tiny_index: CorpusIndex) -> None:
+    for layer in tiny_index.layers:
+        statement = (
+            select(Activation, Feature.number, DocumentWindow.start, DocumentWindow.length, Document.ordinal)
+            .join(Feature, Feature.id == Activation.feature_id)
+            .join(Source, Source.id == Feature.source_id)
+            .join(DocumentWindow, DocumentWindow.id == Activation.window_id)
+            .join(Document, Document.id == DocumentWindow.document_id)
+            .where(Source.layer == layer.layer)
+            .order_by(Feature.number, Activation.kind, Activation.band, Activation.rank)
+        )
+        with indexed.read() as connection:
+            rows = connection.execute(statement).all()
+        c = layer.contexts
+        assert len(rows) == len(c) > 0
+        for i, row in enumerate(rows):
+            expected = [int(x[i]) for x in (c.feature, c.kind, c.band, c.rank, c.document, c.start, c.length, c.peak)]
+            given = [row.number, row.kind, row.band, row.rank, row.ordinal, row.start, row.length, row.peak]
+            assert given == expected
+            assert row.peak_value == c.peak_value[i]
+            span = slice(c.offsets[i], c.offsets[i + 1])
+            assert np.array_equal(unpack(row.firing_positions, U1), c.positions[span])
+            assert np.array_equal(unpack(row.firing_values, F2), c.values[span])
+
+
+def test_token_ids_are_stored_once_and_as_numbers(indexed: Database, tiny_index: CorpusIndex) -> None:
+    with indexed.read() as connection:
+        rows = connection.execute(select(Document).order_by(Document.ordinal)).all()
+    assert len(rows) == len(tiny_index.documents)
+    for row, ids in zip(rows, tiny_index.documents, strict=True):
+        assert np.array_equal(unpack(row.token_ids, U4), ids)
+        assert row.n_tokens == len(ids)
+
+
+def test_a_second_run_replaces_the_first_and_leaves_nothing_of_it(
+    indexed: Database, store_index: Store, tiny_index: CorpusIndex
+) -> None:
+    before = counts(indexed)
+    with indexed.read() as connection:
+        old = set(connection.scalars(select(Source.current_run_id)))
+    new = store_index(indexed, tiny_index)
+    assert counts(indexed) == before
+    with indexed.read() as connection:
+        assert set(connection.scalars(select(Source.current_run_id))) == {new} != old
+
+
+def test_another_corpus_replaces_the_documents(indexed: Database, store_index: Store, tiny_index: CorpusIndex) -> None:
+    longer = [np.append(ids, [5, 6, 7]).astype(np.uint32) for ids in tiny_index.documents]
+    store_index(indexed, dataclasses.replace(tiny_index, documents=longer))
+    with indexed.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(Corpus)) == 1
+        stored = connection.scalars(select(Document.token_ids).order_by(Document.ordinal)).all()
+    assert [unpack(blob, U4).tolist() for blob in stored] == [ids.tolist() for ids in longer]
+
+
+@pytest.mark.parametrize("statement", range(1, 22, 2))
+def test_a_run_that_dies_anywhere_leaves_the_old_index(
+    indexed: Database, tiny_index: CorpusIndex, tiny_facts: ModelFacts, statement: int
+) -> None:
+    """Fail at the n-th statement of a write, then start anew: as a killed process would, without its `fail`."""
+    before = counts(indexed)
+    with indexed.read() as connection:
+        current = set(connection.scalars(select(Source.current_run_id)))
+    seen, turned = 0, False
+
+    class KilledError(Exception):
+        pass
+
+    def count(conn: Any, cursor: Any, sql: str, *rest: Any) -> None:
+        nonlocal seen, turned
+        if sql.startswith(("INSERT", "UPDATE", "DELETE")):
+            seen += 1
+            if seen == statement:
+                raise KilledError
+            turned = turned or sql.startswith("UPDATE source")
+
+    event.listen(indexed.engine, "before_cursor_execute", count)
+    store = IndexStore(indexed)
+    try:
+        with index_lock(indexed):
+            run_id = store.begin(tiny_facts, {})
+            store.store(run_id, tiny_facts, tiny_index, "again", lambda ids: "x")
+    except KilledError:
+        pass
+    finally:
+        event.remove(indexed.engine, "before_cursor_execute", count)
+    with indexed.read() as connection:
+        now = set(connection.scalars(select(Source.current_run_id)))
+        readable = connection.scalar(select(func.count()).select_from(Feature).where(Feature.run_id.in_(now)))
+        states = connection.scalars(select(IndexRun.state).where(IndexRun.id.in_(now))).all()
+    assert len(now) == 1, "all sources turn together"
+    assert states == ["ready"]
+    assert now == current or turned
+    assert readable == sum(layer.n_features for layer in tiny_index.layers)
+    with index_lock(indexed):
+        sweep(indexed)
+    assert counts(indexed) == before
+
+
+def test_an_index_of_another_model_is_refused(
+    database: Database, tiny_index: CorpusIndex, tiny_facts: ModelFacts
+) -> None:
+    other = dataclasses.replace(tiny_index, model_fingerprint="0" * 64)
+    store = IndexStore(database)
+    with index_lock(database):
+        run_id = store.begin(tiny_facts, {})
+        with pytest.raises(MFNError, match="another model"):
+            store.store(run_id, tiny_facts, other, "texts", lambda ids: "")
+
+
+def test_a_full_disk_leaves_the_old_index(
+    tmp_path: Path, store_index: Store, tiny_index: CorpusIndex, tiny_facts: ModelFacts
+) -> None:
+    from mfn_server.db.migrate import open_database
+
+    database = open_database(f"sqlite:///{tmp_path / 'small.sqlite3'}")
+    first = store_index(database, tiny_index)
+    with database.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    database.close()
+
+    @event.listens_for(database.engine, "connect")
+    def limit(connection: Any, record: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+
+    with pytest.raises(DBAPIError) as caught:
+        store_index(database, tiny_index)
+    assert "no space left" in str(explain(caught.value, database.name))
+    with database.read() as connection:
+        assert set(connection.scalars(select(Source.current_run_id))) == {first}
+    database.close()
+
+
+def test_kinds_of_contexts_mean_the_same_everywhere() -> None:
+    assert (reading.TOP, reading.SAMPLE) == (ContextKind.TOP, ContextKind.BAND)
+
+
+def test_a_number_too_large_for_its_blob_is_no_silent_wrap() -> None:
+    with pytest.raises(OverflowError):
+        pack(np.array([2**32]), U4)
+    with pytest.raises(OverflowError):
+        pack(np.array([-1]), U4)
+
+
+def test_an_index_file_brings_back_what_was_saved(tiny_index: CorpusIndex, tmp_path: Path) -> None:
+    path = tmp_path / "index.npz.xz"
+    save_index(tiny_index, path)
+    back = load_index(path)
+    assert back.model_fingerprint == tiny_index.model_fingerprint
+    assert back.settings == tiny_index.settings
+    assert (back.meta, back.n_tokens) == (tiny_index.meta, tiny_index.n_tokens)
+    assert all(np.array_equal(a, b) for a, b in zip(back.documents, tiny_index.documents, strict=True))
+    for one, other in zip(back.layers, tiny_index.layers, strict=True):
+        for part, same in ((one, other), (one.contexts, other.contexts)):
+            for field in dataclasses.fields(part):
+                value, expected = getattr(part, field.name), getattr(same, field.name)
+                if isinstance(value, np.ndarray):
+                    assert value.dtype == expected.dtype
+                    assert np.array_equal(value, expected), field.name
+
+
+@pytest.mark.parametrize("cut", [0, 10, 1000, -20])
+def test_a_damaged_index_file_is_one_clear_line(tiny_index: CorpusIndex, tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "index.npz.xz"
+    save_index(tiny_index, path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(IndexFileError, match="is no index file, or is damaged"):
+        load_index(path)
+    with pytest.raises(IndexFileError, match="there is no index file"):
+        load_index(tmp_path / "none")
