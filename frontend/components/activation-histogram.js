@@ -1,0 +1,136 @@
+/**
+ * <activation-histogram>: `show({ edges, counts }, { tried })` draws a feature's activations with Plotly (SVG traces only:
+ * the WebGL ones need eval, which the content security policy refuses), beside a table of the same numbers. Plotly is
+ * fetched when the plot first comes into view.
+ */
+
+import { fill, h } from "../lib/dom.js";
+import { formatInteger, formatValue } from "../lib/format.js";
+import { onThemeChange, themeColor } from "../lib/theme.js";
+import { feature as strings } from "../pages/feature-strings.js";
+
+const SOURCE = "/vendor/plotly.min.js";
+/** Where an element of this id exists, plotly.js 4.1 does not insert its map styles, which the policy would refuse with an error. */
+const MAP_STYLES_ID = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
+let plotly = null;
+
+/** The plotly.js library, loaded once. */
+function loadPlotly() {
+  plotly ??= new Promise((resolve, reject) => {
+    const script = h("script", { src: SOURCE, async: true });
+    script.addEventListener("load", () => resolve(globalThis.Plotly));
+    script.addEventListener("error", () => {
+      script.remove();
+      plotly = null;
+      reject(new Error(SOURCE));
+    });
+    document.head.append(h("meta", { id: MAP_STYLES_ID }), script);
+  });
+  return plotly;
+}
+
+class ActivationHistogram extends HTMLElement {
+  #histogram = null;
+  #tried = null;
+  #visible = false;
+
+  connectedCallback() {
+    const { signal } = (this.controller = new AbortController());
+    this.plot = h("div", { class: "plot", role: "img" });
+    this.table = h("details", { class: "plot-table" });
+    this.table.addEventListener("toggle", () => this.table.open && this.#fillTable(), { signal });
+    this.append(this.plot, this.table);
+    this.observer = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      this.observer.disconnect();
+      this.#visible = true;
+      this.#draw();
+    });
+    this.observer.observe(this.plot);
+    onThemeChange(() => this.#draw(), { signal });
+  }
+
+  disconnectedCallback() {
+    this.controller.abort();
+    this.observer.disconnect();
+    globalThis.Plotly?.purge(this.plot);
+    this.replaceChildren();
+  }
+
+  /** `tried`: the strongest activation in the reader's own text, marked in the plot; null for none. */
+  show(histogram, { tried = null } = {}) {
+    this.#histogram = trim(histogram);
+    this.#tried = tried;
+    const { edges, counts } = this.#histogram;
+    const total = counts.reduce((a, b) => a + b, 0);
+    this.plot.setAttribute("aria-label", strings.histogram.summary(total, edges[0], edges.at(-1)));
+    fill(this.table, h("summary", {}, strings.histogram.table));
+    if (this.table.open) this.#fillTable();
+    this.#draw();
+  }
+
+  async #draw() {
+    if (!this.#visible || !this.#histogram) return;
+    try {
+      const { newPlot, react } = await loadPlotly();
+      if (!this.isConnected) return;
+      const draw = this.plot.dataset.drawn ? react : newPlot;
+      this.plot.dataset.drawn = "true";
+      await draw(this.plot, [this.#trace()], this.#layout(), { displayModeBar: false, responsive: true });
+    } catch {
+      if (this.isConnected) fill(this.plot, h("p", { class: "muted small" }, strings.histogram.failed));
+    }
+  }
+
+  /** A filled staircase: bars of equal width on a logarithmic axis. */
+  #trace() {
+    const { edges, counts } = this.#histogram;
+    return {
+      type: "scatter",
+      mode: "lines",
+      x: edges,
+      y: [...counts, 0],
+      line: { shape: "hv", width: 1, color: themeColor("--heat-line") },
+      fill: "tozeroy",
+      fillcolor: themeColor("--heat-fill"),
+      hovertemplate: `%{x:.3g}<br>%{y:,} ${strings.histogram.count}<extra></extra>`,
+    };
+  }
+
+  #layout() {
+    const [text, muted, line] = ["--text", "--muted", "--line"].map(themeColor);
+    const axis = { color: muted, gridcolor: line, zeroline: false, fixedrange: true, tickfont: { size: 11 }, ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)" };
+    const mark = this.#tried > 0 ? [Math.log10(this.#tried)] : [];
+    return {
+      height: 170,
+      margin: { l: 40, r: 8, t: 18, b: 40 },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(this).fontFamily, size: 11, color: text },
+      showlegend: false,
+      xaxis: { ...axis, type: "log", dtick: 1, minor: { dtick: "D1", ticks: "outside", ticklen: 3, tickcolor: muted }, tickcolor: muted, showgrid: false, title: { text: strings.histogram.axis, font: { size: 11 }, standoff: 6 } },
+      yaxis: { ...axis, rangemode: "tozero", nticks: 4, tickformat: "~s" },
+      hoverlabel: { bgcolor: themeColor("--surface"), font: { color: text } },
+      shapes: mark.map((x) => ({ type: "line", x0: 10 ** x, x1: 10 ** x, y0: 0, y1: 1, yref: "paper", line: { color: themeColor("--accent"), width: 2, dash: "dot" } })),
+      annotations: mark.map((x) => ({ x, y: 1, yref: "paper", yanchor: "bottom", text: strings.histogram.tried, showarrow: false, font: { color: themeColor("--accent"), size: 11 } })),
+    };
+  }
+
+  #fillTable() {
+    const { edges, counts } = this.#histogram;
+    const text = strings.histogram;
+    const rows = counts.map((count, i) => h("tr", {}, [formatValue(edges[i]), formatValue(edges[i + 1]), formatInteger(count)].map((cell) => h("td", { class: "num" }, cell))));
+    const head = h("thead", {}, h("tr", {}, [text.from, text.to, text.count].map((name) => h("th", { scope: "col" }, name))));
+    fill(this.table, h("summary", {}, text.table), h("div", { class: "plot-rows", tabindex: 0, role: "region", "aria-label": text.table }, h("table", {}, head, h("tbody", {}, rows))));
+  }
+}
+
+/** Without the empty bins at both ends. */
+function trim({ edges, counts }) {
+  const first = counts.findIndex((count) => count > 0);
+  if (first < 0) return { edges: edges.slice(0, 2), counts: counts.slice(0, 1) };
+  const last = counts.findLastIndex((count) => count > 0);
+  return { edges: edges.slice(first, last + 2), counts: counts.slice(first, last + 1) };
+}
+
+customElements.define("activation-histogram", ActivationHistogram);

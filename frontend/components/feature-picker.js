@@ -1,0 +1,150 @@
+/**
+ * `<mfn-feature-picker>`: find a feature by its label, its tokens, the texts it fires in, or its id, and pick it.
+ *
+ * A combobox (ARIA 1.2): the list opens while typing, arrow keys move, Enter picks, Escape closes.
+ * Event (bubbling): `featurepick` {detail: {feature}} with a row of /api/features.
+ */
+import { api, isAbort } from "../lib/api.js";
+import { announce, debounce, fill, h } from "../lib/dom.js";
+import { featureId, formatPercent, visible } from "../lib/format.js";
+import { loadModel } from "../lib/store.js";
+import { picker as text } from "../pages/steer-strings.js";
+import { featureNameNodes } from "./feature-row.js";
+
+const LIMIT = 12;
+let count = 0;
+
+/** "L3 · 812", "3/812", "l3 812" → {layer, index}; null for anything else. */
+export function parseFeatureId(query) {
+  const match = /^\s*l?(\d{1,3})\s*(?:[·/.:#]|\s)\s*(\d+)\s*$/i.exec(query);
+  return match ? { layer: Number(match[1]), index: Number(match[2]) } : null;
+}
+
+export class FeaturePicker extends HTMLElement {
+  #features = [];
+  #active = -1;
+  #request = new AbortController();
+  #input;
+  #list;
+  #search = debounce(() => this.#find(), 150);
+
+  connectedCallback() {
+    if (this.#input) return;
+    count += 1;
+    const listId = `picker-list-${count}`;
+    const inputId = `picker-input-${count}`;
+    this.#list = h("ul", { class: "picker-list", id: listId, role: "listbox", "aria-label": text.results, hidden: true });
+    this.#input = h("input", {
+      id: inputId, class: "picker-input", type: "search", autocomplete: "off", spellcheck: "false", placeholder: text.placeholder,
+      role: "combobox", "aria-expanded": "false", "aria-controls": listId, "aria-autocomplete": "list",
+      oninput: () => this.#search(), onkeydown: (event) => this.#key(event), onfocus: () => this.#input.value && this.#search(),
+    });
+    this.append(h("label", { class: "picker-label", for: inputId }, text.label), this.#input, this.#list);
+    this.addEventListener("focusout", (event) => {
+      if (!this.contains(event.relatedTarget)) this.#close();
+    });
+  }
+
+  disconnectedCallback() {
+    this.#search.cancel();
+    this.#request.abort();
+  }
+
+  focus() {
+    this.#input.focus();
+  }
+
+  async #find() {
+    this.#request.abort();
+    this.#request = new AbortController();
+    const { signal } = this.#request;
+    const query = this.#input.value.trim();
+    if (!query) return this.#close();
+    try {
+      const id = parseFeatureId(query);
+      const [byId, found] = await Promise.all([
+        id ? this.#byId(id, signal) : null,
+        api.features({ q: query, limit: LIMIT }, { signal }),
+      ]);
+      const others = found.items.filter((item) => item.source !== byId?.source || item.index !== byId?.index);
+      this.#features = byId ? [byId, ...others] : others;
+      this.#show(this.#features.length ? null : text.nothing(query));
+      announce(text.found(this.#features.length));
+    } catch (error) {
+      if (isAbort(error)) return;
+      this.#features = [];
+      this.#show(error.message);
+    }
+  }
+
+  async #byId({ layer, index }, signal) {
+    const { sources } = await loadModel();
+    const source = sources.find((item) => item.layer === layer);
+    if (!source || index >= source.n_features) return null;
+    return api.feature(source.key, index, { signal });
+  }
+
+  #show(message) {
+    this.#active = -1;
+    const rows = this.#features.map((feature, place) => this.#row(feature, place));
+    fill(this.#list, message ? h("li", { class: "picker-message", role: "presentation" }, message) : rows);
+    this.#list.hidden = false;
+    this.#input.setAttribute("aria-expanded", "true");
+    if (!message) this.#activate(0);
+  }
+
+  #row(feature, place) {
+    return h(
+      "li",
+      {
+        class: "picker-row", role: "option", id: `${this.#list.id}-${place}`, "aria-selected": "false",
+        onpointerdown: (event) => event.preventDefault(), onclick: () => this.#pick(place), onpointermove: () => this.#activate(place),
+      },
+      h("span", { class: "picker-name", dir: "auto" }, featureNameNodes(feature)),
+      h("span", { class: "picker-id" }, featureId(feature.layer, feature.index)),
+      h("span", { class: "picker-facts" }, text.facts(
+        feature.promoted.slice(0, 3).map((token) => visible(token.text).trim()).join(" "), formatPercent(feature.rate))),
+    );
+  }
+
+  #activate(place) {
+    const rows = this.#list.querySelectorAll("[role=option]");
+    rows[this.#active]?.setAttribute("aria-selected", "false");
+    this.#active = place;
+    rows[place]?.setAttribute("aria-selected", "true");
+    rows[place]?.scrollIntoView({ block: "nearest" });
+    if (rows[place]) this.#input.setAttribute("aria-activedescendant", rows[place].id);
+  }
+
+  #close() {
+    this.#search.cancel();
+    this.#request.abort();
+    this.#features = [];
+    this.#list.hidden = true;
+    this.#input.setAttribute("aria-expanded", "false");
+    this.#input.removeAttribute("aria-activedescendant");
+  }
+
+  #pick(place) {
+    const feature = this.#features[place];
+    if (!feature) return;
+    this.#input.value = "";
+    this.#close();
+    this.dispatchEvent(new CustomEvent("featurepick", { bubbles: true, detail: { feature } }));
+  }
+
+  #key(event) {
+    const last = this.#features.length - 1;
+    if (event.key === "Escape" && !this.#list.hidden) {
+      event.stopPropagation();
+      this.#close();
+    } else if (event.key === "ArrowDown" && this.#list.hidden) this.#search();
+    else if (event.key === "ArrowDown") this.#activate(Math.min(this.#active + 1, last));
+    else if (event.key === "ArrowUp") this.#activate(Math.max(this.#active - 1, 0));
+    else if (event.key === "Enter") this.#pick(this.#active);
+    else return;
+    event.preventDefault();
+  }
+}
+
+customElements.define("mfn-feature-picker", FeaturePicker);

@@ -1,0 +1,149 @@
+/**
+ * `<mfn-heat-strip>`: a text as a ribbon of tokens; under each stands one cell a layer, shaded by the strongest feature.
+ * The ribbon wraps like text, so a long one needs no sideways scrolling and a right-to-left one reads as it should.
+ *
+ * One tab stop: left and right move between tokens, up and down between layers, Enter selects.
+ * Events (bubbling): `tokenselect` {detail: {position, layer}}.
+ *
+ * @typedef {{tokens: {id: number, text: string}[], layers: {source: string, layer: number,
+ *   positions: {index: number, value: number, share: number, label: string|null, top_tokens: string[]}[][]}[]}} Inspection
+ */
+import { fill, h } from "../lib/dom.js";
+import { featureName, isSpecialToken, visible } from "../lib/format.js";
+import { inspect as text } from "../pages/inspect-strings.js";
+import { heatLevel, visibleText } from "./token-strip.js";
+
+export class HeatStrip extends HTMLElement {
+  /** @type {Inspection|null} */ #data = null;
+  #metric = "value";
+  #row = 0;
+  #ribbon;
+  #readout;
+
+  connectedCallback() {
+    if (this.#ribbon) return;
+    this.#readout = h("p", { class: "heat-readout", dir: "auto" }, text.readout);
+    this.#ribbon = h("div", { class: "heat-ribbon", dir: "auto", role: "group", "aria-label": text.strip });
+    this.append(this.#readout, this.#ribbon);
+    this.#ribbon.addEventListener("pointerover", (event) => this.#point(event.target));
+    this.#ribbon.addEventListener("pointerleave", () => this.#say(text.readout));
+    this.#ribbon.addEventListener("click", (event) => this.#select(event.target));
+    this.#ribbon.addEventListener("focusin", (event) => this.#point(event.target));
+    this.#ribbon.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  /** @param {Inspection} data */
+  show(data) {
+    this.#data = data;
+    this.#row = data.layers.length - 1;
+    this.#say(text.readout);
+    fill(this.#ribbon, data.tokens.map((token, position) => this.#column(token, position)));
+    this.#ribbon.firstElementChild?.setAttribute("tabindex", "0");
+    this.#shade();
+  }
+
+  /** @param {"value"|"share"} metric */
+  set metric(metric) {
+    this.#metric = metric;
+    if (this.#data) this.#shade();
+  }
+
+  /** @param {number|null} position the token whose features are listed */
+  set selected(position) {
+    this.#ribbon.querySelector("[aria-pressed=true]")?.setAttribute("aria-pressed", "false");
+    const column = this.#ribbon.children[position];
+    if (!column) return;
+    column.setAttribute("aria-pressed", "true");
+    this.#reach(column);
+  }
+
+  /** Mark the cells where a feature is among the strongest. @param {{source: string, index: number}|null} feature */
+  mark(feature) {
+    for (const cell of this.#ribbon.querySelectorAll(".is-marked")) cell.classList.remove("is-marked");
+    if (!feature) return this.#say(text.readout);
+    const row = this.#data.layers.findIndex((layer) => layer.source === feature.source);
+    const places = this.#data.layers[row].positions.flatMap((hits, position) => (hits.some((hit) => hit.index === feature.index) ? [position] : []));
+    for (const position of places) this.#ribbon.children[position].lastChild.children[row].classList.add("is-marked");
+    this.#say(text.marked(featureName(feature), places.length));
+  }
+
+  #column(token, position) {
+    const special = isSpecialToken(token.text);
+    return h(
+      "span",
+      { class: special ? "heat-token is-special" : "heat-token", role: "button", tabindex: "-1", "aria-pressed": "false", dataset: { position } },
+      h("span", { class: "heat-text" }, special ? token.text : visibleText(token.text)),
+      h("span", { class: "heat-cells", "aria-hidden": "true" }, this.#data.layers.map((_, row) => h("i", { dataset: { row } }))),
+    );
+  }
+
+  /** The heat of every cell; the first token, on which every model stores oddly large values, does not set the scale. */
+  #shade() {
+    const { tokens, layers } = this.#data;
+    const from = tokens.length > 1 && isSpecialToken(tokens[0].text) ? 1 : 0;
+    for (const [row, { positions }] of layers.entries()) {
+      const measure = (hits) => hits[0]?.[this.#metric] ?? 0;
+      const top = this.#metric === "share" ? 1 : positions.slice(from).reduce((max, hits) => Math.max(max, measure(hits)), 0);
+      for (const [position, hits] of positions.entries()) {
+        this.#ribbon.children[position].lastChild.children[row].dataset.heat = heatLevel(measure(hits), top);
+      }
+    }
+    for (const column of this.#ribbon.children) this.#name(column);
+  }
+
+  #name(column) {
+    const position = Number(column.dataset.position);
+    const { layer, positions } = this.#data.layers[this.#row];
+    const hit = positions[position][0];
+    column.setAttribute("aria-label", text.tokenLabel(visible(this.#data.tokens[position].text).trim() || "␣", layer, hit && featureName(hit)));
+  }
+
+  #point(target) {
+    const column = target.closest(".heat-token");
+    if (!column) return;
+    if (target.dataset.row !== undefined) this.#row = Number(target.dataset.row);
+    const position = Number(column.dataset.position);
+    const { layer, positions } = this.#data.layers[this.#row];
+    const token = visible(this.#data.tokens[position].text);
+    const hit = positions[position][0];
+    this.#say(hit ? text.cell(token, layer, featureName(hit), hit.value) : text.silent(token, layer));
+  }
+
+  #say(message) {
+    this.#readout.textContent = message;
+  }
+
+  #select(target) {
+    const column = target.closest(".heat-token");
+    if (!column) return;
+    if (target.dataset.row !== undefined) this.#row = Number(target.dataset.row);
+    this.#reach(column);
+    const detail = { position: Number(column.dataset.position), layer: this.#data.layers[this.#row].layer };
+    this.dispatchEvent(new CustomEvent("tokenselect", { bubbles: true, detail }));
+  }
+
+  #reach(column) {
+    this.#ribbon.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
+    column.setAttribute("tabindex", "0");
+  }
+
+  #key(event) {
+    const column = event.target.closest(".heat-token");
+    const columns = [...this.#ribbon.children];
+    const here = columns.indexOf(column);
+    const moves = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: columns.length - 1 };
+    const rows = { ArrowUp: this.#row - 1, ArrowDown: this.#row + 1 };
+    if (event.key in moves) {
+      columns[moves[event.key]]?.focus();
+    } else if (event.key in rows) {
+      this.#row = Math.max(0, Math.min(this.#data.layers.length - 1, rows[event.key]));
+      this.#name(column);
+      this.#point(column.lastChild.children[this.#row]);
+    } else if (event.key === "Enter" || event.key === " ") {
+      this.#select(column);
+    } else return;
+    event.preventDefault();
+  }
+}
+
+customElements.define("mfn-heat-strip", HeatStrip);

@@ -1,0 +1,177 @@
+/**
+ * `<mfn-intervention-editor>`: one feature that is turned: how (mode), by how much (slider and typed value), where (scope).
+ *
+ * Set `.intervention`; the feature's name and strongest activation are fetched, and give the slider its range.
+ * Events (bubbling): `interventionchange` {detail: {intervention, settled}} while a slider moves (settled false) and when
+ * a change is complete; `interventionremove`.
+ */
+import { fill, h } from "../lib/dom.js";
+import { formatValue, layerOf } from "../lib/format.js";
+import { loadFeature } from "../lib/store.js";
+import { MODES, valueRange } from "../pages/steer-state.js";
+import { editor as text } from "../pages/steer-strings.js";
+import { featureLink } from "./feature-hits.js";
+
+let count = 0;
+
+export class InterventionEditor extends HTMLElement {
+  /** Settles when the feature's name and range are known. */
+  loaded = Promise.resolve();
+  #intervention;
+  #maximum = NaN;
+  #name;
+  #modes;
+  #slider;
+  #number;
+  #hint;
+  #scope;
+  #range;
+  #start;
+  #stop;
+  #error;
+
+  /** @param {import("../pages/steer-state.js").Intervention} intervention */
+  set intervention(intervention) {
+    const other = this.#intervention;
+    this.#intervention = intervention;
+    if (!this.isConnected) return;
+    if (other?.source !== intervention.source || other?.index !== intervention.index) this.loaded = this.#load();
+    else this.#render();
+  }
+
+  get intervention() {
+    return this.#intervention;
+  }
+
+  connectedCallback() {
+    if (!this.#name) this.#build();
+    this.loaded = this.#load();
+  }
+
+  #build() {
+    count += 1;
+    const prefix = `turn-${count}`;
+    this.#name = h("h3", { class: "turn-name", id: `${prefix}-name` });
+    this.#modes = MODES.map((mode) =>
+      h("label", { class: "segment", title: text.modeTitles[mode] },
+        h("input", { type: "radio", name: `${prefix}-mode`, value: mode, onchange: () => this.#setMode(mode) }),
+        h("span", {}, text.modes[mode])));
+    this.#slider = h("input", {
+      class: "turn-slider", type: "range", "aria-label": text.value, "aria-describedby": `${prefix}-hint`,
+      oninput: () => this.#setValue(this.#slider.value, false), onchange: () => this.#setValue(this.#slider.value, true),
+    });
+    this.#number = h("input", {
+      class: "turn-number", type: "number", inputmode: "decimal", "aria-label": text.valueTyped, step: "any",
+      oninput: () => this.#setValue(this.#number.value, false), onchange: () => this.#setValue(this.#number.value, true),
+    });
+    this.#hint = h("span", { class: "turn-hint", id: `${prefix}-hint` });
+    this.#error = h("span", { class: "turn-error", role: "alert" });
+    this.#scope = h("select", { "aria-label": text.scope, onchange: () => this.#setScope() },
+      Object.entries(text.scopes).map(([value, name]) => h("option", { value }, name)));
+    this.#start = this.#position(text.start);
+    this.#stop = this.#position(text.stop);
+    this.#range = h("span", { class: "turn-range" }, this.#start, h("span", { "aria-hidden": "true" }, "–"), this.#stop);
+    const remove = h("button", {
+      class: "turn-remove", type: "button", title: text.remove,
+      onclick: () => this.dispatchEvent(new CustomEvent("interventionremove", { bubbles: true })),
+    }, h("span", { "aria-hidden": "true" }, "✕"), h("span", { class: "visually-hidden" }, text.remove));
+    this.setAttribute("role", "group");
+    this.setAttribute("aria-labelledby", this.#name.id);
+    this.append(
+      h("div", { class: "turn-head" }, this.#name, remove),
+      h("div", { class: "segments", role: "radiogroup", "aria-label": text.mode }, this.#modes),
+      h("div", { class: "turn-value" }, this.#slider, this.#number, this.#hint, this.#error),
+      h("div", { class: "turn-where" }, this.#scope, this.#range),
+    );
+  }
+
+  #position(label) {
+    return h("input", {
+      class: "turn-position", type: "number", min: "0", step: "1", inputmode: "numeric", "aria-label": label, title: label,
+      onchange: () => this.#setScope(),
+    });
+  }
+
+  async #load() {
+    const { source, index } = this.#intervention;
+    this.#maximum = NaN;
+    fill(this.#name, featureLink({ source, index, label: text.loading }));
+    this.#render();
+    try {
+      const feature = await loadFeature(source, index);
+      if (source !== this.#intervention.source || index !== this.#intervention.index) return;
+      this.#maximum = feature.max;
+      fill(this.#name, featureLink(feature));
+      this.#error.textContent = "";
+      const { mode, value } = this.#intervention;
+      if (value === null && mode !== "ablate") this.#change({ value: valueRange(mode, feature.max).initial }, true);
+    } catch (error) {
+      fill(this.#name, featureLink({ source, index, label: text.unknown(layerOf(source), index) }));
+      this.#error.textContent = error.message;
+    }
+    this.#render();
+  }
+
+  #render() {
+    const { mode, value, scope } = this.#intervention;
+    for (const label of this.#modes) label.firstChild.checked = label.firstChild.value === mode;
+    const range = valueRange(mode, this.#maximum);
+    Object.assign(this.#slider, { min: range.min, max: range.max, step: range.step });
+    this.#slider.value = value ?? range.initial;
+    this.#slider.style.setProperty("--zero", String(-range.min / (range.max - range.min)));
+    this.#slider.style.setProperty("--at", String((Number(this.#slider.value) - range.min) / (range.max - range.min)));
+    if (mode === "add") this.#number.removeAttribute("min");
+    else this.#number.min = "0";
+    if (this.#number.value === "" || Number(this.#number.value) !== value) this.#number.value = value ?? "";
+    this.#slider.parentElement.hidden = mode === "ablate";
+    this.#hint.textContent = this.#describe();
+    this.#slider.setAttribute("aria-valuetext", this.#describe());
+    this.#scope.value = scope.kind;
+    this.#range.hidden = scope.kind !== "range";
+    if (scope.kind === "range") {
+      this.#start.value = scope.start ?? 0;
+      this.#stop.value = scope.stop ?? "";
+    }
+  }
+
+  #describe() {
+    const { mode, value } = this.#intervention;
+    if (value === null) return "";
+    if (mode === "scale") return text.factor(formatValue(value));
+    if (!(this.#maximum > 0)) return text.neverFires;
+    return text.ofMaximum(formatValue(value / this.#maximum), formatValue(this.#maximum));
+  }
+
+  #setMode(mode) {
+    const { value, mode: before } = this.#intervention;
+    const range = valueRange(mode, this.#maximum);
+    const sameUnit = mode !== "scale" && before !== "scale" && value !== null && value >= range.min;
+    this.#change({ mode, value: sameUnit ? value : range.initial }, true);
+  }
+
+  #setValue(typed, settled) {
+    const value = typed.trim() === "" ? NaN : Number(typed);
+    const low = this.#intervention.mode === "add" ? -Infinity : 0;
+    const valid = Number.isFinite(value) && value >= low;
+    this.#error.textContent = valid ? "" : low === 0 ? text.notNegative : text.notNumber;
+    this.#number.setAttribute("aria-invalid", String(!valid));
+    if (valid) this.#change({ value }, settled);
+  }
+
+  #setScope() {
+    const kind = this.#scope.value;
+    if (kind !== "range") return this.#change({ scope: { kind } }, true);
+    const start = Math.max(0, Math.trunc(Number(this.#start.value) || 0));
+    const typed = this.#stop.value.trim() === "" ? null : Math.trunc(Number(this.#stop.value));
+    this.#change({ scope: { kind, start, stop: typed === null ? null : Math.max(typed, start + 1) } }, true);
+  }
+
+  #change(patch, settled) {
+    this.#intervention = { ...this.#intervention, ...patch };
+    this.#render();
+    const detail = { intervention: this.#intervention, settled };
+    this.dispatchEvent(new CustomEvent("interventionchange", { bubbles: true, detail }));
+  }
+}
+
+customElements.define("mfn-intervention-editor", InterventionEditor);

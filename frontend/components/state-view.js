@@ -1,0 +1,54 @@
+/**
+ * <state-view kind="loading|empty|error" heading hint action href>: what stands where content is not there (yet).
+ * With `action`, a button (event "action") or, with `href` too, a link.
+ */
+
+import { fill, h } from "../lib/dom.js";
+import { strings } from "../lib/strings.js";
+
+class StateView extends HTMLElement {
+  static observedAttributes = ["kind", "heading", "hint", "action", "href"];
+
+  connectedCallback() {
+    this.#render();
+  }
+
+  attributeChangedCallback() {
+    if (this.isConnected) this.#render();
+  }
+
+  #render() {
+    const [kind, heading, hint, action, href] = StateView.observedAttributes.map((name) => this.getAttribute(name));
+    this.setAttribute("role", kind === "error" ? "alert" : "status");
+    const press = () => this.dispatchEvent(new CustomEvent("action"));
+    fill(
+      this,
+      heading && h("p", { class: "state-heading" }, heading),
+      hint && h("p", { class: "state-hint" }, hint),
+      action && (href ? h("a", { class: "button", href }, action) : h("button", { type: "button", onclick: press }, action)),
+    );
+  }
+}
+
+customElements.define("state-view", StateView);
+
+/** A state-view for an `ApiError` (or any error), with a button that calls `retry`. */
+export function errorView(error, retry) {
+  const view = h("state-view", {
+    kind: "error",
+    heading: error.message || strings.errors.title,
+    hint: error.hint,
+    action: retry ? strings.errors.retry : null,
+  });
+  if (retry) view.addEventListener("action", retry, { once: true });
+  return view;
+}
+
+/** Grey bars where `lines` lines of text will stand. */
+export function skeleton(lines, className = "") {
+  return h(
+    "div",
+    { class: `skeleton ${className}`, role: "status", "aria-label": strings.states.loading },
+    Array.from({ length: lines }, () => h("span", { class: "skeleton-line" })),
+  );
+}

@@ -1,0 +1,191 @@
+/**
+ * `<mfn-steer-form>`: all that goes into a generation: the prompt, the features turned, the settings.
+ *
+ * Set `.state` to show another state; read it at any time. Events (bubbling): `statechange` {detail: {settled, part}} with
+ * part "prompt" | "interventions" | "settings"; `generate`; `stop`.
+ */
+import { announce, fill, h } from "../lib/dom.js";
+import { featureName } from "../lib/format.js";
+import { SETTINGS, emptyState, intervention } from "../pages/steer-state.js";
+import { steer as text } from "../pages/steer-strings.js";
+import "./feature-picker.js";
+import "./intervention-editor.js";
+
+export class SteerForm extends HTMLElement {
+  #state = emptyState();
+  #prompt;
+  #openings;
+  #cards;
+  #none;
+  #fields = {};
+  #summary;
+  #picker;
+  #button;
+  #auto;
+  #writing = false;
+
+  /** @param {import("../pages/steer-state.js").SteerState} state */
+  set state(state) {
+    this.#state = state;
+    if (this.#prompt) this.#show();
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** Settles when every feature turned has its name, range and value. */
+  get ready() {
+    return Promise.allSettled([...this.#cards.children].map((card) => card.loaded));
+  }
+
+  /** Write again by itself after a change? */
+  get auto() {
+    return this.#auto.checked;
+  }
+
+  /** A generation is running: the button stops it. */
+  set writing(writing) {
+    this.#writing = writing;
+    this.#button.textContent = writing ? text.stop : text.generate;
+    this.#button.classList.toggle("primary", !writing);
+  }
+
+  connectedCallback() {
+    if (!this.#prompt) this.#build();
+    this.#show();
+  }
+
+  focusPrompt() {
+    this.#prompt.focus();
+  }
+
+  focusPicker() {
+    this.#picker.focus();
+  }
+
+  /** Turn one more feature, with its own maximum as value. */
+  add(feature) {
+    const { source, index } = feature;
+    this.#setInterventions([...this.#state.interventions, intervention({ source, index })]);
+    announce(text.added(featureName(feature) || `${index}`));
+    this.#cards.lastElementChild?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** What is wrong with the state, as one line, or null. */
+  problem() {
+    if (!this.#state.prompt.trim()) return text.noPrompt;
+    const invalid = Object.values(this.#fields).find((field) => !field.validity.valid);
+    return invalid ? text.outOf(SETTINGS[invalid.name].label, invalid.min, invalid.max) : null;
+  }
+
+  #build() {
+    this.#prompt = h("textarea", {
+      id: "steer-prompt", class: "steer-prompt", rows: "3", dir: "auto", spellcheck: "false", placeholder: text.promptPlaceholder,
+      oninput: () => this.#setPrompt(this.#prompt.value),
+      onkeydown: (event) => {
+        if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+        event.preventDefault();
+        this.#emit("generate");
+      },
+    });
+    this.#openings = h("p", { class: "openings" }, h("span", { class: "muted" }, text.openings),
+      text.openingTexts.map((opening) => h("button", { class: "chip", type: "button", onclick: () => {
+        this.#prompt.value = opening;
+        this.#setPrompt(opening);
+        this.#prompt.focus();
+      } }, opening.trim())));
+    this.#cards = h("div", { class: "turns" });
+    this.#cards.addEventListener("interventionchange", (event) => this.#cardChanged(event));
+    this.#cards.addEventListener("interventionremove", (event) => this.#cardRemoved(event.target));
+    this.#none = h("p", { class: "muted small" }, text.noFeatures);
+    this.#picker = h("mfn-feature-picker");
+    this.#picker.addEventListener("featurepick", (event) => this.add(event.detail.feature));
+    this.#button = h("button", { class: "primary steer-generate", type: "button", title: text.generateHint,
+      onclick: () => this.#emit(this.#writing ? "stop" : "generate") }, text.generate);
+    this.#auto = h("input", { type: "checkbox", checked: true });
+    this.#summary = h("span", { class: "muted small" });
+    this.append(
+      h("section", { class: "steer-part" }, h("label", { class: "part-title", for: "steer-prompt" }, text.prompt), this.#prompt, this.#openings),
+      h("section", { class: "steer-part", "aria-labelledby": "steer-features" },
+        h("h2", { class: "part-title", id: "steer-features" }, text.features),
+        this.#none, this.#cards, this.#picker,
+        h("details", { class: "meaning small" }, h("summary", {}, text.meaning), h("p", { class: "muted" }, text.meaningText))),
+      h("details", { class: "steer-settings" },
+        h("summary", {}, h("h2", { class: "part-title" }, text.settings), this.#summary),
+        h("div", { class: "settings" }, Object.entries(SETTINGS).map(([name, setting]) => this.#field(name, setting)))),
+      h("div", { class: "steer-go" }, this.#button, h("label", { class: "steer-auto small" }, this.#auto, text.auto)),
+    );
+  }
+
+  #field(name, { label, min, max, step }) {
+    const field = h("input", { type: "number", name, min, max, step: name === "temperature" ? "any" : step, required: true,
+      inputmode: step < 1 ? "decimal" : "numeric", title: name === "temperature" ? text.greedy : null });
+    field.addEventListener("input", () => this.#setSetting(field, false));
+    field.addEventListener("change", () => this.#setSetting(field, true));
+    this.#fields[name] = field;
+    return h("label", { class: "setting" }, h("span", { class: "setting-name" }, label), field);
+  }
+
+  #show() {
+    const { prompt, interventions, settings } = this.#state;
+    if (this.#prompt.value !== prompt) this.#prompt.value = prompt;
+    for (const [name, field] of Object.entries(this.#fields)) {
+      if (Number(field.value) !== settings[name] || field.value === "") field.value = String(settings[name]);
+    }
+    this.#summary.textContent = text.settingsSummary(settings);
+    this.#showInterventions(interventions);
+    this.#openings.hidden = prompt !== "";
+  }
+
+  #showInterventions(interventions) {
+    while (this.#cards.children.length > interventions.length) this.#cards.lastElementChild.remove();
+    for (const [place, item] of interventions.entries()) {
+      const card = this.#cards.children[place];
+      if (card) card.intervention = item;
+      else this.#cards.append(Object.assign(h("mfn-intervention-editor", { class: "turn" }), { intervention: item }));
+    }
+    this.#none.hidden = interventions.length > 0;
+  }
+
+  #setPrompt(prompt) {
+    this.#state = { ...this.#state, prompt };
+    this.#openings.hidden = prompt !== "";
+    this.#emit("statechange", { part: "prompt", settled: false });
+  }
+
+  #setSetting(field, settled) {
+    if (!field.validity.valid) return;
+    const settings = { ...this.#state.settings, [field.name]: Number(field.value) };
+    this.#state = { ...this.#state, settings };
+    this.#summary.textContent = text.settingsSummary(settings);
+    this.#emit("statechange", { part: "settings", settled });
+  }
+
+  #setInterventions(interventions) {
+    this.#state = { ...this.#state, interventions };
+    this.#showInterventions(interventions);
+    this.#emit("statechange", { part: "interventions", settled: true });
+  }
+
+  #cardChanged(event) {
+    const place = [...this.#cards.children].indexOf(event.target);
+    const interventions = this.#state.interventions.with(place, event.detail.intervention);
+    this.#state = { ...this.#state, interventions };
+    this.#emit("statechange", { part: "interventions", settled: event.detail.settled });
+  }
+
+  #cardRemoved(card) {
+    const place = [...this.#cards.children].indexOf(card);
+    card.remove();
+    this.#setInterventions(this.#state.interventions.toSpliced(place, 1));
+    announce(text.removed);
+    (this.#cards.children[Math.min(place, this.#cards.children.length - 1)]?.querySelector("button") ?? this.#picker).focus();
+  }
+
+  #emit(name, detail = {}) {
+    this.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+  }
+}
+
+customElements.define("mfn-steer-form", SteerForm);

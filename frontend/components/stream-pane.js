@@ -1,0 +1,232 @@
+/**
+ * `<mfn-stream-pane>`: one text that grows token by token, in a box that does not move while it does.
+ *
+ * Tokens are drawn in batches, one animation frame each; each is a spot the keyboard can reach (one tab stop, then arrow
+ * keys) and carries its place in `data-step` (generated) or `data-position` (prompt). A screen reader hears whole
+ * sentences, never single tokens.
+ *
+ * Events (bubbling): `tokenpick` {detail: {kind, position | step, pinned}}: a token was pointed at, or pinned by a click
+ * or Enter.
+ */
+import { h } from "../lib/dom.js";
+import { isSpecialToken } from "../lib/format.js";
+import { splitSentences } from "../pages/steer-run.js";
+import { stream as text } from "../pages/steer-strings.js";
+
+/** Upper bounds of the shades: probability falls from left to right, KL rises. */
+export const PROBABILITY_STEPS = [0.05, 0.2, 0.5, 0.8];
+export const KL_STEPS = [0.01, 0.1, 0.5, 1.5];
+
+/**
+ * Shade 0 (none) to 4 (strongest) for a token under a colouring.
+ * @param {import("../pages/steer-run.js").Token} token
+ * @param {"none"|"probability"|"kl"} colouring
+ */
+export function shade(token, colouring) {
+  if (colouring === "probability") {
+    const probability = Math.exp(token.logprob);
+    const step = PROBABILITY_STEPS.findIndex((bound) => probability < bound);
+    return step < 0 ? 0 : PROBABILITY_STEPS.length - step;
+  }
+  if (colouring === "kl" && token.kl !== null && token.kl !== undefined) {
+    const step = KL_STEPS.findIndex((bound) => token.kl < bound);
+    return step < 0 ? KL_STEPS.length : step;
+  }
+  return 0;
+}
+
+export class StreamPane extends HTMLElement {
+  #tokens = [];
+  #queue = [];
+  #frame = 0;
+  #colouring = "none";
+  #unspoken = "";
+  #parting = null;
+  #body;
+  #text;
+  #status;
+  #spoken;
+
+  connectedCallback() {
+    if (this.#body) return;
+    const title = this.getAttribute("heading") ?? "";
+    const id = `stream-${this.getAttribute("name")}`;
+    this.#text = h("div", { class: "stream-text", dir: "auto", role: "group", "aria-labelledby": id });
+    this.#body = h("div", { class: "stream-body" }, this.#text);
+    this.#status = h("span", { class: "stream-status" });
+    this.#spoken = h("div", { class: "visually-hidden", role: "log", "aria-live": "polite", "aria-label": title });
+    this.append(
+      h("header", { class: "stream-head" }, h("h2", { class: "stream-title", id }, title), this.#status),
+      this.#body,
+      this.#spoken,
+    );
+    for (const type of ["click", "pointerover", "focusin"]) this.#text.addEventListener(type, (e) => this.#pick(e));
+    this.#text.addEventListener("keydown", (event) => this.#key(event));
+    this.clear();
+  }
+
+  /** Empty box with a line that says what will appear. */
+  clear(hint = this.getAttribute("hint") ?? "") {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    this.#tokens = [];
+    this.#queue = [];
+    this.#unspoken = "";
+    this.#parting = null;
+    this.#status.textContent = "";
+    this.#spoken.replaceChildren();
+    this.removeAttribute("data-state");
+    this.#text.replaceChildren(h("p", { class: "stream-hint" }, hint));
+  }
+
+  /**
+   * A request is on its way. What was there before keeps its room, so that nothing below jumps.
+   * @param {string} hint
+   */
+  wait(hint) {
+    this.clear(hint);
+    this.dataset.state = "waiting";
+  }
+
+  /** Start a new text with its prompt, which is shown in a fainter colour. @param {{id: number, text: string}[]} prompt */
+  begin(prompt) {
+    this.clear("");
+    this.dataset.state = "writing";
+    this.#status.textContent = text.writing;
+    this.#text.replaceChildren(...prompt.map((token, position) => this.#promptSpot(token, position)));
+    this.#text.append(h("span", { class: "stream-caret", "aria-hidden": "true" }));
+    this.#text.querySelector(".spot")?.setAttribute("tabindex", "0");
+    this.#body.scrollTop = this.#body.scrollHeight;
+  }
+
+  /** @param {import("../pages/steer-run.js").Token} token */
+  push(token) {
+    this.#queue.push(token);
+    this.#frame ||= requestAnimationFrame(() => this.#flush());
+  }
+
+  /** The text is complete. */
+  finish({ reason, seconds, tokens }) {
+    this.#flush();
+    this.dataset.state = "done";
+    this.#status.textContent = text.written(tokens, seconds > 0 ? tokens / seconds : null);
+    this.#end(text.reasons[reason] ?? "");
+    this.#speak(true);
+  }
+
+  /** The stream broke: the text stays, and a line says so. */
+  fail() {
+    this.#flush();
+    this.dataset.state = "broken";
+    this.#status.textContent = text.broken(this.#tokens.length);
+    this.#end(text.breaksOff);
+    this.#speak(true);
+  }
+
+  /** @param {"none"|"probability"|"kl"} colouring */
+  set colouring(colouring) {
+    this.#colouring = colouring;
+    for (const spot of this.#text.querySelectorAll("[data-step]")) {
+      spot.dataset.shade = String(shade(this.#tokens[Number(spot.dataset.step)], colouring));
+    }
+  }
+
+  /** Mark the token from which on the two texts differ. @param {number} step */
+  set parting(step) {
+    this.#parting = step;
+    this.#text.querySelector(`[data-step="${step}"]`)?.classList.add("is-parting");
+  }
+
+  /** Show which token the details below belong to. @param {{kind: string, step?: number, position?: number}|null} place */
+  set selected(place) {
+    for (const spot of this.#text.querySelectorAll("[aria-pressed=true]")) spot.setAttribute("aria-pressed", "false");
+    if (!place) return;
+    const name = place.kind === "prompt" ? `[data-position="${place.position}"]` : `[data-step="${place.step}"]`;
+    const spot = this.#text.querySelector(name);
+    spot?.setAttribute("aria-pressed", "true");
+    spot?.scrollIntoView({ block: "nearest" });
+  }
+
+  #flush() {
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    if (!this.#queue.length) return;
+    const body = this.#body;
+    const following = body.scrollHeight - body.scrollTop - body.clientHeight < 48;
+    const spots = this.#queue.map((token) => this.#generatedSpot(token));
+    const caret = this.#text.querySelector(".stream-caret");
+    if (caret) caret.before(...spots);
+    else this.#text.append(...spots);
+    this.#unspoken += this.#queue.map((token) => token.delta).join("");
+    this.#queue = [];
+    if (following) body.scrollTop = body.scrollHeight;
+    this.#speak(false);
+  }
+
+  #promptSpot(token, position) {
+    const special = position === 0 && isSpecialToken(token.text);
+    const classes = special ? "spot is-prompt is-special" : "spot is-prompt";
+    const spot = h("span", { class: classes, role: "button", tabindex: "-1", "aria-pressed": "false" });
+    spot.dataset.position = String(position);
+    spot.textContent = token.text;
+    return spot;
+  }
+
+  #generatedSpot(token) {
+    const step = this.#tokens.push(token) - 1;
+    const partial = token.delta === ""; // bytes of an unfinished character, or a special token
+    const spot = h("span", { class: "spot", role: "button", tabindex: "-1", "aria-pressed": "false" });
+    spot.classList.toggle("is-bytes", partial);
+    spot.classList.toggle("is-break", token.delta.includes("\n"));
+    spot.classList.toggle("is-parting", step === this.#parting);
+    spot.dataset.step = String(step);
+    spot.dataset.shade = String(shade(token, this.#colouring));
+    spot.textContent = partial ? token.text : token.delta;
+    return spot;
+  }
+
+  #end(reason) {
+    this.#text.querySelector(".stream-caret")?.remove();
+    this.#text.append(h("span", { class: "stream-end" }, reason));
+    if (this.#body.scrollHeight - this.#body.scrollTop - this.#body.clientHeight < 96) {
+      this.#body.scrollTop = this.#body.scrollHeight;
+    }
+  }
+
+  #speak(all) {
+    const [sentences, rest] = all ? [this.#unspoken.trim(), ""] : splitSentences(this.#unspoken);
+    this.#unspoken = rest;
+    if (sentences) this.#spoken.append(h("p", {}, sentences));
+  }
+
+  #pick(event) {
+    const spot = event.target.closest(".spot");
+    if (!spot || (event.type === "pointerover" && event.pointerType !== "mouse")) return;
+    if (event.type === "focusin" && !spot.matches(":focus-visible")) return; // a press: its click follows
+    if (event.type !== "pointerover") this.#reach(spot);
+    const detail = { pinned: event.type === "click" };
+    if (spot.dataset.step !== undefined) Object.assign(detail, { kind: "generated", step: Number(spot.dataset.step) });
+    else Object.assign(detail, { kind: "prompt", position: Number(spot.dataset.position) });
+    this.dispatchEvent(new CustomEvent("tokenpick", { bubbles: true, detail }));
+  }
+
+  #reach(spot) {
+    this.#text.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
+    spot.setAttribute("tabindex", "0");
+  }
+
+  #key(event) {
+    const spots = [...this.#text.querySelectorAll(".spot")];
+    const here = spots.indexOf(event.target);
+    const moves = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: spots.length - 1 };
+    if (event.key in moves) {
+      event.preventDefault();
+      spots[moves[event.key]]?.focus();
+    } else if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      event.target.click();
+    }
+  }
+}
+
+customElements.define("mfn-stream-pane", StreamPane);

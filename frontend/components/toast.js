@@ -1,0 +1,16 @@
+/** A short message at the bottom of the window: `toast("Saved")`, `toast(error.message, { kind: "error" })`. */
+
+import { h } from "../lib/dom.js";
+
+const LIFETIME_MS = { info: 4_000, error: 9_000 };
+
+export function toast(message, { kind = "info" } = {}) {
+  let stack = document.querySelector(".toasts");
+  if (!stack) {
+    stack = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+    document.body.append(stack);
+  }
+  const item = h("p", { class: `toast is-${kind}` }, message);
+  stack.append(item);
+  setTimeout(() => item.remove(), LIFETIME_MS[kind]);
+}

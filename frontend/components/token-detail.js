@@ -1,0 +1,95 @@
+/**
+ * `<mfn-token-detail>`: everything known about one token of a stream: its probability, what else was considered, and the
+ * features that fired, each of which can be added to the ones that are turned.
+ *
+ * Events (bubbling): `featureadd` {detail: {source, index}}; `detailclose`.
+ */
+import { fill, h } from "../lib/dom.js";
+import { formatPercent } from "../lib/format.js";
+import { loadFeature } from "../lib/store.js";
+import { detail as text } from "../pages/steer-strings.js";
+import { featureHits } from "./feature-hits.js";
+import { tokenChip } from "./token-strip.js";
+
+export class TokenDetail extends HTMLElement {
+  #shown = 0;
+
+  connectedCallback() {
+    this.classList.add("detail");
+    if (!this.firstChild) this.clear();
+  }
+
+  clear() {
+    this.#shown += 1;
+    this.dataset.empty = "";
+    fill(this, h("p", { class: "detail-hint" }, text.hint));
+  }
+
+  /**
+   * @param {{token: {text: string}, where: string, logprob?: number, kl?: number|null,
+   *   alternatives?: {id: number, text: string, logprob: number}[], chosen?: number,
+   *   hits: Promise<import("./feature-hits.js").Hit[]>|import("./feature-hits.js").Hit[],
+   *   turned: (hit: {source: string, index: number}) => boolean}} facts
+   */
+  async show({ token, where, logprob, kl = null, alternatives = [], chosen, hits, turned }) {
+    this.#shown += 1;
+    const shown = this.#shown;
+    delete this.dataset.empty;
+    const list = h("div", { class: "detail-hits" }, h("p", { class: "muted" }, text.loading));
+    const generated = logprob !== undefined;
+    fill(
+      this,
+      h("header", { class: "detail-head" },
+        h("h2", {}, tokenChip(token.text)),
+        h("span", { class: "muted small" }, where),
+        generated && h("span", { class: "detail-fact", title: text.logprob(logprob) },
+          h("span", { class: "muted" }, text.probability), " ", h("b", {}, formatPercent(Math.exp(logprob)))),
+        kl !== null && h("span", { class: "detail-fact" }, h("span", { class: "muted" }, text.kl), " ", h("b", {}, text.klValue(kl))),
+        h("button", { class: "icon-button detail-close", type: "button", "aria-label": text.close,
+          onclick: () => this.dispatchEvent(new CustomEvent("detailclose", { bubbles: true })) }, "✕")),
+      h("div", { class: "detail-body" },
+        generated && h("section", { class: "detail-alternatives" },
+          h("h3", {}, text.alternatives), this.#alternatives(alternatives, { id: chosen, text: token.text, logprob })),
+        h("section", {}, h("h3", {}, generated ? text.fired : text.firedPrompt), list)),
+    );
+    try {
+      const named = await Promise.all((await hits).map(withName));
+      if (shown === this.#shown) {
+        fill(list, named.length ? featureHits(named, { action: (hit) => this.#button(hit, turned(hit)) }) : text.nothing);
+      }
+    } catch (error) {
+      if (shown === this.#shown) fill(list, h("p", { class: "error-text" }, error.message));
+    }
+  }
+
+  #alternatives(alternatives, taken) {
+    const known = alternatives.some((other) => other.id === taken.id);
+    const all = [...alternatives, ...(known ? [] : [taken])].sort((a, b) => b.logprob - a.logprob);
+    return h("ol", { class: "alternatives" }, all.map((other) =>
+      h("li", { class: "alternative" },
+        tokenChip(other.text),
+        h("span", { class: "hit-bar", "aria-hidden": "true", style: { "--part": Math.exp(other.logprob) } }),
+        h("span", { class: "num" }, formatPercent(Math.exp(other.logprob))),
+        h("span", { class: "muted small" }, other.id === taken.id ? text.chosen : ""))));
+  }
+
+  #button(hit, turned) {
+    return h("button", {
+      class: "hit-action", type: "button", disabled: turned, title: text.addTitle,
+      onclick: (event) => {
+        event.currentTarget.disabled = true;
+        event.currentTarget.textContent = text.already;
+        this.dispatchEvent(new CustomEvent("featureadd", { bubbles: true, detail: { source: hit.source, index: hit.index } }));
+      },
+    }, turned ? text.already : text.add);
+  }
+}
+
+/** A hit of the stream carries no name: look it up. Without an answer it goes by its number. */
+async function withName(hit) {
+  if (hit.top_tokens) return hit;
+  const feature = await loadFeature(hit.source, hit.index).catch(() => null);
+  return feature ? { ...hit, label: feature.label, top_tokens: feature.top_tokens } : hit;
+}
+
+customElements.define("mfn-token-detail", TokenDetail);

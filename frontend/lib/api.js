@@ -1,0 +1,150 @@
+/**
+ * Every call to the server. Each function returns parsed JSON or throws `ApiError`; pass `{ signal }` to cancel.
+ * The shapes are the server's schemas (see /openapi.json).
+ */
+
+import { sentence } from "./format.js";
+import { strings } from "./strings.js";
+
+/** A request that did not give an answer: `status` 0 means that the server was not reached at all. */
+export class ApiError extends Error {
+  constructor({ status, code, message, hint = null, field = null, retryAfter = null }) {
+    super(sentence(message));
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.hint = hint && sentence(hint);
+    this.field = field;
+    /** Seconds to wait before another try, when the server said so. */
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** True for the error that `AbortController.abort()` causes: nobody waits for that answer any more. */
+export function isAbort(error) {
+  return error?.name === "AbortError";
+}
+
+async function errorOf(response) {
+  const fallback = { status: response.status, code: "http_error", message: strings.errors.status(response.status) };
+  const retryAfter = Number.parseFloat(response.headers.get("Retry-After") ?? "");
+  let body = null;
+  try {
+    body = (await response.json())?.error;
+  } catch (error) {
+    if (isAbort(error)) throw error;
+  }
+  return new ApiError({
+    ...fallback,
+    ...(body && typeof body.message === "string" ? body : {}),
+    status: response.status,
+    retryAfter: Number.isFinite(retryAfter) ? retryAfter : null,
+  });
+}
+
+async function send(path, { method = "GET", body, signal, accept = "application/json" } = {}) {
+  const headers = { Accept: accept };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new ApiError({ status: 0, code: "unreachable", message: strings.errors.unreachable, hint: strings.errors.unreachableHint });
+  }
+  if (!response.ok) throw await errorOf(response);
+  return response;
+}
+
+async function json(path, options) {
+  const response = await send(path, options);
+  if (response.status === 204) return null;
+  try {
+    return await response.json();
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new ApiError({ status: response.status, code: "bad_answer", message: strings.errors.badAnswer });
+  }
+}
+
+/** `{ a: 1, b: null, c: "" }` -> `"?a=1"`: values that say nothing are left out. */
+export function queryString(params) {
+  const entries = Object.entries(params ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const query = new URLSearchParams(entries.map(([key, value]) => [key, String(value)])).toString();
+  return query ? `?${query}` : "";
+}
+
+const featureUrl = (source, index) => `/api/features/${encodeURIComponent(source)}/${encodeURIComponent(index)}`;
+
+export const api = {
+  health: (options) => json("/api/health", options),
+  model: (options) => json("/api/model", options),
+
+  /** params: source, layer, q, status, min_rate, max_rate, sort, order, limit, cursor. */
+  features: (params, options) => json(`/api/features${queryString(params)}`, options),
+  feature: (source, index, options) => json(featureUrl(source, index), options),
+
+  /** Appends a proposal. `id` is a client UUID: sending it twice is one proposal. */
+  proposeLabel: (source, index, { id, text, author, reason }, options) =>
+    json(`${featureUrl(source, index)}/labels`, { ...options, method: "POST", body: { id, text, author, reason } }),
+
+  /** Where one feature fires in a text: { tokens: [{ id, text }], values: [number] }. */
+  activations: (source, index, text, options) =>
+    json(`${featureUrl(source, index)}/activations`, { ...options, method: "POST", body: { text } }),
+
+  inspect: ({ text, top }, options) => json("/api/inspect", { ...options, method: "POST", body: { text, top } }),
+
+  presets: (options) => json("/api/presets", options),
+  createPreset: (preset, options) => json("/api/presets", { ...options, method: "POST", body: preset }),
+  deletePreset: (id, options) => json(`/api/presets/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
+
+  /**
+   * Streams a generation: `for await (const { event, data } of api.generate(body, { signal })) …`.
+   * Busy (429, 503) and invalid (422) requests throw before the first event.
+   */
+  async *generate(body, { signal } = {}) {
+    const response = await send("/api/generate", { method: "POST", body, signal, accept: "text/event-stream" });
+    for await (const { event, data } of readEvents(response.body)) yield { event, data: data === "" ? {} : JSON.parse(data) };
+  },
+
+  /** Replaces the interventions of a running generation, from its next token on. */
+  updateGeneration: (requestId, interventions, options) =>
+    json(`/api/generate/${encodeURIComponent(requestId)}`, { ...options, method: "PATCH", body: { interventions } }),
+};
+
+/**
+ * Server-sent events out of a byte stream (WHATWG HTML §9.2.6). EventSource cannot POST, so this reads fetch's body.
+ * Comments (heartbeats) are skipped; an event cut off by the end of the stream is dropped, as the standard says.
+ */
+export async function* readEvents(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
+  let event = "message";
+  let data = [];
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      buffer += value;
+      // A lone "\r" at the end may be the first half of "\r\n": keep it for the next chunk.
+      const end = buffer.endsWith("\r") ? buffer.length - 1 : buffer.length;
+      const lines = buffer.slice(0, end).split(/\r\n|\n|\r/);
+      buffer = lines.pop() + buffer.slice(end);
+      for (const line of lines) {
+        if (line === "") {
+          if (data.length) yield { event, data: data.join("\n") };
+          event = "message";
+          data = [];
+        } else if (!line.startsWith(":")) {
+          const colon = line.indexOf(":");
+          const field = colon < 0 ? line : line.slice(0, colon);
+          const text = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
+          if (field === "event") event = text;
+          else if (field === "data") data.push(text);
+        }
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // the consumer left early: let the server know; a failed cancel changes nothing
+  }
+}

@@ -1,0 +1,70 @@
+/** What the interface says everywhere. What one page says stands beside it in pages/…-strings.js, so that it can be translated. */
+
+import { formatValue } from "./format.js";
+
+export const strings = {
+  appName: "MFN Studio",
+
+  nav: {
+    label: "Pages",
+    home: "Home",
+    browse: "Browse",
+    inspect: "Inspect",
+    steer: "Steer",
+    theme: { light: "Switch to the light theme", dark: "Switch to the dark theme" },
+    help: "Keyboard shortcuts",
+  },
+
+  shell: {
+    building: (progress) => `The index of features is being built: ${Math.floor(progress * 100)}%`,
+    missing: "There is no index of features yet.",
+    missingHint: "Run “mfn index” with a corpus to build one.",
+    indexError: "Building the index failed.",
+    loadingModel: "The model is being loaded…",
+    offline: "The server does not answer. Trying again every second; nothing you typed is lost.",
+    notFound: "There is no such page.",
+    notFoundHint: "The address may be mistyped, or the page may have moved.",
+    moduleFailed: "This page could not be loaded.",
+  },
+
+  help: {
+    title: "Keyboard shortcuts",
+    close: "Close",
+    groups: { everywhere: "Everywhere", browse: "Browse", feature: "Feature" },
+    search: "Search features",
+    help: "Show this help",
+    home: "Go to Home",
+    browse: "Go to Browse",
+    inspect: "Go to Inspect",
+    steer: "Go to Steer",
+    theme: "Switch between light and dark",
+    next: "Next feature",
+    previous: "Previous feature",
+    open: "Open the feature",
+    nextFeature: "Next feature of the layer",
+    previousFeature: "Previous feature of the layer",
+    steerFeature: "Steer with this feature",
+    nameFeature: "Name this feature",
+    tryFeature: "Try a text",
+  },
+
+  errors: {
+    title: "That did not work.",
+    retry: "Try again",
+    retryIn: (seconds) => `Try again in ${Math.ceil(seconds)} s`,
+    unreachable: "The server does not answer.",
+    unreachableHint: "Is it still running? Start it with “mfn demo” or “mfn serve”.",
+    badAnswer: "The server's answer could not be read.",
+    status: (status) => `The server refused the request (HTTP ${status}).`,
+  },
+
+  token: {
+    bytes: "part of a character (bytes in hexadecimal)",
+    special: "special token",
+    strength: (text, value) => `${text}  ${formatValue(value)}`,
+    strongest: (strengths) => `${strengths} (strongest here)`,
+    legend: "activation",
+  },
+
+  states: { loading: "Loading…" },
+};

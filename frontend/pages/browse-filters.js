@@ -1,0 +1,141 @@
+/** The bar of filters above the list: search, layer, status, firing rate, sort. It shows a query and reports changes. */
+
+import { debounce, fill, h } from "../lib/dom.js";
+import { browse as text } from "./browse-strings.js";
+
+const SEARCH_MS = 220;
+const STATUSES = ["alive", "labelled", "unlabelled", "dead", "all"];
+
+const ASCENDING = new Set(["index", "label"]);
+
+/** The order a sort key has when the URL names none: as the API does it. */
+export const defaultOrder = (sort) => (ASCENDING.has(sort) ? "asc" : "desc");
+
+const defaultSort = (filters) => (filters.q ? "relevance" : "rate");
+
+/** The sort and order that a query means. */
+export function sortOf(filters) {
+  const sort = filters.sort ?? defaultSort(filters);
+  return { sort, order: filters.order ?? defaultOrder(sort) };
+}
+
+/** The query parameters for a sort and order; null where the default says the same. */
+export function sortQuery(filters, sort, order) {
+  return { sort: sort === defaultSort(filters) ? null : sort, order: order === defaultOrder(sort) ? null : order };
+}
+
+/**
+ * change(patch, options) is called with the query parameters to set (null removes one); typing replaces the history
+ * entry, a click makes one. The result has `element`, the `search` field, `show(query)`, `setSources` and `setTotal`.
+ */
+export function filterBar(change, signal) {
+  const step = (patch) => change(patch, { replace: false });
+
+  const search = h("input", { type: "search", "aria-label": text.search, placeholder: text.searchPlaceholder, dataset: { search: "" }, autocomplete: "off", spellcheck: "false", enterkeyhint: "search", maxlength: 200 });
+  const typed = debounce(() => change({ q: search.value.trim() }, { replace: true }), SEARCH_MS);
+  search.addEventListener("input", typed);
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") typed.flush();
+    if (event.key === "Escape") search.blur();
+  });
+  signal.addEventListener("abort", () => typed.cancel());
+
+  const chip = (label, attributes, press) => h("button", { type: "button", class: "chip", "aria-pressed": "false", ...attributes, onclick: press }, label);
+  const layers = h("div", { class: "chips", role: "group", "aria-label": text.layer });
+  const setLayers = (numbers) =>
+    fill(layers, chip(text.allLayers, { dataset: { value: "" } }, () => step({ layer: null })), numbers.map((n) => chip(String(n), { dataset: { value: n } }, () => step({ layer: n }))));
+  const statuses = h(
+    "div",
+    { class: "chips", role: "group", "aria-label": text.status },
+    STATUSES.map((status) => chip(text.statuses[status], { dataset: { value: status } }, () => step({ status: status === "alive" ? null : status }))),
+  );
+  setLayers([]);
+
+  const rate = rateRange(step);
+  const sort = h(
+    "select",
+    { "aria-label": text.sort, onchange: () => {
+      const [key, order] = sort.value.split(" ");
+      step(sortQuery(shown, key, order));
+    } },
+    Object.entries(text.sorts).map(([value, label]) => h("option", { value }, label)),
+  );
+  const other = h("option", { value: "other", hidden: true }, "");
+  sort.append(other);
+
+  const total = h("span", { class: "num total" });
+  const reset = h("a", { class: "reset", href: "/browse" }, text.reset);
+  const element = h(
+    "form",
+    { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+    search,
+    h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.layer), layers),
+    h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.status), statuses),
+    h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.rate), rate.element),
+    h("div", { class: "filter filter-sort" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.sort), sort),
+    h("div", { class: "filter filter-total" }, total, reset),
+  );
+
+  let shown = {};
+  const press = (group, value) => {
+    for (const button of group.children) button.setAttribute("aria-pressed", String(button.dataset.value === value));
+  };
+  const show = (query) => {
+    shown = query;
+    if (document.activeElement !== search) search.value = query.q ?? "";
+    press(layers, query.layer ?? "");
+    press(statuses, query.status ?? "alive");
+    rate.show(query);
+    const value = `${query.sort} ${query.order}`;
+    sort.value = value in text.sorts ? value : "other";
+    sort.querySelector('[value="relevance desc"]').hidden = !query.q;
+    reset.hidden = !(query.q || query.layer || query.status || query.min_rate || query.max_rate);
+  };
+
+  return {
+    element,
+    search,
+    show,
+    setSources(sources) {
+      setLayers([...new Set(sources.map((source) => source.layer))].sort((a, b) => a - b));
+      show(shown);
+    },
+    /** null while the number is not known. */
+    setTotal(count) {
+      total.textContent = count === null ? "" : text.total(count);
+    },
+  };
+}
+
+/** Two fields in per cent; the query speaks in shares of one. */
+function rateRange(step) {
+  const field = (name, label, placeholder) =>
+    h("input", { type: "text", inputmode: "decimal", class: "rate-field num", "aria-label": label, placeholder, autocomplete: "off", dataset: { name } });
+  const low = field("min_rate", text.minRate, text.min);
+  const high = field("max_rate", text.maxRate, text.max);
+  const read = (input) => {
+    const value = input.value.trim().replace(",", ".").replace(/\s*%$/, "");
+    if (value === "") return null;
+    const share = Number(value) / 100;
+    return share >= 0 && share <= 1 ? Number(share.toPrecision(6)) : Number.NaN;
+  };
+  const apply = () => {
+    const [min, max] = [read(low), read(high)];
+    const wrong = Number.isNaN(min) || Number.isNaN(max) || (min !== null && max !== null && min > max);
+    for (const input of [low, high]) {
+      input.setCustomValidity(wrong ? text.badRate : "");
+      input.setAttribute("aria-invalid", String(wrong));
+    }
+    if (wrong) low.reportValidity();
+    else step({ min_rate: min, max_rate: max });
+  };
+  for (const input of [low, high]) input.addEventListener("change", apply);
+  const percent = (share) => (share === undefined ? "" : String(Number((Number(share) * 100).toPrecision(6))));
+  return {
+    element: h("div", { class: "rate-range" }, low, h("span", { class: "muted", "aria-hidden": "true" }, "–"), high, h("span", { class: "muted", "aria-hidden": "true" }, "%")),
+    show(query) {
+      if (document.activeElement !== low) low.value = percent(query.min_rate);
+      if (document.activeElement !== high) high.value = percent(query.max_rate);
+    },
+  };
+}

@@ -1,0 +1,43 @@
+/** What Browse and its rows say. */
+
+import { plural } from "../lib/format.js";
+
+export const browse = {
+  title: "Browse",
+  search: "Search features",
+  searchPlaceholder: "Search labels, tokens and contexts",
+  clear: "Clear",
+  layer: "Layer",
+  allLayers: "All",
+  status: "Status",
+  statuses: { alive: "Alive", labelled: "Labelled", unlabelled: "Unlabelled", dead: "Dead", all: "All" },
+  rate: "Rate",
+  minRate: "Lowest firing rate in per cent",
+  maxRate: "Highest firing rate in per cent",
+  min: "min",
+  max: "max",
+  sort: "Sort",
+  sorts: {
+    "relevance desc": "Best match first",
+    "rate desc": "Most frequent first",
+    "rate asc": "Rarest first",
+    "max desc": "Strongest first",
+    "mean desc": "Highest mean first",
+    "index asc": "By number",
+    "label asc": "By label",
+  },
+  reset: "Reset filters",
+  total: (count) => plural(count, "feature", "features"),
+  totalAnnounce: (count) => `${plural(count, "feature", "features")} found`,
+  columns: { id: "Feature", name: "Name", snippet: "Strongest context", promoted: "Promotes", histogram: "Activations", rate: "Rate", max: "Max" },
+  table: "Features",
+  loadingMore: "Loading more…",
+  end: "That is all.",
+  neverFires: "never fired on the corpus",
+  notReady: "Features can be listed once there is an index.",
+  empty: "No feature matches.",
+  badQuery: "The filters in the address cannot be read.",
+  emptyHint: "Loosen a filter, or search for another word.",
+  loadMore: "Load more",
+  badRate: "A rate is a number from 0 to 100 per cent, the lowest first.",
+};

@@ -1,0 +1,48 @@
+/** What Inspect and its heat strip say. */
+
+import { formatInteger, formatPercent, formatValue } from "../lib/format.js";
+
+export const inspect = {
+  title: "Inspect",
+  lead: "Paste a text and see which features fire on each token, layer by layer.",
+  label: "Text",
+  placeholder: "Type or paste a text…",
+  run: "Inspect",
+  runHint: "Ctrl + Enter",
+  examples: "Examples",
+  exampleTexts: {
+    "Film review": "I watched this film last night and it was the worst two hours of my life. The acting was great, though.",
+    Story: "The old lighthouse keeper climbed the stairs, lit the lamp, and watched the waves break on the rocks below.",
+    Python: "def area(radius):\n    if radius < 0:\n        raise ValueError(\"negative radius\")\n    return 3.14159 * radius ** 2\n",
+    JSON: '{"name": "Ada", "born": 1815, "languages": ["English", "French"], "alive": false}',
+    DNA: "ATGGCGTACGTTAGCCTAGGATCCGATTACAGATTACATAA",
+    Languages: "Good morning. Guten Morgen. Bonjour. Buenos días. Доброе утро. صباح الخير. おはよう 🌅",
+  },
+  metric: "Shade by",
+  metrics: { value: "Strength", share: "Share of the code" },
+  metricNotes: {
+    value: "of the strongest feature, against the strongest of that layer in this text",
+    share: "how much of the code the strongest feature makes up: dark means one feature says nearly everything",
+  },
+  layers: (sources) => `Rows, from the top: layers ${sources[0].layer} to ${sources.at(-1).layer}`,
+  layer: (layer) => `Layer ${layer}`,
+  fvu: (fvu) => (fvu === null || fvu === undefined ? "" : `${formatPercent(fvu)} unexplained`),
+  fvuTitle: "Fraction of variance of the stream in this text that the code does not explain",
+  strip: "Tokens of the text",
+  readout: "Point at a token or a cell; click for all features. Arrow keys move, up and down choose the layer.",
+  cell: (token, layer, name, value) => `“${token}”   layer ${layer}   ${name}   ${formatValue(value)}`,
+  silent: (token, layer) => `“${token}”   layer ${layer}   nothing fires`,
+  marked: (name, count) => `${name}: among the strongest on ${formatInteger(count)} ${count === 1 ? "token" : "tokens"}`,
+  tokenTitle: (position) => `token ${formatInteger(position)}`,
+  tokenLabel: (token, layer, name) => (name ? `${token}, layer ${layer}: ${name}` : token),
+  counted: (count) => `${formatInteger(count)} tokens`,
+  chooseToken: "Choose a token to see its features.",
+  nothing: "Nothing fires here.",
+  steer: "Steer",
+  steerTitle: "Turn this feature while the model continues this text",
+  previous: "Previous token",
+  next: "Next token",
+  noText: "Write a text first.",
+  done: (count) => `Inspected ${formatInteger(count)} tokens.`,
+  group: "Inspect",
+};

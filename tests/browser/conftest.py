@@ -1,0 +1,125 @@
+"""A real Chromium on the real app. Every page a test opens is watched: see `Watch`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from .material import write_bundle, write_corpus
+from .studio import CHROMIUM_FLAGS, Studio, chromium, index, serve
+
+HERE = Path(__file__).parent
+PATIENCE_MS = 20_000  # for a machine that does much else; nothing here measures speed
+expect.set_options(timeout=PATIENCE_MS)
+
+REPORT_VIOLATIONS = """
+addEventListener("securitypolicyviolation", (event) => {
+  console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = chromium()
+    if executable is None:
+        message = "there is no Chromium on this machine (Debian: apt-get install chromium)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def studio(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """The app on a random model and a small corpus full of markup. Depends on `browser`, to skip before any work."""
+    folder = tmp_path_factory.mktemp("studio")
+    bundle = write_bundle(folder / "bundle")
+    database = folder / "studio.sqlite3"
+    index(bundle, write_corpus(folder / "corpus.jsonl"), database)
+    with serve("serve", str(bundle), "--db", str(database), home=folder) as studio:
+        yield studio
+
+
+class Watch:
+    """What must never happen on any page: an error on the console, a refusal by the content security policy, a request
+    to another host, markup out of somebody's text that came alive. `allowed` are parts of expected console messages."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.allowed: list[str] = []
+        self._host = urlsplit(url).netloc
+        self._found: list[str] = []
+        self._context = context
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self._found.append(f"uncaught: {error.error}"))
+        context.on("request", self._request)
+        context.add_init_script(REPORT_VIOLATIONS)
+
+    def problems(self) -> list[str]:
+        alive = [page for page in self._context.pages if page.evaluate("window.hacked") is not None]
+        hacked = [f"markup came alive on {page.url}" for page in alive]
+        return [line for line in self._found if not any(part in line for part in self.allowed)] + hacked
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._found.append(f"console {message.type}: {message.text}")
+
+    def _request(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != self._host:
+            self._found.append(f"request to another host: {request.url}")
+
+
+NewPage = Callable[..., Page]
+
+
+@pytest.fixture
+def watched(browser: Browser, studio: Studio) -> Iterator[tuple[NewPage, list[Watch]]]:
+    contexts: list[BrowserContext] = []
+    watches: list[Watch] = []
+
+    def new_page(**options: Any) -> Page:
+        options.setdefault("viewport", {"width": 1280, "height": 860})
+        context = browser.new_context(base_url=studio.url, **options)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        watches.append(Watch(context, studio.url))
+        return context.new_page()
+
+    yield new_page, watches
+    problems = [problem for watch in watches for problem in watch.problems()]
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def new_page(watched: tuple[NewPage, list[Watch]]) -> NewPage:
+    """Opens a page in a fresh context; takes Playwright's context options."""
+    return watched[0]
+
+
+@pytest.fixture
+def page(new_page: NewPage) -> Page:
+    return new_page(permissions=["clipboard-read", "clipboard-write"])
+
+
+@pytest.fixture
+def watch(page: Page, watched: tuple[NewPage, list[Watch]]) -> Watch:
+    """The watch over `page`."""
+    return watched[1][0]

@@ -1,0 +1,65 @@
+"""The model and the texts of the browser tests: nothing in them means well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from mfn_core import MFNConfig, MFNLayerConfig, MFNModel
+from mfn_core.data.tokenizer import fit_tokenizer
+
+CONTEXT = 512
+VOCABULARY = 420
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+TEXTS = [
+    "The hospital was quiet that night. A doctor walked past the empty beds and wrote a note for the morning.",
+    "The ship left the harbour at dawn, and the harbour was quiet again. Nobody on the ship looked back.",
+    "Snow fell on the hills, on the road, on the roofs; the snow fell all night and the night was white.",
+    "Take two eggs, a cup of flour and a little salt. Mix the flour and the eggs, then add the salt.",
+    "def area(radius):\n    if radius < 0:\n\t\traise ValueError\n    return 3.14159 * radius ** 2\n",
+    '{"name": "Ada", "year": 1815, "tags": ["poet", "engine"], "alive": false}',
+    "東京都の夜は静かでした。 Über den Dächern von Köln lag Schnee. صباح الخير 🌅 🏳️‍🌈",
+    f"Comments said {HOSTILE} and then &lt;b&gt;bold&lt;/b&gt; \u202ereversed\u202c.",
+    "A" * 300,
+    "GATTACAGATTACAGATTACA ATGGCGTACGTTAGCCTAGGATCCGATTACAGATTACATAA",
+]
+
+
+def write_bundle(folder: Path) -> Path:
+    """A random model, large enough that its writing can be watched, and without an end-of-text token of its own."""
+    torch.manual_seed(11)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=CONTEXT,
+        bos_token_id=0,
+        eos_token_id=None,
+        pad_token_id=0,
+        tie_word_embeddings=True,
+        initializer_range=0.15,
+    )
+    base = LlamaForCausalLM(config)
+    layer = MFNLayerConfig(n_features=160, k=8)
+    model = MFNModel.equip(base, MFNConfig.uniform(3, layer), fit_tokenizer(TEXTS, VOCABULARY))
+    model.save_pretrained(folder)
+    (folder / "card.json").write_text(json.dumps({"name": "random", "description": f"Random weights. {HOSTILE}"}))
+    return folder
+
+
+def write_corpus(path: Path) -> Path:
+    """Each text a few times over, in different company."""
+    lines = [
+        json.dumps({"text": f"{first} {second}", "title": f"{HOSTILE} {n}"})
+        for n, first in enumerate(TEXTS)
+        for second in TEXTS
+    ]
+    path.write_text("\n".join(lines))
+    return path

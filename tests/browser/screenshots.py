@@ -1,0 +1,141 @@
+"""Writes screenshots of every page: `python -m tests.browser.screenshots FOLDER [--url URL]`.
+
+Without `--url`, the demo is started for it. Each page is taken for desktop and phone, light and dark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from .studio import CHROMIUM_FLAGS, Studio, chromium, serve
+
+SIZES: dict[str, ViewportSize] = {
+    "desktop": {"width": 1320, "height": 860},
+    "phone": {"width": 360, "height": 740},
+}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PROMPT = "The old house stood at the end of the road"
+TEXT = "I watched this film last night and it was the worst two hours of my life. The acting was great, though."
+
+Shot = Callable[[Page, Studio], None]
+
+
+def home(page: Page, studio: Studio) -> None:
+    page.goto("/")
+    page.locator("h1").wait_for()
+
+
+def browse(page: Page, studio: Studio) -> None:
+    page.goto("/browse")
+    page.locator(".feature-row").first.wait_for()
+
+
+def browse_empty(page: Page, studio: Studio) -> None:
+    page.goto("/browse?q=qqqxyzzy")
+    page.get_by_text("No feature matches").wait_for()
+
+
+def feature(page: Page, studio: Studio) -> None:
+    page.goto(_feature_path(studio) + "?try=" + TEXT.replace(" ", "+"))
+    page.locator(".contexts-section mark").first.wait_for()
+    page.locator("activation-histogram").scroll_into_view_if_needed()  # it is drawn when it comes into view
+    page.locator("activation-histogram svg.main-svg").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    page.evaluate("scrollTo(0, 0)")
+
+
+def inspect(page: Page, studio: Studio) -> None:
+    page.goto("/inspect?t=9&text=" + TEXT.replace(" ", "+"))
+    page.locator(".inspect-layer").first.wait_for()
+
+
+def inspect_empty(page: Page, studio: Studio) -> None:
+    page.goto("/inspect")
+    page.get_by_role("button", name="Inspect").wait_for()
+
+
+def steer_first_run(page: Page, studio: Studio) -> None:
+    page.goto("/steer")
+    page.get_by_role("button", name="Generate").wait_for()
+    page.wait_for_load_state("networkidle")
+
+
+def steer(page: Page, studio: Studio) -> None:
+    row = _strong_feature(studio)
+    page.goto(f"/steer?p={PROMPT.replace(' ', '+')}&f={row['source']}/{row['index']},set,{row['max']:.1f}&n=80")
+    page.locator("mfn-stream-pane[name=steered][data-state=done]").wait_for(timeout=60_000)
+    page.get_by_role("radio", name="Change (KL)").check(force=True)
+    page.locator("mfn-stream-pane[name=steered] [data-step='2']").click()
+    page.locator("mfn-token-detail .hit").first.wait_for()
+
+
+def missing(page: Page, studio: Studio) -> None:
+    page.goto("/no/such/page")
+    page.locator("state-view").wait_for()
+
+
+SHOTS: list[Shot] = [home, browse, browse_empty, feature, inspect, inspect_empty, steer_first_run, steer, missing]
+
+
+def main() -> None:
+    """Reads the arguments and takes all screenshots."""
+    parser = argparse.ArgumentParser(description="Writes screenshots of every page.")
+    parser.add_argument("folder", type=Path, help="where to write them")
+    parser.add_argument("--url", help="a running MFN Studio; without it the demo is started")
+    given = parser.parse_args()
+    executable = chromium()
+    if executable is None:
+        raise SystemExit("there is no Chromium on this machine (Debian: apt-get install chromium)")
+    given.folder.mkdir(parents=True, exist_ok=True)
+    with _studio(given.url) as studio, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        for path in take(browser, studio, given.folder):
+            print(path)
+
+
+def take(browser: Browser, studio: Studio, folder: Path) -> Iterator[Path]:
+    """Takes every page in every size and scheme, into PAGE-SIZE-SCHEME.png."""
+    for size, viewport in SIZES.items():
+        for scheme in SCHEMES:
+            phone = size == "phone"
+            context = browser.new_context(
+                base_url=studio.url, viewport=viewport, color_scheme=scheme, has_touch=phone, is_mobile=phone
+            )
+            page = context.new_page()
+            for shot in SHOTS:
+                shot(page, studio)
+                path = folder / f"{shot.__name__.replace('_', '-')}-{size}-{scheme}.png"
+                page.screenshot(path=path)
+                yield path
+            context.close()
+
+
+@contextmanager
+def _studio(url: str | None) -> Iterator[Studio]:
+    if url is not None:
+        yield Studio(url.rstrip("/"))
+        return
+    with tempfile.TemporaryDirectory() as home_folder, serve("demo", home=Path(home_folder)) as studio:
+        yield studio
+
+
+def _strong_feature(studio: Studio) -> dict[str, object]:
+    layer = studio.get("/api/model")["sources"][-1]["layer"]
+    row: dict[str, object] = studio.get(f"/api/features?layer={layer}&sort=max&limit=1")["items"][0]
+    return row
+
+
+def _feature_path(studio: Studio) -> str:
+    row = studio.get("/api/features?layer=1&min_rate=0.001&max_rate=0.02&limit=1")["items"][0]
+    return f"/feature/{row['source']}/{row['index']}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""Home, Browse and Feature as a reader uses them, and what all pages have in common."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .conftest import NewPage, Watch
+from .material import HOSTILE
+from .studio import Studio
+
+# What can be pressed or typed into, can be seen, and has no name that a screen reader could say.
+NAMELESS = """
+() => [...document.querySelectorAll("button, a[href], input, select, textarea, summary, [role=button]")]
+  .filter((e) => e.checkVisibility() && !e.closest("[aria-hidden=true]"))
+  .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.title || e.labels?.length))
+  .map((e) => e.outerHTML.slice(0, 120))
+"""
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def feature(studio: Studio) -> dict[str, Any]:
+    """The feature that fires most often."""
+    row: dict[str, Any] = studio.get("/api/features?limit=1")["items"][0]
+    return row
+
+
+def path_of(feature: dict[str, Any]) -> str:
+    return f"/feature/{feature['source']}/{feature['index']}"
+
+
+def every_page(feature: dict[str, Any]) -> dict[str, str]:
+    turned = f"{feature['source']}/{feature['index']}"
+    return {
+        "home": "/",
+        "browse": "/browse",
+        "feature": path_of(feature) + f"?try={quote('the snow fell')}",
+        "inspect": f"/inspect?text={quote('The snow fell all night.')}&t=2",
+        "steer": f"/steer?p=The+snow&f={turned}&n=8",
+        "missing": "/no/such/page",
+    }
+
+
+def test_home_leads_to_every_page(page: Page, studio: Studio) -> None:
+    page.goto("/")
+    model = studio.get("/api/model")
+    expect(page.get_by_role("heading", level=1)).to_have_text(model["name"])
+    expect(page.get_by_role("row")).to_have_count(len(model["sources"]) + 1)
+    for name in ("Browse", "Inspect", "Steer"):
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
+        expect(page).to_have_url(re.compile(name.lower()))
+        expect(page).to_have_title(re.compile(name))
+        expect(page.get_by_role("heading", level=1)).to_be_attached()
+
+
+def test_home_searches(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("searchbox").fill("snow")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/browse\?q=snow"))
+    expect(page.get_by_role("searchbox")).to_have_value("snow")
+
+
+def test_browse_filters_sorts_searches_and_opens(page: Page, studio: Studio) -> None:
+    page.goto("/browse")
+    rows = page.locator(".feature-row")
+    expect(rows.first).to_be_visible()
+    layers = page.get_by_role("group", name="Layer")
+    layers.get_by_role("button", name="1", exact=True).click()
+    expect(page).to_have_url(re.compile("layer=1"))
+    expect(rows.first.locator(".row-link")).to_have_text(re.compile(r"^L1 · \d+$"))
+    page.get_by_role("columnheader", name="Max").get_by_role("button").click()
+    expect(page.get_by_role("columnheader", name="Max")).to_have_attribute("aria-sort", "descending")
+    strongest = studio.get("/api/features?layer=1&sort=max&order=desc&limit=1")["items"][0]
+    expect(rows.first.locator(".row-link")).to_have_text(f"L1 · {strongest['index']}")
+    page.get_by_role("searchbox").fill("harbour")
+    found = studio.get("/api/features?layer=1&q=harbour&limit=1")["total"]
+    expect(page.locator(".total")).to_have_text(re.compile(f"^{found} feature"))
+    page.get_by_role("searchbox").fill("qqqxyzzy")
+    expect(page.get_by_text("No feature matches")).to_be_visible()
+    page.goto("/browse")
+    first = rows.first.locator(".row-link").text_content()
+    rows.first.click()
+    expect(page).to_have_url(re.compile("/feature/"))
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert first
+    expect(page.locator(".feature-page")).to_contain_text(first.split(" · ")[1])
+
+
+def test_browse_loads_further_rows_while_scrolling(page: Page, studio: Studio) -> None:
+    total = studio.get("/api/features?limit=1")["total"]
+    page.goto("/browse")
+    rows = page.locator(".feature-row")
+    expect(rows.first).to_be_visible()
+    for _ in range(20):
+        if rows.count() == total:
+            break
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(150)
+    expect(rows).to_have_count(total)
+    assert len(set(rows.locator(".row-link").all_text_contents())) == total
+
+
+def test_browse_by_keyboard(page: Page) -> None:
+    page.goto("/browse")
+    expect(page.locator(".feature-row").first).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    second = page.locator(".row-link").nth(1)
+    expect(second).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    second.focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/feature/"))
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    expect(page).to_have_url(re.compile("/steer"))
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Keyboard shortcuts")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_feature_page_shows_what_the_index_knows(page: Page, studio: Studio, feature: dict[str, Any]) -> None:
+    facts = studio.get(f"/api/features/{feature['source']}/{feature['index']}")
+    page.goto(path_of(feature))
+    expect(page.get_by_role("heading", name="Strongest contexts")).to_be_visible()
+    expect(page.locator(".contexts-section mark").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Over the whole range")).to_be_visible()
+    expect(page.locator(".band")).to_have_count(len(facts["bands"]))
+    expect(page.locator("table.is-up tbody tr")).to_have_count(len(facts["promoted"]))
+    expect(page.locator("table.is-down tbody tr")).to_have_count(len(facts["suppressed"]))
+    expect(page.locator(".neighbours li")).to_have_count(len(facts["neighbours"]))
+    plot = page.locator("activation-histogram svg.main-svg").first
+    expect(plot).to_be_visible(timeout=20_000)
+    curve = plot.locator(".scatterlayer path, .barlayer path").first
+    box = curve.bounding_box()
+    assert box is not None, "the histogram draws nothing"
+    assert min(box["width"], box["height"]) > 50
+    expect(page.locator("activation-histogram")).not_to_contain_text("WebGL")
+    page.keyboard.press("]")
+    if facts["next"] is not None:
+        expect(page).to_have_url(re.compile(f"/{facts['next']}$"))
+
+
+def test_trying_a_text_on_a_feature(page: Page, studio: Studio, feature: dict[str, Any]) -> None:
+    typed = "The snow fell on the harbour"
+    answer = studio.post(f"/api/features/{feature['source']}/{feature['index']}/activations", {"text": typed})
+    page.goto(path_of(feature))
+    page.get_by_role("textbox", name=re.compile("Type a text")).fill(typed)
+    page.get_by_role("button", name="Try", exact=True).click()
+    firing = [value for value in answer["values"] if value > 0]
+    expect(page.locator(".try-result mark")).to_have_count(len(firing))
+    expect(page).to_have_url(re.compile("try="))
+    page.reload()
+    expect(page.locator(".try-result mark")).to_have_count(len(firing))
+
+
+def test_naming_a_feature_with_markup_shows_it_as_text_everywhere(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?limit=3&sort=max")["items"][2]
+    page.goto(path_of(row))
+    page.get_by_role("button", name=re.compile("Name it|Propose")).click()
+    page.get_by_label("Name", exact=True).fill(HOSTILE)
+    page.get_by_label("Your name (optional)").fill("<b>me</b>")
+    page.get_by_role("button", name="Propose", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("<img src=x")
+    page.goto("/browse?status=labelled")
+    expect(page.locator(".feature-label").first).to_have_text(HOSTILE)
+    page.goto(f"/steer?f={row['source']}/{row['index']}")
+    expect(page.locator(".turn-name")).to_contain_text("<script>")
+    page.get_by_role("combobox", name="Add a feature").fill("onerror")
+    expect(page.locator("mfn-feature-picker").get_by_role("option").first).to_contain_text("<img src=x")
+    assert page.locator("main img, main script, main b:has-text('me')").count() == 0
+
+
+def test_hostile_documents_are_shown_as_text(page: Page) -> None:
+    page.goto("/browse?q=hacked")
+    expect(page.locator(".feature-row").first).to_be_visible()
+    page.locator(".feature-row").first.click()
+    expect(page.locator(".contexts-section")).to_be_visible()
+    page.get_by_role("button", name="Full").click()
+    assert page.locator("main img, main script").count() == 0
+
+
+def test_unknown_features_and_pages_say_so(page: Page, watch: Watch, feature: dict[str, Any]) -> None:
+    watch.allowed.append("404")
+    page.goto(f"/feature/{feature['source']}/99999")
+    expect(page.locator("main").get_by_text("There is no such feature")).to_be_visible()
+    page.goto("/no/such/page")
+    expect(page.locator("main").get_by_text("There is no such page")).to_be_visible()
+
+
+def test_the_theme_is_switched_and_kept(page: Page) -> None:
+    page.goto("/")
+    colour = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(colour)
+    page.get_by_role("button", name="Switch to the dark theme").click()
+    dark = page.evaluate(colour)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(colour) == dark
+    page.keyboard.press("t")
+    assert page.evaluate(colour) == light
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_scrolls_sideways_on_a_phone(new_page: NewPage, feature: dict[str, Any], scheme: str) -> None:
+    page = new_page(viewport=PHONE, color_scheme=scheme, has_touch=True, is_mobile=True)
+    for name, url in every_page(feature).items():
+        page.goto(url)
+        page.wait_for_load_state("networkidle")
+        widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert widths[0] <= widths[1] == PHONE["width"], name
+
+
+@pytest.mark.parametrize("name", ["home", "browse", "feature", "inspect", "steer"])
+def test_everything_that_acts_has_a_name_and_can_be_reached(page: Page, feature: dict[str, Any], name: str) -> None:
+    page.goto(every_page(feature)[name])
+    page.wait_for_load_state("networkidle")
+    nameless = page.evaluate(NAMELESS)
+    assert nameless == []
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+
+
+def test_the_page_says_when_the_server_is_gone_and_when_it_is_back(page: Page, watch: Watch) -> None:
+    watch.allowed.extend(["ERR_", "Failed to load"])
+    page.goto("/steer")
+    page.get_by_label("Prompt", exact=True).fill("Typed before the server went away")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".notice.is-error")).to_contain_text("does not answer")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("Typed before the server went away")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("mfn-stream-pane[name=plain]")).to_have_attribute("data-state", "done", timeout=30_000)

@@ -1,0 +1,313 @@
+"""Steer, as a demonstrator uses it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from .conftest import NewPage, Watch
+from .studio import Studio
+
+PROMPT = "The ship left the harbour"
+ADD_UP_LAYOUT_SHIFTS = """
+window.shift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@pytest.fixture(scope="module")
+def feature(studio: Studio) -> dict[str, Any]:
+    """The strongest feature of the last layer: turned up, it shows."""
+    layer = studio.get("/api/model")["sources"][-1]["layer"]
+    row: dict[str, Any] = studio.get(f"/api/features?sort=max&limit=1&layer={layer}")["items"][0]
+    return row
+
+
+def steer_url(feature: dict[str, Any], value: float | None = None, **settings: str) -> str:
+    turned = f"{feature['source']}/{feature['index']}" + ("" if value is None else f",set,{value}")
+    extra = "".join(f"&{name}={setting}" for name, setting in settings.items())
+    return f"/steer?p={PROMPT.replace(' ', '+')}&f={turned}{extra}"
+
+
+def stream(page: Page, name: str) -> Locator:
+    return page.locator(f"mfn-stream-pane[name={name}]")
+
+
+def tokens(page: Page, name: str) -> Locator:
+    return stream(page, name).locator("[data-step]")
+
+
+def text_of(page: Page, name: str) -> str:
+    return "".join(tokens(page, name).all_text_contents())
+
+
+def wait_until_written(page: Page) -> None:
+    for name in ("plain", "steered"):
+        expect(stream(page, name)).to_have_attribute("data-state", "done", timeout=30_000)
+
+
+def generated_text(page: Page, url: str) -> dict[str, str]:
+    page.goto(url)
+    wait_until_written(page)
+    return {name: text_of(page, name) for name in ("plain", "steered")}
+
+
+def test_prompt_and_a_feature_found_by_search_write_two_different_texts(page: Page, feature: dict[str, Any]) -> None:
+    page.goto("/steer")
+    page.get_by_label("Prompt", exact=True).fill(PROMPT)
+    search = page.get_by_role("combobox", name="Add a feature")
+    search.fill(f"{feature['layer']}/{feature['index']}")
+    expect(page.locator("mfn-feature-picker").get_by_role("option").first).to_contain_text(
+        f"L{feature['layer']} · {feature['index']}"
+    )
+    search.press("Enter")
+    card = page.locator("mfn-intervention-editor")
+    expect(card).to_have_count(1)
+    expect(card).to_contain_text("1.00× its maximum")
+    slider = card.get_by_role("slider")
+    expect(slider).to_have_attribute("min", "0")
+    assert float(slider.get_attribute("max") or 0) >= 3 * feature["max"]
+    page.get_by_role("button", name="Generate").click()
+    wait_until_written(page)
+    assert tokens(page, "plain").count() == tokens(page, "steered").count() == 80
+    assert text_of(page, "plain") != text_of(page, "steered")
+    expect(stream(page, "plain").locator(".is-prompt").last).to_have_text(re.compile("harbour|our|r"))
+
+
+def test_without_features_both_texts_are_the_same(page: Page) -> None:
+    page.goto("/steer")
+    page.get_by_label("Prompt", exact=True).fill(PROMPT)
+    page.keyboard.press("Control+Enter")
+    wait_until_written(page)
+    assert text_of(page, "plain") == text_of(page, "steered") != ""
+    expect(page.locator(".is-parting")).to_have_count(0)
+
+
+def test_a_slider_moved_while_the_model_writes_changes_what_follows(page: Page, feature: dict[str, Any]) -> None:
+    url = steer_url(feature, 0, n="400")
+    untouched = generated_text(page, url)
+    assert untouched["steered"]
+    page.goto("about:blank")
+    page.goto(url)
+    expect(tokens(page, "steered").nth(5)).to_be_attached()
+    slider = page.get_by_role("slider")
+    slider.fill(slider.get_attribute("max") or "")
+    moved_at = tokens(page, "steered").count()
+    wait_until_written(page)
+    assert moved_at < 390, "the model was done before the slider moved: the test shows nothing"
+    steered = text_of(page, "steered")
+    assert steered != untouched["steered"]
+    assert steered[:10] == untouched["steered"][:10], "what was written before the slider moved must stay"
+    assert text_of(page, "plain") == untouched["plain"], "the untouched text must not be touched"
+    expect(page.get_by_text("Sliders moved while this was written")).to_be_visible()
+    page.get_by_role("button", name="Generate again").click()
+    expect(page.get_by_text("Sliders moved while this was written")).to_be_hidden()
+    wait_until_written(page)
+    expect(page.get_by_text("Sliders moved while this was written")).to_be_hidden()
+
+
+def test_a_shared_link_reproduces_the_texts(page: Page, new_page: NewPage, feature: dict[str, Any]) -> None:
+    here = generated_text(page, steer_url(feature, 2 * feature["max"], n="40", t="0.8", seed="7"))
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("Link copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert generated_text(new_page(), link) == here
+
+
+def test_changing_a_value_afterwards_writes_again_and_back_returns(page: Page, feature: dict[str, Any]) -> None:
+    first = generated_text(page, steer_url(feature, 0, n="30"))
+    number = page.get_by_role("spinbutton", name="Value, typed")
+    number.fill(str(3 * feature["max"]))
+    number.press("Enter")
+    changed = "first => [...document.querySelectorAll('[name=steered] [data-step]')].map(s => s.textContent).join('') "
+    full = "&& document.querySelector('[name=steered]').dataset.state === 'done'"
+    page.wait_for_function(f"{changed} !== first {full}", arg=first["steered"])
+    page.go_back()
+    expect(number).to_have_value("0")
+    page.wait_for_function(f"{changed} === first {full}", arg=first["steered"])
+    page.go_forward()
+    expect(number).to_have_value(str(3 * feature["max"]))
+
+
+def test_modes_scopes_and_removal_are_kept_in_the_url(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 1, n="5"))
+    card = page.locator("mfn-intervention-editor")
+    card.get_by_role("radio", name="Add").check(force=True)
+    expect(page).to_have_url(re.compile(r",add,"))
+    card.get_by_role("spinbutton", name="Value, typed").fill("-1.5")
+    expect(page).to_have_url(re.compile(r",add,-1\.5"))
+    card.get_by_role("combobox", name="Where").select_option("range")
+    card.get_by_role("spinbutton", name="First token").fill("2")
+    card.get_by_role("spinbutton", name="First token").press("Tab")
+    expect(page).to_have_url(re.compile(r",add,-1\.5,2-"))
+    card.get_by_role("radio", name="Off").check(force=True)
+    expect(card.get_by_role("slider")).to_be_hidden()
+    expect(page).to_have_url(re.compile(r",ablate,"))
+    card.get_by_role("radio", name="Set").check(force=True)
+    card.get_by_role("spinbutton", name="Value, typed").fill("-3")
+    expect(card).to_contain_text("cannot be negative")
+    expect(page).not_to_have_url(re.compile(r",set,-3"))
+    card.get_by_role("button", name="Remove").click()
+    expect(card).to_have_count(0)
+    expect(page).not_to_have_url(re.compile(r"[?&]f="))
+
+
+def test_a_token_shows_what_was_considered_and_its_features_can_be_added(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 0, n="12"))
+    wait_until_written(page)
+    tokens(page, "plain").nth(3).click()
+    detail = page.locator("mfn-token-detail")
+    expect(detail).to_contain_text("Untouched, token 4")
+    expect(detail).to_contain_text("Probability")
+    expect(detail.get_by_text("taken")).to_be_visible()
+    hits = detail.locator(".hit")
+    expect(hits.first.get_by_role("link")).to_have_attribute("href", re.compile(r"^/feature/mfn\.resid_mid\."))
+    hits.first.get_by_role("button", name="Add").click()
+    expect(page.locator("mfn-intervention-editor")).to_have_count(2)
+    stream(page, "plain").locator(".is-prompt").nth(2).click()
+    expect(detail).to_contain_text("in the prompt")
+    expect(detail.locator(".hit").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(detail).to_contain_text("Point at a token")
+
+
+def test_on_a_phone_a_tapped_token_stays_in_sight_above_its_details(new_page: NewPage, feature: dict[str, Any]) -> None:
+    page = new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page.goto(steer_url(feature, 0, n="30"))
+    wait_until_written(page)
+    token = tokens(page, "steered").nth(20)
+    token.tap()
+    sheet = page.locator("mfn-token-detail")
+    expect(sheet).to_contain_text("Steered, token 21")
+    page.wait_for_function(
+        "([token, sheet]) => token.getBoundingClientRect().bottom <= sheet.getBoundingClientRect().top",
+        arg=[token.element_handle(), sheet.element_handle()],
+    )
+    sheet.get_by_role("button", name="Close").tap()
+    expect(sheet).to_contain_text("Point at a token")
+
+
+def test_streams_are_read_with_the_keyboard(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 0, n="12"))
+    wait_until_written(page)
+    tokens(page, "steered").nth(2).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(tokens(page, "steered").nth(3)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("mfn-token-detail")).to_contain_text("Steered, token 4")
+
+
+def test_colours_have_a_legend(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 3 * feature["max"], n="20"))
+    wait_until_written(page)
+    page.get_by_role("radio", name="Probability").check(force=True)
+    expect(page.get_by_text("the model's own probability")).to_be_visible()
+    assert tokens(page, "plain").evaluate_all("spots => spots.some(spot => spot.dataset.shade > 0)")
+    page.get_by_role("radio", name="Change (KL)").check(force=True)
+    assert tokens(page, "steered").evaluate_all("spots => spots.some(spot => spot.dataset.shade > 0)")
+    assert tokens(page, "plain").evaluate_all("spots => spots.every(spot => spot.dataset.shade === '0')")
+
+
+def test_writing_does_not_move_the_page_and_is_announced_by_sentence(page: Page, feature: dict[str, Any]) -> None:
+    page.add_init_script(ADD_UP_LAYOUT_SHIFTS)
+    page.goto(steer_url(feature, 0, n="200"))
+    expect(tokens(page, "steered").first).to_be_attached()
+    before = page.evaluate("window.shift")
+    wait_until_written(page)
+    assert page.evaluate("window.shift") - before < 0.01
+    spoken = stream(page, "plain").get_by_role("log").locator("p")
+    assert 1 <= spoken.count() < 100
+    assert stream(page, "plain").locator("[data-step][aria-live], .stream-text[aria-live]").count() == 0
+
+
+def test_stop_keeps_what_was_written(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 0, n="400"))
+    expect(tokens(page, "plain").nth(3)).to_be_attached()
+    page.get_by_role("button", name="Stop").click()
+    expect(stream(page, "plain")).to_have_attribute("data-state", "done")
+    written = tokens(page, "plain").count()
+    assert 3 < written < 400
+    expect(page.get_by_role("button", name="Generate", exact=True)).to_be_visible()
+
+
+def test_a_broken_stream_keeps_the_text_and_offers_another_try(page: Page, feature: dict[str, Any]) -> None:
+    def cut(route: Route) -> None:
+        whole = route.fetch().text()
+        half = "".join(event + "\n\n" for event in re.split(r"\r?\n\r?\n", whole)[:9])
+        route.fulfill(status=200, headers={"content-type": "text/event-stream"}, body=half)
+
+    page.route("**/api/generate", cut)
+    page.goto(steer_url(feature, 0, n="20"))
+    expect(page.get_by_role("alert").filter(has_text="broke off")).to_be_visible()
+    expect(stream(page, "plain")).to_have_attribute("data-state", "broken")
+    assert tokens(page, "plain").count() > 0
+    page.unroute("**/api/generate")
+    page.get_by_role("button", name="Try again").click()
+    wait_until_written(page)
+
+
+def test_a_busy_server_is_said_plainly_with_the_time_to_wait(page: Page, watch: Watch, feature: dict[str, Any]) -> None:
+    watch.allowed.append("429")
+    refusal = {"error": {"code": "busy", "message": "The model is busy.", "hint": "Wait a moment.", "field": None}}
+    page.route(
+        "**/api/generate",
+        lambda route: route.fulfill(status=429, headers={"Retry-After": "1"}, body=json.dumps(refusal)),
+    )
+    page.goto(steer_url(feature, 0, n="5"))
+    expect(page.get_by_role("alert").filter(has_text="The model is busy.")).to_be_visible()
+    page.unroute("**/api/generate")
+    page.get_by_role("button", name="Try again", exact=True).click()
+    wait_until_written(page)
+
+
+def test_what_the_server_refuses_is_shown(page: Page, watch: Watch, feature: dict[str, Any]) -> None:
+    watch.allowed.append("422")
+    page.goto("/steer?f=" + f"{feature['source']}/{feature['index']}")
+    page.get_by_label("Prompt", exact=True).fill("word " * 3000)
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".notice.is-error")).to_contain_text(re.compile("token|long|context", re.IGNORECASE))
+    page.get_by_label("Prompt", exact=True).fill("")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".notice.is-error")).to_contain_text("Write a prompt first")
+
+
+def test_a_damaged_link_says_what_it_lost(page: Page) -> None:
+    page.goto("/steer?p=Hello&f=nonsense&t=warm")
+    expect(page.get_by_role("alert").filter(has_text="nonsense")).to_be_visible()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("Hello")
+
+
+def test_a_preset_is_saved_used_and_deleted(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 1.5, n="7"))
+    wait_until_written(page)
+    page.get_by_role("button", name="Save as preset").click()
+    page.get_by_label("Name", exact=True).fill("To sea")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("button", name="Use preset “To sea”")).to_be_visible()
+    page.goto("/steer")
+    expect(page.get_by_text("Start from one of these")).to_be_visible()
+    page.get_by_role("button", name="Use preset “To sea”").click()
+    wait_until_written(page)
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
+    expect(page.get_by_role("spinbutton", name="Value, typed")).to_have_value("1.5")
+    assert tokens(page, "plain").count() == 7
+    page.get_by_role("button", name="Delete preset “To sea”").click()
+    expect(page.get_by_role("button", name="Use preset “To sea”")).to_be_hidden()
+
+
+def test_the_curl_command_gives_the_same_text(page: Page, feature: dict[str, Any]) -> None:
+    shown = generated_text(page, steer_url(feature, 2 * feature["max"], n="9"))
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.get_by_text("Command copied")).to_be_visible()
+    command = page.evaluate("navigator.clipboard.readText()")
+    out = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True).stdout
+    events = [json.loads(line.removeprefix("data:")) for line in out.splitlines() if line.startswith("data:")]
+    steered = "".join(event["delta"] for event in events if event.get("stream") == "steered" and "delta" in event)
+    assert steered.replace("\n", "") in shown["steered"].replace("\n", "") or re.search(r"⟨", shown["steered"])
