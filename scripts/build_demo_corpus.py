@@ -1,0 +1,108 @@
+"""Builds the corpus that ships: the written passages, and text sampled from the demo model itself.
+
+    python scripts/build_demo_corpus.py demo/model demo/corpus
+
+reads `demo/corpus/passages/*.jsonl` and writes `demo/corpus/corpus.jsonl.xz`, one document a line with `text`,
+`title`, `tags` and `origin` (written or sampled). Half of the samples start from nothing and show the mix that the
+model was trained on; half continue the opening words of a passage, so that rarer domains and scripts come up. The same
+model, seed and machine give the same file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from rich.progress import Progress
+
+from mfn_core import MFNModel
+
+OPENING_TOKENS = 8  # of a passage, given to the model to continue; then it soon goes its own way
+BATCH = 96
+
+
+def read_passages(folder: Path) -> list[dict[str, Any]]:
+    """The written passages, in the order of their files."""
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines()]
+    passages = [json.loads(line) for line in lines if line.strip()]
+    return [
+        {"text": p["text"], "title": p["title"], "tags": p["tags"], "origin": "written", "id": p["id"]}
+        for p in passages
+    ]
+
+
+@torch.inference_mode()
+def sample(model: MFNModel, openings: list[list[int]], length: int, temperature: float, top_p: float) -> list[str]:
+    """Continues openings of equal length, all at once, up to `length` tokens or the end of the text."""
+    inputs = torch.tensor(openings, device=model.device)
+    end = model.bos_token_id
+    out = cast(Any, model.base).generate(
+        inputs,
+        attention_mask=torch.ones_like(inputs),
+        max_length=length,
+        do_sample=True,
+        temperature=temperature,
+        top_p=top_p,
+        eos_token_id=end,
+        pad_token_id=end,
+    )
+    tokenizer = model.tokenizer
+    assert tokenizer is not None
+    texts = tokenizer.batch_decode(out[:, 1:], skip_special_tokens=True)
+    # A sample may break off inside a character, and a small model may write bytes that are no character at all.
+    return [text.replace("\ufffd", "").strip() for text in texts]
+
+
+def sampled_documents(
+    model: MFNModel, passages: list[dict[str, Any]], n_tokens: int, seed: int
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """Documents written by the model, each with its number of tokens, until there are `n_tokens`."""
+    torch.manual_seed(seed)
+    order = random.Random(seed)
+    start = [cast(int, model.bos_token_id)]
+    ids = [model.encode_text(p["text"])[: 1 + OPENING_TOKENS] for p in passages]
+    openings = [opening for opening in ids if len(opening) == 1 + OPENING_TOKENS]
+    made, batch = 0, 0
+    while made < n_tokens:
+        free = batch % 2 == 0
+        chosen = [start] * BATCH if free else order.choices(openings, k=BATCH)
+        for text in sample(model, chosen, model.max_context, temperature=0.8, top_p=0.95):
+            if len(text) < 40:
+                continue
+            count = len(model.encode_text(text))
+            made += count
+            yield {"text": text, "title": "", "tags": ["origin:sampled"], "origin": "sampled"}, count
+        batch += 1
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="bundle of the demo model")
+    parser.add_argument("folder", type=Path, help="folder that holds passages/ and receives corpus.jsonl.xz")
+    parser.add_argument("--tokens", type=int, default=640_000, help="in all (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    model = MFNModel.from_pretrained(options.model)
+    documents = read_passages(options.folder / "passages")
+    written = sum(len(model.encode_text(d["text"])) for d in documents)
+    with Progress() as progress:
+        task = progress.add_task("sampling", total=options.tokens - written)
+        for document, count in sampled_documents(model, documents[:], options.tokens - written, options.seed):
+            documents.append(document)
+            progress.advance(task, count)
+    target = options.folder / "corpus.jsonl.xz"
+    with lzma.open(target, "wt", preset=9, encoding="utf-8") as out:
+        for document in documents:
+            out.write(json.dumps(document, ensure_ascii=False) + "\n")
+    print(f"{target}: {len(documents)} documents, {target.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
