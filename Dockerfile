@@ -1,0 +1,22 @@
+# MFN Studio with its demo model. Written without a Docker at hand: not run yet.
+#   docker build -t mfn-studio .
+#   docker run --rm -p 127.0.0.1:8765:8765 -v mfn-data:/data mfn-studio
+FROM python:3.11-slim AS wheel
+WORKDIR /src
+RUN pip install --no-cache-dir build
+COPY . .
+RUN python -m build --wheel --outdir /dist
+
+FROM python:3.11-slim
+ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+COPY constraints.txt /tmp/
+RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \
+    pip install --no-cache-dir --no-deps -c /tmp/constraints.txt --index-url "$TORCH_INDEX_URL" torch \
+    && pip install --no-cache-dir -c /tmp/constraints.txt "$(echo /dist/*.whl)[postgres]" \
+    && useradd --create-home mfn && install -d -o mfn /data
+USER mfn
+ENV MFN_HOME=/data
+VOLUME /data
+EXPOSE 8765
+# Inside its network namespace the container must listen on all addresses; publish the port on loopback.
+CMD ["mfn", "demo", "--no-browser", "--host", "0.0.0.0"]

@@ -1,0 +1,9 @@
+"""Benchmarks: `python -m benchmarks` lists them, `python -m benchmarks NAME [--quick] [--json]` runs one.
+
+Every module here but `harness` is a benchmark. Its docstring's first line is its description, and it defines
+
+    def run(quick: bool) -> Result
+
+which measures and returns; the harness prints. A comparison is measured in one process, in interleaved pairs, so
+that what else the machine does falls on both sides (`harness.paired`).
+"""
