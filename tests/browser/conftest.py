@@ -9,7 +9,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from .material import write_bundle, write_corpus
 from .studio import CHROMIUM_FLAGS, Studio, chromium, index, serve
@@ -64,20 +73,28 @@ class Watch:
         self.allowed: list[str] = []
         self._host = urlsplit(url).netloc
         self._found: list[str] = []
+        self._refused: list[str] = []  # the console does not say what was asked
         self._context = context
         context.on("console", self._console)
         context.on("weberror", lambda error: self._found.append(f"uncaught: {error.error}"))
         context.on("request", self._request)
+        context.on("response", self._response)
         context.add_init_script(REPORT_VIOLATIONS)
 
     def problems(self) -> list[str]:
         alive = [page for page in self._context.pages if page.evaluate("window.hacked") is not None]
         hacked = [f"markup came alive on {page.url}" for page in alive]
-        return [line for line in self._found if not any(part in line for part in self.allowed)] + hacked
+        found = [line for line in self._found if not any(part in line for part in self.allowed)] + hacked
+        return found + self._refused if found else []
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self._found.append(f"console {message.type}: {message.text}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            asked = response.request
+            self._refused.append(f"{response.status} {asked.method} {asked.url} {(asked.post_data or '')[:2000]}")
 
     def _request(self, request: Request) -> None:
         parts = urlsplit(request.url)

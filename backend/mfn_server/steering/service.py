@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mfn_core.generation import Ended, Engine, Event, Failed, GenerationRequest, PairEngine
+from mfn_core.generation.engine import UnknownRequestError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_server.errors import APIError
@@ -21,6 +23,7 @@ from mfn_server.model_worker import ModelWorker
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 8
+REMEMBERED = 256  # requests that ended; a change that crosses the end of its text on the way is no error
 RETRY_AFTER_SECONDS = 3
 
 Command = Callable[[Engine], None]
@@ -45,6 +48,7 @@ class GenerationService:
         self._admitted = 0
         self._commands: list[Command] = []  # for the engine, before its next step
         self._readers: dict[str, asyncio.Queue[list[Event]]] = {}
+        self._ended: deque[str] = deque(maxlen=REMEMBERED)
         self._driver: asyncio.Task[None] | None = None
 
     @property
@@ -95,6 +99,7 @@ class GenerationService:
         finally:
             if ended:
                 self._readers.pop(request.id, None)
+            self._ended.append(request.id)
             self.drop(request.id)
 
     def drop(self, request_id: str) -> None:
@@ -103,18 +108,21 @@ class GenerationService:
             self._tell(lambda engine: engine.cancel(request_id))
 
     async def update(self, request_id: str, interventions: Sequence[Intervention]) -> None:
-        """Changes a request's interventions from its next token on.
+        """Changes a request's interventions from its next token on. One that has just ended has no next token.
 
         Raises:
-            APIError: 404, it is not known or has ended.
+            APIError: 404, it is not known, or ended long ago.
             InterventionError: an intervention names what is not there.
         """
         if request_id not in self._readers or self._engine is None:
+            if request_id in self._ended:
+                return
             raise _no_such_request()
         engine = self._engine
 
         def change(model: MFNModel) -> None:
-            engine.update(request_id, interventions)
+            with suppress(UnknownRequestError):  # its last events are still on their way to the reader
+                engine.update(request_id, interventions)
 
         await self._worker.run(change)
 

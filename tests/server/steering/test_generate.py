@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import threading
@@ -212,8 +213,17 @@ def test_a_slider_acts_on_the_next_token(site: Site) -> None:
         for token in tokens(seen, "steered")
     ]
     assert held == [False] * 3 + [True] * 7
-    gone = site.client.patch(path, json={"interventions": []})
-    assert (gone.status_code, gone.json()["error"]["code"]) == (404, "unknown_request")
+    assert site.client.patch(path, json={"interventions": []}).status_code == 204  # it may have crossed the end
+    unknown = site.client.patch("/api/generate/nobody", json={"interventions": []})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "unknown_request")
+
+
+def test_a_change_that_meets_the_last_events_on_their_way_is_no_error(site: Site) -> None:
+    assert site.read(max_new_tokens=2)[-1] == ("end", {})
+    site.studio.generation._readers["crossed"] = asyncio.Queue()  # the engine is done with it, its reader is not
+    answer = site.client.patch("/api/generate/crossed", json={"interventions": [site.clamp()]})
+    del site.studio.generation._readers["crossed"]
+    assert answer.status_code == 204
 
 
 def test_a_refused_change_leaves_the_stream_running(site: Site) -> None:
