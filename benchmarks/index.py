@@ -49,11 +49,11 @@ def run(quick: bool) -> Result:
         metrics[f"{name}_speed_of_forward_cpu_sum"] = Metric(whole, "×", better="higher")
         metrics[f"{name}_index"] = Metric(state.n_tokens / sum(indexed[0]), "tokens/s", better="higher")
         metrics[f"{name}_forward"] = Metric(state.n_tokens / sum(bare[0]), "tokens/s", better="higher")
-    pairs = [(states["fp32"].layers[n].firing_count, states["bf16"].layers[n].firing_count) for n in model.mfns]
+    pairs = [(states["fp32"].layers[n].firing_count, states["bf16"].layers[n].firing_count) for n in model.coders]
     moved, fired = sum(int(np.abs(a - b).sum()) for a, b in pairs), sum(int(a.sum()) for a, _ in pairs)
     metrics["bf16_moved_firing_counts"] = Metric(100 * moved / fired, "% of firings")
     facts = seconds(
-        lambda: [weight_facts(model, layer, settings.n_logits, settings.n_neighbours) for layer in model.mfns]
+        lambda: [weight_facts(model, layer, settings.n_logits, settings.n_neighbours) for layer in model.coders]
     )
     metrics["weight_facts"] = Metric(facts, "s")
     sizes = {"d": d_model, "blocks": blocks, "F": n_features, "K": k, "vocabulary": vocab}

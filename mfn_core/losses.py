@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mfn_core.codes import SparseCodes
-from mfn_core.layer import full_precision
+from mfn_core.coder import full_precision
 from mfn_core.run import LayerTrace
 
 TINY = 1e-12  # keeps a quotient finite where there is no variance at all
@@ -43,9 +42,10 @@ class Reconstruction:
             keep: bool [B, T], the tokens that count; the first position of a document does not (its massive
                 activations would rule the sum).
         """
-        assert trace.x_hat is not None
+        assert trace.aux is not None
+        assert trace.aux.x_hat is not None
         x = trace.x[keep]
-        error = x - trace.x_hat[keep]
+        error = x - trace.aux.x_hat[keep]
         return error.square().sum() / (_variance(x) + TINY)
 
 
@@ -53,32 +53,24 @@ class Reconstruction:
 class DeadFeatures:
     """AuxK: features that stopped firing learn to rebuild what the others leave over.
 
-    The error e = sg(x − x̂) is rebuilt by the `k` dead features of largest pre-activation,
+    The error e = sg(x − x̂) is rebuilt by the `k` dead features of largest pre-activation (see `coder.revive`),
     `Σ‖e − D z_dead‖² / sg Σ‖e‖²` with z_dead = ReLU(p_dead). Its gradient reaches W_e, b_e and D of the dead features
     and b_d through the encoder; the decoder's bias is in x̂ already and is not counted again.
     """
 
-    k: int
-
-    def __call__(self, trace: LayerTrace, keep: Tensor, dead: Tensor, directions: Tensor) -> Tensor:
-        """A scalar, 0 where no feature is dead.
+    def __call__(self, trace: LayerTrace, keep: Tensor) -> Tensor:
+        """A scalar, 0 where no feature was to be revived.
 
         Args:
-            trace: of a training pass.
+            trace: of a training pass with `revive`.
             keep: bool [B, T], the tokens that count.
-            dead: bool [F].
-            directions: [F, d], the layer's decoder.
         """
-        assert trace.x_hat is not None
-        assert trace.pre is not None
-        numbers = dead.nonzero().squeeze(-1)
-        if numbers.numel() == 0:
+        assert trace.aux is not None
+        assert trace.aux.x_hat is not None
+        if trace.aux.revived is None:
             return trace.x.new_zeros(())
-        error = (trace.x[keep] - trace.x_hat[keep]).detach()
-        values, places = trace.pre[keep][:, numbers].topk(min(self.k, numbers.numel()), dim=-1, sorted=False)
-        codes = SparseCodes(numbers[places], F.relu(values.to(error.dtype)), trace.codes.n_features)
-        rebuilt = codes.decode(directions)
-        return (error - rebuilt).square().sum() / (error.square().sum() + TINY)
+        error = (trace.x[keep] - trace.aux.x_hat[keep]).detach()
+        return (error - trace.aux.revived[keep]).square().sum() / (error.square().sum() + TINY)
 
 
 @torch.no_grad()

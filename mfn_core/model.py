@@ -5,10 +5,9 @@ The narrow waist of the package: what lies below is tensors, what lies above is 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,15 +18,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
 from mfn_core import bundle
+from mfn_core.coder import SparseCoder
 from mfn_core.codes import SparseCodes
 from mfn_core.config import MFNConfig
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.layer import MFNLayer
-from mfn_core.run import LayerTrace, Run, Stage
+from mfn_core.run import Branch, LayerTrace, Revive, Run, Stage
 from mfn_core.sites import Family, family_of
-
-SITE = "resid_mid"
 
 
 @dataclass(frozen=True)
@@ -38,22 +36,25 @@ class MFNOutput:
         logits: [B, T, V], or the last `logits_to_keep` positions.
         traces: by block number; empty unless the pass was recorded.
         past_key_values: the cache, if one was used.
+        run: what the pass was asked to do. Under gradient checkpointing the backward pass computes parts of the forward
+            pass again: let it, within `model.stage.use(output.run)`.
     """
 
     logits: Tensor
     traces: dict[int, LayerTrace]
     past_key_values: Cache | None
+    run: Run
 
 
 class MFNModel(nn.Module):
-    """A causal LM with a layer of monosemantic feature neurons in some or all of its blocks.
+    """A causal LM with a sparse code in some or all of its blocks: layers of monosemantic feature neurons, as a rule.
 
     `base` remains an ordinary Hugging Face model: `model.base.generate(...)` works, within `model.run(...)` where
     features are to be recorded or changed. Not to be shared between threads: a run is a state of the model.
 
     Attributes:
         base: the causal LM, its blocks opened.
-        mfns: the layers by block number.
+        coders: the codes by block number; the number of blocks itself stands for `resid_final`.
         tokenizer: or None, for work with token ids alone.
     """
 
@@ -66,15 +67,21 @@ class MFNModel(nn.Module):
         self.tokenizer = tokenizer
         self.family: Family = family_of(base)
         self.stage = Stage()
-        self.mfns: dict[int, MFNLayer] = {}
+        self.stage.watch(base.base_model, base.get_input_embeddings())
+        self.coders: dict[int, SparseCoder] = {}
         self._fingerprint: str | None = None
-        n_blocks = len(self.family.blocks(base))
-        for number, layer_config in sorted(config.layers.items()):
-            if not 0 <= number < n_blocks:
-                raise ConfigError(f"there is no block {number}: the model has blocks 0 to {n_blocks - 1}")
-            layer = MFNLayer(self.d_model, layer_config, number, self.stage).to(self.device, self.dtype)
-            self.family.open(base, number, layer)
-            self.mfns[number] = layer
+        n_blocks = self.n_blocks
+        for number, config_ in sorted(config.layers.items()):
+            final = config_.site == "resid_final"
+            if not 0 <= number < n_blocks + final or (final and number != n_blocks):
+                raise ConfigError(
+                    f"there is no block {number} for the site {config_.site}: the model has blocks 0 to "
+                    f"{n_blocks - 1}, and resid_final stands at {n_blocks}"
+                )
+            width = self.family.width(base, config_.site)
+            coder = config_.build(width, number, self.stage, self.vocab_size).to(self.device, self.dtype)
+            self.family.open(base, number, coder)
+            self.coders[number] = coder
 
     @classmethod
     def equip(
@@ -116,7 +123,7 @@ class MFNModel(nn.Module):
     def config(self) -> MFNConfig:
         """The configuration as it stands: K and α may have been moved since."""
         return MFNConfig(
-            {n: dataclasses.replace(m.config, k=m.k, alpha=m.alpha) for n, m in self.mfns.items()},
+            {number: coder.current_config for number, coder in self.coders.items()},
         )
 
     @property
@@ -152,7 +159,12 @@ class MFNModel(nn.Module):
     @property
     def n_features(self) -> dict[int, int]:
         """Number of features by equipped block."""
-        return {number: layer.n_features for number, layer in self.mfns.items()}
+        return {number: coder.n_features for number, coder in self.coders.items()}
+
+    @property
+    def mfn_layers(self) -> dict[int, MFNLayer]:
+        """Those of the codes that are layers of monosemantic feature neurons."""
+        return {number: coder for number, coder in self.coders.items() if isinstance(coder, MFNLayer)}
 
     @property
     def bos_token_id(self) -> int | None:
@@ -176,41 +188,35 @@ class MFNModel(nn.Module):
 
     def source_key(self, layer: int) -> str:
         """The name of one layer's features in tables and URLs: kind, site, layer and eight digits of its identity."""
-        return f"mfn.{SITE}.{layer}-{self.source_hash(layer)[:8]}"
+        config = self.coders[layer].config
+        return f"{config.kind}.{config.site}.{layer}-{self.source_hash(layer)[:8]}"
 
     def source_hash(self, layer: int) -> str:
         """SHA-256 of which model's which layer this is, in hexadecimal."""
-        return hashlib.sha256(f"{self.fingerprint}/mfn/{SITE}/{layer}".encode()).hexdigest()
+        config = self.coders[layer].config
+        return hashlib.sha256(f"{self.fingerprint}/{config.kind}/{config.site}/{layer}".encode()).hexdigest()
 
     def set_alpha(self, alpha: float) -> None:
-        """Sets α in every layer."""
+        """Sets α in every layer of monosemantic feature neurons."""
         if not 0.0 <= alpha <= 1.0:
             raise ConfigError(f"alpha must lie between 0 and 1, not {alpha}")
-        for layer in self.mfns.values():
+        for layer in self.mfn_layers.values():
             layer.alpha = alpha
 
     def set_k(self, k: int) -> None:
-        """Sets K, how many features may fire, in every layer."""
-        for layer in self.mfns.values():
+        """Sets K, how many features may fire, in every layer of monosemantic feature neurons."""
+        for layer in self.mfn_layers.values():
             if not 1 <= k <= layer.n_features:
                 raise ConfigError(f"k must lie between 1 and {layer.n_features}, not {k}")
             layer.k = k
 
-    @contextmanager
-    def run(self, edits: EditBuffers | None = None, record: bool = False, train: bool = False) -> Iterator[Run]:
-        """For as long as it is open, forward passes of `base` are edited, recorded or given an auxiliary branch.
+    def run(self, edits: EditBuffers | None = None, record: bool = False) -> AbstractContextManager[Run]:
+        """For as long as it is open, forward passes of `base` are edited or recorded.
 
         Raises:
             RuntimeError: a run is open already. Runs do not nest, since each is a state of the whole model.
         """
-        if self.stage.run is not None:
-            raise RuntimeError("a run of this model is already open")
-        run = Run(edits, record, train)
-        self.stage.run = run
-        try:
-            yield run
-        finally:
-            self.stage.run = None
+        return self.stage.use(Run(edits, record))
 
     def forward(
         self,
@@ -220,7 +226,9 @@ class MFNModel(nn.Module):
         use_cache: bool = False,
         edits: EditBuffers | None = None,
         record: bool = False,
-        train: bool = False,
+        branch: Branch = "none",
+        revive: Mapping[int, Revive] | None = None,
+        perturbation: Callable[[Tensor], Tensor] | None = None,
         logits_to_keep: int = 0,
     ) -> MFNOutput:
         """One forward pass.
@@ -231,13 +239,17 @@ class MFNModel(nn.Module):
             past_key_values: what went before; grows where `use_cache`.
             edits: interventions, one row a row of the batch.
             record: give traces.
-            train: give traces with an auxiliary branch, for the losses.
+            branch: `train` gives traces with an auxiliary branch, for the losses; `stability` gives those of a pass
+                that has no gradient but each layer's own.
+            revive: which dead features AuxK asks for, by block number; with `branch="train"`.
+            perturbation: what is done to the token embeddings [B, T, d].
             logits_to_keep: only the last so many positions' logits; 0 for all.
         """
         positions: Tensor | None = None
         if attention_mask is not None:
             positions = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
-        with self.run(edits, record, train) as run:
+        run = Run(edits, record, branch, revive or {}, perturbation)
+        with self.stage.use(run), torch.set_grad_enabled(torch.is_grad_enabled() and branch != "stability"):
             out = self.base(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
@@ -246,7 +258,7 @@ class MFNModel(nn.Module):
                 use_cache=use_cache or past_key_values is not None,
                 logits_to_keep=logits_to_keep,
             )
-        return MFNOutput(out.logits, run.traces, out.past_key_values)
+        return MFNOutput(out.logits, run.traces, out.past_key_values, run)
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of a text as the model reads it: its beginning-of-text token first, if it has one.

@@ -15,7 +15,7 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """One set of features. `key` is `kind.site.layer-hash`."""
+    """One set of features. `key` is `kind.site.layer-hash`. `k` and `alpha` are those of layers that have them."""
 
     key: str
     kind: str
@@ -23,8 +23,8 @@ class SourceFacts:
     layer: int
     weights_hash: str
     n_features: int
-    k: int
-    alpha: float
+    k: int | None
+    alpha: float | None
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,19 @@ class ModelFacts:
     @classmethod
     def of(cls, model: MFNModel, folder: Path) -> ModelFacts:
         """The facts of a loaded model and of the folder it came from."""
-        from mfn_core.model import SITE
-
         card = _read_card(folder)
         sources = tuple(
             SourceFacts(
                 key=model.source_key(layer),
-                kind="mfn",
-                site=SITE,
+                kind=coder.config.kind,
+                site=coder.config.site,
                 layer=layer,
                 weights_hash=model.source_hash(layer),
-                n_features=mfn.n_features,
-                k=mfn.k,
-                alpha=mfn.alpha,
+                n_features=coder.n_features,
+                k=getattr(coder, "k", None),
+                alpha=getattr(coder, "alpha", None),
             )
-            for layer, mfn in sorted(model.mfns.items())
+            for layer, coder in sorted(model.coders.items())
         )
         return cls(
             name=str(card.get("name") or folder.resolve().name),

@@ -86,7 +86,7 @@ function layers(model) {
       h("td", { class: "num" }, formatInteger(source.n_dead ?? Number.NaN), known && h("span", { class: "muted" }, ` ${formatPercent(1 - share)}`)),
       h("td", { class: "num" }, number(source.fvu)),
       h("td", { class: "num" }, source.l0 === null ? "–" : source.l0.toFixed(1)),
-      h("td", { class: "num optional" }, String(Number(source.alpha.toFixed(3)))),
+      h("td", { class: "num optional" }, source.alpha === null ? "–" : String(Number(source.alpha.toFixed(3)))),
     );
   };
   const heads = [text.layer, text.alive, "", text.dead, text.fvu, text.l0];

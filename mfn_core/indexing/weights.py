@@ -38,7 +38,7 @@ def weight_facts(model: MFNModel, layer: int, n_logits: int, n_neighbours: int) 
         At most `vocab_size` tokens and F − 1 neighbours a feature. Neighbours are by cosine, the feature itself left
         out.
     """
-    decoder = model.mfns[layer].W_dec.float()
+    decoder = model.coders[layer].directions.float()
     final_norm = cast(Tensor, model.family.final_norm(model.base).weight).float()
     unembedding = cast(Any, model.base).get_output_embeddings().weight.float()
     lens = unembedding * final_norm

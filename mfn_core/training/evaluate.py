@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mfn_core.layer import full_precision
+from mfn_core.coder import full_precision
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace
 
@@ -121,7 +121,7 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    sums = {n: _LayerSums(layer.n_features, layer.d_model) for n, layer in model.mfns.items()}
+    sums = {n: _LayerSums(layer.n_features, layer.d_model) for n, layer in model.coders.items()}
     loss, count = 0.0, 0
     for start in range(0, len(rows), batch):
         ids = torch.from_numpy(rows[start : start + batch].astype(np.int64)).to(model.device)

@@ -116,7 +116,7 @@ def export(
             parameters=_count_parameters(shipped),
             score=score,
             twin=beside,
-            alpha={number: layer.alpha for number, layer in shipped.mfns.items()},
+            alpha={number: layer.alpha for number, layer in shipped.mfn_layers.items()},
             dead_in_training=saved.dead,
             recipe=saved.recipe,
             environment=saved.environment,
@@ -144,7 +144,7 @@ def _measure_twin(folder: Path, saved: SavedRun) -> Score:
 
 
 def _count_parameters(model: MFNModel) -> dict[str, int]:
-    features = sum(p.numel() for layer in model.mfns.values() for p in layer.parameters())
+    features = sum(p.numel() for layer in model.coders.values() for p in layer.parameters())
     return {"transformer": sum(p.numel() for p in model.parameters()) - features, "features": features}
 
 

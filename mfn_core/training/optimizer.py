@@ -56,7 +56,7 @@ class Optimizers:
 
     def __init__(self, model: MFNModel, config: OptimizerConfig) -> None:
         self.config = config
-        features = {id(p) for layer in model.mfns.values() for p in layer.parameters()}
+        features = {id(p) for layer in model.coders.values() for p in layer.parameters()}
         blocks = model.family.blocks(model.base)
         inner = {id(p) for p in blocks.parameters() if p.ndim == 2 and id(p) not in features}
         groups: dict[str, list[nn.Parameter]] = {"matrices": [], "mfn": [], "rest": []}

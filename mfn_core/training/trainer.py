@@ -20,6 +20,7 @@ from torch import Tensor
 from mfn_core.config import MFNConfig
 from mfn_core.losses import DeadFeatures, Reconstruction, Utility
 from mfn_core.model import MFNModel
+from mfn_core.run import Revive
 from mfn_core.training import checkpoint
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
@@ -62,10 +63,9 @@ class Trainer:
         self.optimizers = Optimizers(model, config.optimizer)
         self.last_fired = {
             number: torch.zeros(layer.n_features, dtype=torch.int64, device=model.device)
-            for number, layer in model.mfns.items()
+            for number, layer in model.mfn_layers.items()
         }
-        self.utility, self.recon = Utility(), Reconstruction()
-        self.auxk = DeadFeatures(config.mfn.auxk_k)
+        self.utility, self.recon, self.auxk = Utility(), Reconstruction(), DeadFeatures()
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._resume()
@@ -101,23 +101,23 @@ class Trainer:
         ids = torch.from_numpy(self.rows[span].astype(np.int64)).to(model.device)
         keep = ids != 0
         with self._autocast():
-            out = model(ids, train=bool(model.mfns))
+            out = model(ids, branch="train" if model.mfn_layers else "none", revive=self._revive())
         loss = utility = self.utility(out.logits[:, :-1], ids[:, 1:])
         recon: dict[int, Tensor] = {}
         dead_share: dict[int, float] = {}
         for number, trace in out.traces.items():
             recon[number] = self.recon(trace, keep)
-            dead = self._dead(number, trace.raw_codes.indices[trace.raw_codes.values > 0])
-            dead_share[number] = float(dead.float().mean())
-            revival = self.auxk(trace, keep, dead, model.mfns[number].W_dec)
+            dead_share[number] = float(self._dead(number).float().mean())
+            self.last_fired[number][trace.raw_codes.indices[trace.raw_codes.values > 0]] = self.step
+            revival = self.auxk(trace, keep)
             loss = loss + (config.mfn.recon * recon[number] + config.mfn.auxk * revival) / len(out.traces)
         self.optimizers.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        for layer in model.mfns.values():
+        for layer in model.mfn_layers.values():
             layer.project_decoder_grad_()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip)
         self.optimizers.step(warmup_cosine(self.step / config.steps, config.optimizer.warmup, config.optimizer.floor))
-        for layer in model.mfns.values():
+        for layer in model.mfn_layers.values():
             layer.normalize_decoder_()
         total = float(loss.detach())
         if not math.isfinite(total):
@@ -129,8 +129,8 @@ class Trainer:
             "utility": round(float(utility.detach()), 5),
             "gradient_norm": round(float(norm), 4),
         }
-        if model.mfns:
-            some = next(iter(model.mfns.values()))
+        if model.mfn_layers:
+            some = next(iter(model.mfn_layers.values()))
             metrics |= {
                 "alpha": round(some.alpha, 4),
                 "k": some.k,
@@ -139,11 +139,12 @@ class Trainer:
             }
         return metrics
 
-    def _dead(self, number: int, fired: Tensor) -> Tensor:
-        """bool [F]: which features of a layer have been silent for `dead_after` tokens, after noting who fired now."""
-        last = self.last_fired[number]
-        last[fired] = self.step
-        return dead_features(last, self.step, self.config)
+    def _dead(self, number: int) -> Tensor:
+        """bool [F]: which features of a layer have been silent for `dead_after` tokens."""
+        return dead_features(self.last_fired[number], self.step, self.config)
+
+    def _revive(self) -> dict[int, Revive]:
+        return {number: Revive(self._dead(number), self.config.mfn.auxk_k) for number in self.model.mfn_layers}
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.config.autocast == "none":
@@ -209,7 +210,7 @@ class Interruption:
 def apply_schedules(model: MFNModel, config: TrainConfig, step: int) -> None:
     """Gives every layer the α and K that it has in the step that follows `step` finished ones."""
     progress = step / config.steps
-    for layer in model.mfns.values():
+    for layer in model.mfn_layers.values():
         layer.alpha = ramp(progress, config.mfn.alpha_from, config.mfn.alpha_until)
         layer.k = anneal_k(progress, config.mfn.k_first, config.mfn.k, config.mfn.k_until)
 

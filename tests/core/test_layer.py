@@ -12,7 +12,6 @@ from mfn_core.config import Norm
 from mfn_core.layer import NORM_EPS, TwinEncode
 
 D, N_FEATURES, K = 12, 40, 5
-POSITIONS = torch.arange(7)[None]
 
 
 def make(norm: Norm = "rms", alpha: float = 1.0, k: int = K) -> MFNLayer:
@@ -46,16 +45,16 @@ def test_forward_is_the_definition(alpha: float) -> None:
     layer, h = make(alpha=alpha), stream()
     z, expected = by_hand(layer, h)
     layer.stage.run = run = Run(record=True)
-    torch.testing.assert_close(layer(h, POSITIONS), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(layer(h), expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(run.traces[0].codes.dense(), z, rtol=1e-12, atol=1e-12)
     assert int(run.traces[0].codes.l0().max()) <= K
 
 
 def test_at_alpha_zero_the_stream_passes_bit_for_bit() -> None:
     layer, h = make(alpha=0.0), stream()
-    assert layer(h, POSITIONS) is h
+    assert layer(h) is h
     layer.stage.run = Run(record=True)
-    assert torch.equal(layer(h, POSITIONS), h)
+    assert torch.equal(layer(h), h)
 
 
 @pytest.mark.parametrize("norm", ["rms", "layer", "scalar", "none"])
@@ -82,11 +81,11 @@ def test_gradients_of_the_utility_path_are_autograds() -> None:
     expected = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
     assert h.grad is not None
     expected_h = h.grad.clone()
-    for train in (False, True):
+    for branch in ("none", "train"):
         layer.zero_grad()
         h.grad = None
-        layer.stage.run = Run(train=train)
-        (layer(h, POSITIONS) * weight).sum().backward()
+        layer.stage.run = Run(branch=branch)
+        (layer(h) * weight).sum().backward()
         for name, parameter in layer.named_parameters():
             torch.testing.assert_close(parameter.grad, expected[name], msg=name)
         torch.testing.assert_close(h.grad, expected_h)
@@ -94,11 +93,12 @@ def test_gradients_of_the_utility_path_are_autograds() -> None:
 
 def test_auxiliary_losses_reach_this_layers_parameters_alone() -> None:
     layer, h = make(), stream().requires_grad_()
-    layer.stage.run = run = Run(train=True)
-    layer(h, POSITIONS)
+    layer.stage.run = run = Run(branch="train")
+    layer(h)
     trace = run.traces[0]
-    assert trace.x_hat is not None
-    loss = (trace.x - trace.x_hat).square().sum()
+    assert trace.aux is not None
+    assert trace.aux.x_hat is not None
+    loss = (trace.x - trace.aux.x_hat).square().sum()
     loss.backward()
     got = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
     assert h.grad is None or not h.grad.any()

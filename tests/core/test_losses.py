@@ -12,20 +12,20 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from mfn_core import MFNConfig, MFNLayer, MFNLayerConfig, MFNModel, Run
 from mfn_core.losses import DeadFeatures, Reconstruction, Utility
-from mfn_core.run import LayerTrace
+from mfn_core.run import AuxBranch, LayerTrace, Revive
 
 D, N_FEATURES, K = 10, 30, 4
 
 
-def traced() -> tuple[MFNLayer, LayerTrace, Tensor]:
+def traced(dead: Tensor | None = None) -> tuple[MFNLayer, LayerTrace, Tensor]:
     torch.manual_seed(0)
     layer = MFNLayer(D, MFNLayerConfig(N_FEATURES, K)).double()
     with torch.no_grad():
         layer.b_dec.normal_(std=0.3)
         layer.b_enc.normal_(std=0.2)
     h = torch.randn(2, 6, D, dtype=torch.float64)
-    layer.stage.run = run = Run(train=True)
-    layer(h, torch.arange(6)[None])
+    layer.stage.run = run = Run(branch="train", revive={} if dead is None else {0: Revive(dead, 3)})
+    layer(h)
     keep = torch.ones(2, 6, dtype=torch.bool)
     keep[:, 0] = False
     return layer, run.traces[0], keep
@@ -45,9 +45,10 @@ def gradients(layer: MFNLayer) -> dict[str, Tensor]:
 
 def test_predicting_the_mean_leaves_all_variance_unexplained() -> None:
     _, trace, keep = traced()
+    assert trace.aux is not None
     mean = trace.x[keep].mean(0).expand_as(trace.x)
-    torch.testing.assert_close(float(Reconstruction()(trace._replace(x_hat=mean), keep)), 1.0)
-    assert float(Reconstruction()(trace._replace(x_hat=trace.x), keep)) == 0.0
+    torch.testing.assert_close(float(Reconstruction()(trace._replace(aux=trace.aux._replace(x_hat=mean)), keep)), 1.0)
+    assert float(Reconstruction()(trace._replace(aux=trace.aux._replace(x_hat=trace.x)), keep)) == 0.0
 
 
 def test_reconstruction_is_its_formula_with_autograds_gradient() -> None:
@@ -65,10 +66,10 @@ def test_reconstruction_is_its_formula_with_autograds_gradient() -> None:
 
 
 def test_auxk_is_its_formula_with_autograds_gradient() -> None:
-    layer, trace, keep = traced()
     dead = torch.zeros(N_FEATURES, dtype=torch.bool)
     dead[torch.randperm(N_FEATURES)[:7]] = True
-    loss = DeadFeatures(k=3)(trace, keep, dead, layer.W_dec)
+    layer, trace, keep = traced(dead)
+    loss = DeadFeatures()(trace, keep)
     loss.backward()
     got = gradients(layer)
     assert got["W_enc"].any()  # the encoder learns too; many implementations cut it off
@@ -76,7 +77,7 @@ def test_auxk_is_its_formula_with_autograds_gradient() -> None:
     assert not got["W_dec"][~dead].any()
 
     x = trace.x[keep]
-    error = (x - cast(Tensor, trace.x_hat)[keep]).detach()
+    error = (x - cast(AuxBranch, trace.aux).x_hat[keep]).detach()
     p = (x - layer.b_dec) @ layer.W_enc.T + layer.b_enc
     places = p.masked_fill(~dead, -torch.inf).topk(3, dim=-1).indices
     rebuilt = dense_code(layer, x, places) @ layer.W_dec  # without b_dec: it is in x̂ already
@@ -88,8 +89,8 @@ def test_auxk_is_its_formula_with_autograds_gradient() -> None:
 
 
 def test_auxk_rests_where_nothing_is_dead() -> None:
-    layer, trace, keep = traced()
-    assert float(DeadFeatures(k=3)(trace, keep, torch.zeros(N_FEATURES, dtype=torch.bool), layer.W_dec)) == 0.0
+    _, trace, keep = traced(torch.zeros(N_FEATURES, dtype=torch.bool))
+    assert float(DeadFeatures()(trace, keep)) == 0.0
 
 
 def test_utility_is_cross_entropy_and_leaves_out_what_is_marked() -> None:
@@ -107,12 +108,13 @@ def test_auxiliary_losses_give_nobody_else_a_gradient(alpha: float) -> None:
     base = LlamaForCausalLM(LlamaConfig(vocab_size=31, **shape))
     model = MFNModel.equip(base, MFNConfig.uniform(3, MFNLayerConfig(N_FEATURES, K, alpha=alpha)))
     ids = torch.randint(31, (2, 8))
-    out = model(ids, train=True)
-    keep, dead = torch.ones_like(ids, dtype=torch.bool), torch.arange(N_FEATURES) % 3 == 0
+    dead = torch.arange(N_FEATURES) % 3 == 0
+    out = model(ids, branch="train", revive={1: Revive(dead, 4)})
+    keep = torch.ones_like(ids, dtype=torch.bool)
     trace = out.traces[1]
-    loss = Reconstruction()(trace, keep) + DeadFeatures(4)(trace, keep, dead, model.mfns[1].W_dec)
+    loss = Reconstruction()(trace, keep) + DeadFeatures()(trace, keep)
     loss.backward()
-    own = {id(p) for p in model.mfns[1].parameters()}
+    own = {id(p) for p in model.coders[1].parameters()}
     for name, parameter in model.named_parameters():
         if id(parameter) in own:
             assert parameter.grad is not None, name

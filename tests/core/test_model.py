@@ -169,7 +169,7 @@ def test_the_fingerprint_follows_the_weights_not_the_dtype_they_are_loaded_in(tm
     full, half = (MFNModel.from_pretrained(tmp_path, dtype=t) for t in (torch.float32, torch.bfloat16))
     assert full.fingerprint == half.fingerprint == full.refresh_fingerprint() != model.fingerprint
     with torch.no_grad():
-        model.mfns[0].b_enc[0] += 1
+        model.coders[0].b_enc[0] += 1
     assert model.refresh_fingerprint() != full.fingerprint
 
 

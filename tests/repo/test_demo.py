@@ -33,7 +33,7 @@ def index() -> CorpusIndex:
 def test_the_card_is_this_models(model: MFNModel) -> None:
     card = json.loads((DEMO / "model" / "card.json").read_text())
     assert card["fingerprint"] == model.fingerprint
-    for number, layer in model.mfns.items():
+    for number, layer in model.coders.items():
         assert layer.alpha == 1.0
         torch.testing.assert_close(layer.W_dec.norm(dim=-1), torch.ones(layer.n_features), rtol=2e-3, atol=2e-3)
         assert {"fvu", "l0", "dead"} <= set(next(row for row in card["layers"] if row["layer"] == number))
@@ -41,7 +41,7 @@ def test_the_card_is_this_models(model: MFNModel) -> None:
 
 def test_the_index_is_of_this_model_and_this_corpus(model: MFNModel, index: CorpusIndex) -> None:
     assert index.model_fingerprint == model.fingerprint
-    assert [layer.layer for layer in index.layers] == sorted(model.mfns)
+    assert [layer.layer for layer in index.layers] == sorted(model.coders)
     assert index.n_tokens >= 600_000
     texts = [document.text for document in read_corpus(CORPUS)]
     assert len(texts) == len(index.documents)
@@ -95,7 +95,7 @@ def _strongest(layer: LayerIndex) -> set[tuple[int, int, int]]:
 def test_every_preset_changes_what_is_written(model: MFNModel) -> None:
     presets = json.loads((DEMO / "presets.json").read_text())
     assert len(presets) >= 10
-    layers = {model.source_key(number): number for number in model.mfns}
+    layers = {model.source_key(number): number for number in model.coders}
     for preset in presets:
         chosen = [
             Intervention(layers[i["source"]], i["index"], i["mode"], i["value"], Scope(i["scope"]["kind"]))

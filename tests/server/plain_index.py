@@ -16,7 +16,7 @@ def plain_index(model: MFNModel, texts: list[str], n_top: int = 5) -> CorpusInde
     dense = [{layer: codes.dense().numpy() for layer, codes in model.codes(ids.tolist()).items()} for ids in documents]
     n_tokens = sum(len(ids) - 1 for ids in documents)
     return CorpusIndex(
-        layers=[_layer(model, layer, documents, [d[layer] for d in dense], n_top) for layer in model.mfns],
+        layers=[_layer(model, layer, documents, [d[layer] for d in dense], n_top) for layer in model.coders],
         documents=documents,
         meta=[{"title": f"text {i}", "tags": [f"tag{i}"]} for i in range(len(texts))],
         n_tokens=n_tokens,
@@ -26,7 +26,7 @@ def plain_index(model: MFNModel, texts: list[str], n_top: int = 5) -> CorpusInde
 
 
 def _layer(model: MFNModel, layer: int, documents: list[np.ndarray], codes: list[np.ndarray], n_top: int) -> LayerIndex:
-    f = model.mfns[layer].n_features
+    f = model.coders[layer].n_features
     z = np.concatenate([code[1:] for code in codes])
     ids = np.concatenate([tokens[1:] for tokens in documents])
     count = (z > 0).sum(0)
@@ -65,7 +65,7 @@ def _layer(model: MFNModel, layer: int, documents: list[np.ndarray], codes: list
         positions=np.concatenate([row[9] for row in rows]).astype(np.uint8),
         values=np.concatenate([row[10] for row in rows]).astype(np.float16),
     )
-    weights = model.mfns[layer].W_dec.detach()
+    weights = model.coders[layer].W_dec.detach()
     logits = (weights @ model.base.get_output_embeddings().weight.detach().T).numpy()
     cosine = (weights @ weights.T).numpy() - 2 * np.eye(f)
     up, down, near = np.argsort(-logits)[:, :4], np.argsort(logits)[:, :4], np.argsort(-cosine)[:, :3]

@@ -136,7 +136,7 @@ def test_the_model_is_described(bare_client: TestClient, tiny_model: MFNModel) -
     assert body["fingerprint"] == tiny_model.fingerprint
     assert body["n_parameters"] == sum(p.numel() for p in tiny_model.parameters())
     assert body["card"]["description"] == body["description"] == "Random weights."
-    assert [s["key"] for s in body["sources"]] == [tiny_model.source_key(n) for n in tiny_model.mfns]
+    assert [s["key"] for s in body["sources"]] == [tiny_model.source_key(n) for n in tiny_model.coders]
     assert body["corpus"] is None
 
 

@@ -155,7 +155,7 @@ def test_a_database_of_another_model_ends_the_server(
     db, other = tmp_path / "studio.sqlite3", tmp_path / "other"
     assert mfn("index", tiny_bundle, corpus, "--db", db)[0] == 0
     changed = MFNModel.from_pretrained(tiny_bundle)
-    changed.mfns[0].b_dec.data += 1
+    changed.coders[0].b_dec.data += 1
     changed.save_pretrained(other)
     line = one_line_error(mfn_apart("serve", other, "--port", "0", "--db", db, "--no-browser"))
     assert "holds the index of another model (tiny)" in line

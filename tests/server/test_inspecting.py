@@ -17,7 +17,7 @@ def test_inspection_shows_the_models_own_codes(bare_client: TestClient, tiny_mod
     body = bare_client.post("/api/inspect", json={"text": TEXT, "top": 3}).json()
     ids = tiny_model.encode_text(TEXT)
     assert [token["id"] for token in body["tokens"]] == ids
-    assert [layer["source"] for layer in body["layers"]] == [tiny_model.source_key(n) for n in tiny_model.mfns]
+    assert [layer["source"] for layer in body["layers"]] == [tiny_model.source_key(n) for n in tiny_model.coders]
     for layer in body["layers"]:
         codes = tiny_model.codes(ids)[layer["layer"]].dense()
         for firing, dense in zip(layer["positions"], codes, strict=True):

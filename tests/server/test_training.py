@@ -61,7 +61,7 @@ def test_a_run_ends_with_a_model_and_an_interrupted_one_says_how_to_go_on(
     assert "going on from step 7 of 10" in said.getvalue()
     assert "step 10: held-out cross-entropy" in said.getvalue()
     model = MFNModel.from_pretrained(folder / "run/model")
-    assert (model.mfns[0].alpha, model.mfns[0].k) == (1.0, 4)
+    assert (model.coders[0].alpha, model.coders[0].k) == (1.0, 4)
 
 
 def test_figures_fit_a_line() -> None:

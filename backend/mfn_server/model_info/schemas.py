@@ -15,8 +15,8 @@ class SourceView(Schema):
     kind: str
     site: str
     n_features: int
-    k: int
-    alpha: float
+    k: int | None
+    alpha: float | None
     n_alive: int | None
     n_dead: int | None
     n_labelled: int

@@ -56,7 +56,7 @@ def index(model: MFNModel, texts: list[Document]) -> CorpusIndex:
 
 def codes_one_by_one(model: MFNModel, index: CorpusIndex, layer: int) -> Corpus:
     """Each row that the index should have read, in a forward pass of its own, without batch or padding."""
-    window, most, width = OPTIONS.window, OPTIONS.seq_len, model.mfns[layer].k
+    window, most, width = OPTIONS.window, OPTIONS.seq_len, model.coders[layer].k
     found: list[tuple[int, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     for number, ids in enumerate(index.documents):
         codes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -100,7 +100,7 @@ def test_the_index_describes_itself(model: MFNModel, index: CorpusIndex, texts: 
     assert index.n_tokens == sum(len(ids) - 1 for ids in index.documents)
     assert index.model_fingerprint == model.fingerprint
     for layer in index.layers:
-        assert layer.firing_count.sum() == layer.histogram.sum() <= index.n_tokens * model.mfns[layer.layer].k
+        assert layer.firing_count.sum() == layer.histogram.sum() <= index.n_tokens * model.coders[layer.layer].k
         contexts = layer.contexts
         ends = contexts.start + contexts.length.astype(np.int64)
         assert (ends <= np.array([len(ids) for ids in index.documents])[contexts.document]).all()
@@ -130,7 +130,7 @@ def test_shards_merge_to_the_same(model: MFNModel, index: CorpusIndex) -> None:
 
 def test_weight_facts_are_the_direct_lens(model: MFNModel) -> None:
     facts = weight_facts(model, 1, n_logits=6, n_neighbours=5)
-    decoder = model.mfns[1].W_dec.detach()
+    decoder = model.coders[1].W_dec.detach()
     norm, unembedding = model.base.model.norm.weight.detach(), model.base.lm_head.weight.detach()
     logits = (decoder * norm) @ unembedding.T
     logits = logits - logits.mean(1, keepdim=True)
@@ -148,7 +148,7 @@ def test_weight_facts_are_the_direct_lens(model: MFNModel) -> None:
 
 def test_chunks_do_not_show(model: MFNModel, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = weight_facts(model, 0, 4, 100)
-    assert whole.neighbour_ids.shape[1] == model.mfns[0].n_features - 1
+    assert whole.neighbour_ids.shape[1] == model.coders[0].n_features - 1
     monkeypatch.setattr("mfn_core.indexing.weights._CHUNK", 700)
     for a, b in zip(whole, weight_facts(model, 0, 4, 100), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -200,6 +200,6 @@ def test_a_broken_corpus_is_the_corpus_error(model: MFNModel) -> None:
 def test_a_model_gone_wrong_is_refused(model: MFNModel, index: CorpusIndex) -> None:
     broken = copy.deepcopy(model)
     with torch.no_grad():
-        broken.mfns[0].b_enc[3] = float("inf")
+        broken.coders[0].b_enc[3] = float("inf")
     with pytest.raises(MFNError, match="non-finite"):
         index_tokens(broken, index.documents, index.meta, OPTIONS)

@@ -110,7 +110,7 @@ def test_a_dense_twin_has_a_bundle_too(runs: Path, tmp_path: Path) -> None:
     card = export(runs / "twin", tmp_path / "model")
     assert card["layers"] == []
     assert "fvu" not in card["curves"]["training"]
-    assert not MFNModel.from_pretrained(tmp_path / "model").mfns
+    assert not MFNModel.from_pretrained(tmp_path / "model").coders
     assert "Layers of features" not in (tmp_path / "model/README.md").read_text()
 
 

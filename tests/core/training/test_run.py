@@ -87,7 +87,7 @@ def test_a_run_learns_and_ends_with_every_stream_replaced(tmp_path: Path, corpus
     assert (steps[0]["alpha"], steps[-1]["alpha"]) == (0.0, 1.0)
     assert (steps[0]["k"], steps[-1]["k"]) == (8, 4)
     assert any(share > 0 for row in steps for share in row["dead"].values())
-    for layer in trainer.model.mfns.values():
+    for layer in trainer.model.coders.values():
         torch.testing.assert_close(layer.W_dec.norm(dim=-1), torch.ones(64))
     recipe = json.loads((tmp_path / "run/data/recipe.json").read_text())
     assert recipe["train"]["sentences"]["documents"] > 0
@@ -155,7 +155,7 @@ def test_the_twins_share_their_first_weights_and_their_text(tmp_path: Path, corp
     dense_config = config(mfn={"layers": []})
     dense = train(dense_config, tmp_path / "dense", corpus)
     np.testing.assert_array_equal(equipped.rows, dense.rows)
-    assert not dense.model.mfns
+    assert not dense.model.coders
     fresh = new_model(config(), equipped.model.tokenizer).base.state_dict()
     for name, tensor in new_model(dense_config, dense.model.tokenizer).base.state_dict().items():
         assert torch.equal(tensor, fresh[name]), name
