@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import BloomConfig, BloomForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from mfn_core import EditBuffers, Intervention, MFNConfig, MFNLayerConfig, MFNModel, Scope
 from mfn_core.config import BlendInto
@@ -225,9 +225,10 @@ def test_a_broken_bundle_says_what_is_wrong(tmp_path: Path, spoil: Any, message:
 def test_what_cannot_be_equipped_is_refused() -> None:
     with pytest.raises(ConfigError, match="no block 7"):
         MFNModel.equip(plain(), MFNConfig.uniform([7], MFNLayerConfig(8, 2)))
-    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=10, n_embd=8, n_layer=1, n_head=1, n_positions=8))
-    with pytest.raises(UnknownFamilyError, match="gpt2"):
-        MFNModel.equip(gpt2, MFNConfig.uniform(1, MFNLayerConfig(8, 2)))
+    bloom = BloomForCausalLM(BloomConfig(vocab_size=10, hidden_size=8, n_layer=1, n_head=1))
+    with pytest.raises(UnknownFamilyError, match=r"bloom.*known: gemma2.*BloomBlock.*'transformer.h'") as caught:
+        MFNModel.equip(bloom, MFNConfig.uniform(1, MFNLayerConfig(8, 2)))
+    assert "\n" not in str(caught.value)
 
 
 def test_text_needs_a_tokenizer() -> None:
