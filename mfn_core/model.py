@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,16 @@ from transformers.cache_utils import Cache
 
 from mfn_core import bundle
 from mfn_core.coder import SparseCoder
-from mfn_core.codes import SparseCodes
 from mfn_core.config import MFNConfig
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.layer import MFNLayer
 from mfn_core.run import Branch, LayerTrace, Revive, Run, Stage
 from mfn_core.sites import Family, family_of
+
+if TYPE_CHECKING:
+    from mfn_core.generation import Sampling
+    from mfn_core.reading import Comparison, Feature, FeatureTable, TextCodes
 
 
 @dataclass(frozen=True)
@@ -271,11 +274,33 @@ class MFNModel(nn.Module):
         return start + list(ids)
 
     @torch.inference_mode()
-    def codes(self, text: str | Sequence[int]) -> dict[int, SparseCodes]:
-        """The codes of a text, by block: each [T, K]."""
+    def codes(self, text: str | Sequence[int]) -> TextCodes:
+        """The codes of a text, by block: `codes[layer]` has shape [T, K]. Shows itself, and what is strongest in it.
+
+        Args:
+            text: text, to which the beginning-of-text token is added; or token ids, taken as they are.
+        """
+        from mfn_core.reading import TextCodes, Tokens
+
         ids = self.encode_text(text) if isinstance(text, str) else list(text)
         traces = self(torch.tensor([ids], device=self.device), record=True, logits_to_keep=1).traces
-        return {number: trace.codes.flatten() for number, trace in traces.items()}
+        layers = {number: trace.codes.flatten() for number, trace in traces.items()}
+        skip = int(bool(ids) and ids[0] == self.bos_token_id)
+        return TextCodes(layers, Tokens.of(ids, self.tokenizer), skip)
+
+    def top_features(self, text: str | Sequence[int], n: int = 10) -> FeatureTable:
+        """The n features with the highest peaks on a text, over all blocks: `codes(text).top(n)`."""
+        return self.codes(text).top(n)
+
+    def feature(self, layer: int, index: int) -> Feature:
+        """A handle on one feature: what its weights say, its values on a text, interventions on it.
+
+        Raises:
+            ConfigError: there is no such layer or feature.
+        """
+        from mfn_core.reading import Feature
+
+        return Feature(self, layer, index)
 
     @torch.inference_mode()
     def generate(
@@ -303,6 +328,18 @@ class MFNModel(nn.Module):
                 inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=max_new_tokens, **options
             )
         return cast(str, self._need_tokenizer().decode(out[0, len(ids) :], skip_special_tokens=True))
+
+    def compare(
+        self,
+        prompt: str,
+        interventions: Sequence[Intervention],
+        max_new_tokens: int = 64,
+        sampling: Sampling | None = None,
+    ) -> Comparison:
+        """Continues a prompt plain and steered, to be read side by side; as `mfn_core.reading.compare` has it."""
+        from mfn_core.reading import compare
+
+        return compare(self, prompt, interventions, max_new_tokens, sampling)
 
     def _need_tokenizer(self) -> PreTrainedTokenizerBase:
         if self.tokenizer is None:

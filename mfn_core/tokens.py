@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-import json
+from collections.abc import Sequence
 from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
@@ -19,18 +19,21 @@ def _byte_of_character() -> dict[str, int]:
     return table
 
 
-def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes]:
-    """The bytes that each token id stands for, for byte-level and for SentencePiece-like vocabularies.
+def token_bytes(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int] | None = None) -> list[bytes]:
+    """The bytes that token ids stand for, for byte-level and for SentencePiece-like vocabularies.
 
-    Special tokens give the bytes of their name.
+    Special tokens give the bytes of their name, ids that the vocabulary lacks give none.
+
+    Args:
+        ids: which ids; the whole vocabulary in order if left out.
     """
-    decoder = json.loads(tokenizer.backend_tokenizer.to_str()).get("decoder") or {}
-    byte_level = "ByteLevel" in json.dumps(decoder)
+    byte_level = "ByteLevel" in repr(tokenizer.backend_tokenizer.decoder)
     special = set(tokenizer.all_special_ids)
-    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    chosen = list(range(len(tokenizer)) if ids is None else ids)
+    pieces = tokenizer.convert_ids_to_tokens(chosen)
     return [
         (piece or "").encode() if number in special else _piece_bytes(piece or "", byte_level)
-        for number, piece in enumerate(pieces)
+        for number, piece in zip(chosen, pieces, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -27,8 +28,10 @@ class WeightFacts(NamedTuple):
 
 
 @torch.inference_mode()
-def weight_facts(model: MFNModel, layer: int, n_logits: int, n_neighbours: int) -> WeightFacts:
-    """Facts of one layer's decoder, from products in chunks.
+def weight_facts(
+    model: MFNModel, layer: int, n_logits: int, n_neighbours: int, features: Sequence[int] | None = None
+) -> WeightFacts:
+    """Facts of one layer's decoder, from products in chunks: of all its features, or of those listed.
 
     Logits are those of the *direct lens*: D_j · diag(g) · W_U, g the final norm's weight, minus the mean over the
     vocabulary (which softmax ignores). It is what one unit of z_j · s adds to the logits times the final norm's scale
@@ -43,19 +46,19 @@ def weight_facts(model: MFNModel, layer: int, n_logits: int, n_neighbours: int) 
     unembedding = cast(Any, model.base).get_output_embeddings().weight.float()
     lens = unembedding * final_norm
     lens = lens - lens.mean(0)
+    chosen = torch.arange(len(decoder)) if features is None else torch.tensor(features)
+    chosen = chosen.to(decoder.device)
     promoted, suppressed = [], []
-    for rows in torch.split(decoder, max(1, _CHUNK // len(lens))):
-        logits = rows @ lens.t()
+    for numbers in torch.split(chosen, max(1, _CHUNK // len(lens))):
+        logits = decoder[numbers] @ lens.t()
         promoted.append(_largest(logits, n_logits))
         suppressed.append(_largest(-logits, n_logits))
     unit = F.normalize(decoder, dim=-1)
     neighbours = []
-    first = 0
-    for rows in torch.split(unit, max(1, _CHUNK // len(unit))):
-        cosines = rows @ unit.t()
-        cosines[torch.arange(len(rows)), first + torch.arange(len(rows))] = -torch.inf
+    for numbers in torch.split(chosen, max(1, _CHUNK // len(unit))):
+        cosines = unit[numbers] @ unit.t()
+        cosines.scatter_(1, numbers[:, None], -torch.inf)
         neighbours.append(_largest(cosines, min(n_neighbours, len(unit) - 1)))
-        first += len(rows)
     promoted_ids, promoted_logits = _join(promoted)
     suppressed_ids, suppressed_logits = _join(suppressed)
     neighbour_ids, neighbour_cos = _join(neighbours)
