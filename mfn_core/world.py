@@ -1,4 +1,4 @@
-"""The processes that share one batch. Statistics of a batch are theirs together; a process alone is the simplest case."""
+"""The processes that share one batch. Its statistics are theirs together; a process alone is the simplest case."""
 
 from __future__ import annotations
 

@@ -1,17 +1,15 @@
-"""Each loss against plain autograd in float64, and the gradient rule."""
+"""Reconstruction and AuxK against plain autograd in float64."""
 
 from __future__ import annotations
 
 from typing import cast
 
-import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from mfn_core import MFNConfig, MFNLayer, MFNLayerConfig, MFNModel, Run
-from mfn_core.losses import DeadFeatures, Reconstruction, Utility
+from mfn_core import MFNLayer, MFNLayerConfig, Run
+from mfn_core.losses import DeadFeatures, Reconstruction
 from mfn_core.run import AuxBranch, LayerTrace, Revive
 
 D, N_FEATURES, K = 10, 30, 4
@@ -91,33 +89,3 @@ def test_auxk_is_its_formula_with_autograds_gradient() -> None:
 def test_auxk_rests_where_nothing_is_dead() -> None:
     _, trace, keep = traced(torch.zeros(N_FEATURES, dtype=torch.bool))
     assert float(DeadFeatures()(trace, keep)) == 0.0
-
-
-def test_utility_is_cross_entropy_and_leaves_out_what_is_marked() -> None:
-    logits, targets = torch.randn(2, 5, 9, dtype=torch.float64), torch.randint(9, (2, 5))
-    expected = -logits.log_softmax(-1).gather(-1, targets[..., None]).mean()
-    torch.testing.assert_close(Utility()(logits, targets), expected)
-    targets[0] = -100
-    torch.testing.assert_close(Utility()(logits, targets), Utility()(logits[1:], targets[1:]))
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
-def test_auxiliary_losses_give_nobody_else_a_gradient(alpha: float) -> None:
-    torch.manual_seed(0)
-    shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2}
-    base = LlamaForCausalLM(LlamaConfig(vocab_size=31, **shape))
-    model = MFNModel.equip(base, MFNConfig.uniform(3, MFNLayerConfig(N_FEATURES, K, alpha=alpha)))
-    ids = torch.randint(31, (2, 8))
-    dead = torch.arange(N_FEATURES) % 3 == 0
-    out = model(ids, branch="train", revive={1: Revive(dead, 4)})
-    keep = torch.ones_like(ids, dtype=torch.bool)
-    trace = out.traces[1]
-    loss = Reconstruction()(trace, keep) + DeadFeatures()(trace, keep)
-    loss.backward()
-    own = {id(p) for p in model.coders[1].parameters()}
-    for name, parameter in model.named_parameters():
-        if id(parameter) in own:
-            assert parameter.grad is not None, name
-            assert parameter.grad.any(), name
-        else:
-            assert parameter.grad is None or not parameter.grad.any(), name
