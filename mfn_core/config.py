@@ -101,7 +101,11 @@ class MFNLayerConfig(CoderConfig):
 
 
 # By kind: module and name of its configuration. Modules are imported when a configuration names the kind.
-KINDS: dict[str, tuple[str, str]] = {"mfn": ("mfn_core.config", "MFNLayerConfig")}
+KINDS: dict[str, tuple[str, str]] = {
+    "mfn": ("mfn_core.config", "MFNLayerConfig"),
+    "neurons": ("mfn_core.baselines.config", "NeuronConfig"),
+    "sae": ("mfn_core.baselines.config", "SAEConfig"),
+}
 
 # Settings that came after the first format. At their default they are left out of JSON, so that a setting that a
 # model does not use changes neither its file nor its fingerprint.
