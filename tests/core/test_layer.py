@@ -8,8 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mfn_core import MFNLayer, MFNLayerConfig, Run, SparseCodes
+from mfn_core.coder import NORM_EPS
 from mfn_core.config import Norm
-from mfn_core.layer import NORM_EPS, TwinEncode
+from mfn_core.errors import ConfigError
+from mfn_core.layer import TwinEncode
+from mfn_core.run import Branch
 
 D, N_FEATURES, K = 12, 40, 5
 
@@ -143,3 +146,45 @@ def test_the_decoder_keeps_unit_norm_and_its_gradient_stays_tangent() -> None:
 def test_codes_refuse_values_that_do_not_match_their_indices() -> None:
     with pytest.raises(ValueError, match="differ"):
         SparseCodes(torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 4), 5)
+
+
+@pytest.mark.parametrize("branch", ["none", "train"])
+def test_a_token_lookup_is_an_offset_that_each_token_has_of_its_own(branch: Branch) -> None:
+    vocabulary = 5
+    torch.manual_seed(0)
+    config = MFNLayerConfig(N_FEATURES, K, alpha=0.6, token_lookup=True)
+    layer, h = MFNLayer(D, config, vocab_size=vocabulary).double(), stream().requires_grad_()
+    assert layer.T is not None
+    with torch.no_grad():
+        layer.T.normal_()
+    tokens = torch.randint(vocabulary, (3, 7))
+    layer.stage.run = Run(branch=branch)
+    layer.stage.place(torch.arange(7)[None], tokens)
+    weight = torch.randn(3, 7, D, dtype=torch.float64)
+    got = layer(h)
+    (got * weight).sum().backward()
+    got_grads = {name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None}
+    assert h.grad is not None
+    got_h = h.grad.clone()
+
+    layer.zero_grad()
+    h.grad = None
+    s = (h.pow(2).mean(-1, keepdim=True) + NORM_EPS).sqrt()
+    offset = layer.b_dec + layer.T[tokens]
+    p = (h / s - offset) @ layer.W_enc.T + layer.b_enc
+    kept = torch.zeros_like(p).scatter(-1, p.topk(K, dim=-1).indices, 1.0)
+    h_hat = s * (F.relu(p) * kept @ layer.W_dec + offset)
+    expected = 0.4 * h + 0.6 * h_hat
+    torch.testing.assert_close(got, expected)
+    (expected * weight).sum().backward()
+    torch.testing.assert_close(got_h, h.grad)
+    for name, parameter in layer.named_parameters():
+        torch.testing.assert_close(got_grads[name], parameter.grad, msg=name)
+
+
+def test_a_lookup_needs_tokens() -> None:
+    layer = MFNLayer(D, MFNLayerConfig(N_FEATURES, K, token_lookup=True), vocab_size=5).double()
+    with pytest.raises(RuntimeError, match="token ids"):
+        layer(stream())
+    with pytest.raises(ConfigError, match="how many token ids"):
+        MFNLayer(D, MFNLayerConfig(N_FEATURES, K, token_lookup=True))
