@@ -1,7 +1,7 @@
 """What an SAE is trained for: one small frozen class an architecture, called once a layer and step.
 
     objective = objective_of(sae)
-    loss, metrics = objective(sae, trace, keep, progress, dead)
+    loss, metrics = objective(sae, trace, keep, progress, dead, world)
 
 `trace` comes from a pass with `branch="train"`; the loss' gradient reaches that SAE's parameters and nothing else. The
 loop is the trainer's: it also calls the SAE's `project_decoder_grad_` before each optimiser step and its
@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from mfn_core.baselines.sae import SAE
-from mfn_core.codes import SparseCodes
 from mfn_core.errors import ConfigError
 from mfn_core.losses import DeadFeatures, Reconstruction
+from mfn_core.losses.shared import quotient, variance
 from mfn_core.run import AuxBranch, LayerTrace
-from mfn_core.world import World
+from mfn_core.world import ALONE, World
 
 TINY = 1e-12  # keeps a quotient finite where there is no variance at all
 
@@ -46,7 +46,13 @@ class Objective(Protocol):
         """How many dead features a token are to rebuild its error (AuxK); None where that is not part of it."""
 
     def __call__(
-        self, sae: SAE, trace: LayerTrace, keep: Tensor, progress: float, dead: Tensor | None = None
+        self,
+        sae: SAE,
+        trace: LayerTrace,
+        keep: Tensor,
+        progress: float,
+        dead: Tensor | None = None,
+        world: World = ALONE,
     ) -> Judged:
         """The loss of one layer in one step.
 
@@ -56,6 +62,7 @@ class Objective(Protocol):
             keep: bool [B, T], the tokens that count; the first position of a document does not.
             progress: share of the steps done, from 0 to 1.
             dead: bool [F], the features that have stopped firing; None for none.
+            world: the processes that share the batch.
         """
 
 
@@ -83,17 +90,23 @@ class Standard:
         return None
 
     def __call__(
-        self, sae: SAE, trace: LayerTrace, keep: Tensor, progress: float, dead: Tensor | None = None
+        self,
+        sae: SAE,
+        trace: LayerTrace,
+        keep: Tensor,
+        progress: float,
+        dead: Tensor | None = None,
+        world: World = ALONE,
     ) -> Judged:
         """As `Objective` says."""
         lengths = sae.W_dec.norm(dim=-1)
         aux = _branch(trace)
         strengths = aux.codes.values * lengths[aux.codes.indices]
-        penalty = _mean(strengths.sum(-1), keep) / _spread(trace, keep)
-        pulled = _pull(sae, trace, keep, dead, threshold=None)
-        recon = Reconstruction()(trace, keep)
+        penalty = _mean(strengths.sum(-1), keep, world) / _spread(trace, keep, world)
+        pulled = _pull(sae, trace, keep, dead, None, world)
+        recon = Reconstruction()(trace, keep, world)
         loss = recon + self.l1 * _rise(progress, self.warmup) * penalty + self.revive * pulled
-        return Judged(loss, _metrics(trace, keep, dead, fvu=recon, l1=penalty))
+        return Judged(loss, _metrics(trace, keep, dead, world, fvu=recon, l1=penalty))
 
 
 @dataclass(frozen=True)
@@ -111,11 +124,17 @@ class TopK:
     auxk: float = 1 / 32
 
     def __call__(
-        self, sae: SAE, trace: LayerTrace, keep: Tensor, progress: float, dead: Tensor | None = None
+        self,
+        sae: SAE,
+        trace: LayerTrace,
+        keep: Tensor,
+        progress: float,
+        dead: Tensor | None = None,
+        world: World = ALONE,
     ) -> Judged:
         """As `Objective` says."""
-        recon, revival = Reconstruction()(trace, keep), DeadFeatures()(trace, keep)
-        return Judged(recon + self.auxk * revival, _metrics(trace, keep, dead, fvu=recon, auxk=revival))
+        recon, revival = Reconstruction()(trace, keep, world), DeadFeatures()(trace, keep, world)
+        return Judged(recon + self.auxk * revival, _metrics(trace, keep, dead, world, fvu=recon, auxk=revival))
 
 
 @dataclass(frozen=True)
@@ -147,7 +166,13 @@ class JumpReLU:
         return None
 
     def __call__(
-        self, sae: SAE, trace: LayerTrace, keep: Tensor, progress: float, dead: Tensor | None = None
+        self,
+        sae: SAE,
+        trace: LayerTrace,
+        keep: Tensor,
+        progress: float,
+        dead: Tensor | None = None,
+        world: World = ALONE,
     ) -> Judged:
         """As `Objective` says."""
         assert sae.threshold is not None
@@ -155,14 +180,14 @@ class JumpReLU:
         if self.penalty == "l0":
             firing = count_firing(aux.pre, sae.threshold, sae.config.bandwidth)
         else:
-            unit = _spread(trace, keep) / sae.d_model**0.5
+            unit = _spread(trace, keep, world) / sae.d_model**0.5
             strengths = aux.codes.values * sae.W_dec.norm(dim=-1)[aux.codes.indices] / unit
             firing = (self.tanh_scale * strengths).tanh().sum(-1)
-        penalty = _mean(firing, keep)
-        pulled = _pull(sae, trace, keep, dead, sae.threshold)
-        recon = Reconstruction()(trace, keep)
+        penalty = _mean(firing, keep, world)
+        pulled = _pull(sae, trace, keep, dead, sae.threshold, world)
+        recon = Reconstruction()(trace, keep, world)
         loss = recon + self.l0 * _rise(progress, self.warmup) * penalty + self.revive * pulled
-        return Judged(loss, _metrics(trace, keep, dead, fvu=recon, penalty=penalty))
+        return Judged(loss, _metrics(trace, keep, dead, world, fvu=recon, penalty=penalty))
 
 
 def objective_of(sae: SAE, **settings: Any) -> Objective:
@@ -225,38 +250,35 @@ def _rise(progress: float, warmup: float) -> float:
     return 1.0 if warmup == 0 else min(progress / warmup, 1.0)
 
 
-def _mean(per_token: Tensor, keep: Tensor) -> Tensor:
-    """The mean over the tokens that count, of all processes: their gradients are averaged afterwards."""
-    world = World.current()
-    tokens = world.sum(keep.sum()) / world.size
-    return (per_token * keep).sum() / tokens.clamp(min=1)
+def _mean(per_token: Tensor, keep: Tensor, world: World) -> Tensor:
+    """The mean over the tokens that count."""
+    return quotient((per_token * keep).sum(), keep.sum().to(per_token.dtype), world)
 
 
 @torch.no_grad()
-def _spread(trace: LayerTrace, keep: Tensor) -> Tensor:
-    """L, the root mean square of ‖x − x̄‖ over the tokens that count, of all processes."""
-    world = World.current()
+def _spread(trace: LayerTrace, keep: Tensor, world: World) -> Tensor:
+    """L, the root mean square of ‖x − x̄‖ over the tokens that count."""
     x = trace.x[keep]
-    count = world.sum(keep.sum()).clamp(min=1)
-    mean = world.sum(x.sum(0)) / count
-    return (world.sum((x - mean).square().sum()) / count).sqrt().clamp(min=TINY)
+    tokens = world.sum(x.new_tensor(float(len(x)))).clamp(min=1.0)
+    return (world.sum(variance(x, world)) / tokens).sqrt().clamp(min=TINY)
 
 
-def _pull(sae: SAE, trace: LayerTrace, keep: Tensor, dead: Tensor | None, threshold: Tensor | None) -> Tensor:
+def _pull(
+    sae: SAE, trace: LayerTrace, keep: Tensor, dead: Tensor | None, threshold: Tensor | None, world: World
+) -> Tensor:
     """mean_t Σ_dead ReLU(θ_j − p_tj) ‖D_j‖ / F, in units of the input's spread per channel."""
-    numbers = torch.zeros(0, dtype=torch.int64) if dead is None else dead.nonzero().squeeze(-1)
-    if numbers.numel() == 0:
+    if dead is None or not bool(dead.any()):
         return trace.x.new_zeros(())
+    numbers = dead.nonzero().squeeze(-1)
     missing = -_branch(trace).pre[..., numbers]
     if threshold is not None:
         missing = missing + threshold[numbers]
-    unit = _spread(trace, keep) / sae.d_model**0.5
+    unit = _spread(trace, keep, world) / sae.d_model**0.5
     short = (missing.relu() * sae.W_dec.detach()[numbers].norm(dim=-1)).sum(-1) / unit
-    return _mean(short, keep) / sae.n_features
+    return _mean(short, keep, world) / sae.n_features
 
 
-def _metrics(trace: LayerTrace, keep: Tensor, dead: Tensor | None, **terms: Tensor) -> dict[str, Tensor]:
-    codes: SparseCodes = trace.raw_codes
-    share = torch.zeros(()) if dead is None else dead.float().mean()
-    found = {**terms, "l0": _mean(codes.l0().float(), keep), "dead": share}
+def _metrics(trace: LayerTrace, keep: Tensor, dead: Tensor | None, world: World, **terms: Tensor) -> dict[str, Tensor]:
+    share = trace.x.new_zeros(()) if dead is None else dead.float().mean()
+    found = {**terms, "l0": _mean(trace.raw_codes.l0().float(), keep, world), "dead": share}
     return {name: value.detach() for name, value in found.items()}
