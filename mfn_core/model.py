@@ -70,7 +70,7 @@ class MFNModel(nn.Module):
         self.tokenizer = tokenizer
         self.family: Family = family_of(base)
         self.stage = Stage()
-        self.stage.watch(base.base_model, base.get_input_embeddings())
+        self.stage.watch(self.family.backbone(base), base.get_input_embeddings())
         self.coders: dict[int, SparseCoder] = {}
         self._fingerprint: str | None = None
         n_blocks = self.n_blocks

@@ -98,7 +98,7 @@ class Family:
     Attributes:
         model_type: as `config.model_type` names it.
         blocks_at: the list of blocks, in the causal LM.
-        final_norm_at: the norm before the unembedding, in the causal LM.
+        final_norm_at: the norm before the unembedding, in the causal LM; beside it lie the blocks and the embeddings.
         attention_at: attention, in a block. Where it gives a tuple, its output comes first.
         mlp_out_at: whose output is what the MLP adds to the stream, in a block.
         down_at: the MLP's down projection, in a block; its input are the MLP's neurons.
@@ -126,10 +126,13 @@ class Family:
         """The model's blocks, in order."""
         return cast(nn.ModuleList, base.get_submodule(self.blocks_at))
 
+    def backbone(self, base: PreTrainedModel) -> nn.Module:
+        """The part that turns token ids into the final norm's output; the causal LM calls it itself."""
+        return base.get_submodule(self.final_norm_at.rpartition(".")[0])
+
     def final_norm(self, base: PreTrainedModel) -> nn.Module | None:
         """The norm before the unembedding; None in the few models that have none."""
-        parent, _, name = self.final_norm_at.rpartition(".")
-        return cast("nn.Module | None", getattr(base.get_submodule(parent), name))
+        return cast("nn.Module | None", getattr(self.backbone(base), self.final_norm_at.rpartition(".")[2]))
 
     def attention(self, base: PreTrainedModel, number: int) -> nn.Module:
         """The attention of block `number`."""
@@ -211,8 +214,7 @@ class Family:
                 "this model has no final norm, hence no site resid_final: "
                 "use resid_post of the last block, which is the same stream"
             )
-        backbone = base.get_submodule(self.final_norm_at.rpartition(".")[0])
-        _register(backbone, FINAL_SLOT, coder, "the end of the stream")
+        _register(self.backbone(base), FINAL_SLOT, coder, "the end of the stream")
         norm.register_forward_pre_hook(ReadInput(coder))
 
 
