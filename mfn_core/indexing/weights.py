@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,27 +33,29 @@ def weight_facts(
 ) -> WeightFacts:
     """Facts of one layer's decoder, from products in chunks: of all its features, or of those listed.
 
-    Logits are those of the *direct lens*: D_j · diag(g) · W_U, g the final norm's weight, minus the mean over the
-    vocabulary (which softmax ignores). It is what one unit of z_j · s adds to the logits times the final norm's scale
-    if nothing between this layer and the output reacted. Later layers do react: it is a lens, not a prediction.
+    Logits are those of the *direct lens*: D_j · diag(g) · W_U, g the final norm's weight (for LayerNorm, after its
+    subtraction of the mean), minus the mean over the vocabulary (which softmax ignores). It is what one unit of z_j · s
+    adds to the logits times the final norm's scale if nothing between this layer and the output reacted. Later layers
+    do react: it is a lens, not a prediction. Features of `mlp_hidden` are taken by what they write to the stream.
 
     Returns:
-        At most `vocab_size` tokens and F − 1 neighbours a feature. Neighbours are by cosine, the feature itself left
-        out.
+        At most `vocab_size` tokens and F − 1 neighbours a feature. Neighbours are by cosine of what is written, the
+        feature itself left out.
     """
-    decoder = model.coders[layer].directions.float()
-    final_norm = cast(Tensor, model.family.final_norm(model.base).weight).float()
-    unembedding = cast(Any, model.base).get_output_embeddings().weight.float()
-    lens = unembedding * final_norm
+    coder = model.coders[layer]
+    written = coder.directions.float()
+    if coder.config.site == "mlp_hidden":
+        written = written @ model.family.down_directions(model.base, layer).float()
+    lens = model.family.lens(model.base)
     lens = lens - lens.mean(0)
-    chosen = torch.arange(len(decoder)) if features is None else torch.tensor(features)
-    chosen = chosen.to(decoder.device)
+    chosen = torch.arange(len(written)) if features is None else torch.tensor(features)
+    chosen = chosen.to(written.device)
     promoted, suppressed = [], []
     for numbers in torch.split(chosen, max(1, _CHUNK // len(lens))):
-        logits = decoder[numbers] @ lens.t()
+        logits = written[numbers] @ lens.t()
         promoted.append(_largest(logits, n_logits))
         suppressed.append(_largest(-logits, n_logits))
-    unit = F.normalize(decoder, dim=-1)
+    unit = F.normalize(written, dim=-1)
     neighbours = []
     for numbers in torch.split(chosen, max(1, _CHUNK // len(unit))):
         cosines = unit[numbers] @ unit.t()

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
-from mfn_core import MFNModel
+from mfn_core import MFNConfig, MFNLayerConfig, MFNModel
 from mfn_core.data.corpus import Document
 from mfn_core.errors import CorpusError, MFNError
 from mfn_core.indexing import IndexSettings, build_index, weight_facts
@@ -144,6 +145,65 @@ def test_weight_facts_are_the_direct_lens(model: MFNModel) -> None:
         cosine[j] = -2
         assert facts.neighbour_ids[j].tolist() == cosine.argsort(descending=True)[:5].tolist()
         np.testing.assert_allclose(facts.neighbour_cos[j], cosine.sort(descending=True)[0][:5], rtol=1e-4, atol=1e-6)
+
+
+def test_weight_facts_of_some_features_are_those_of_all(model: MFNModel) -> None:
+    whole = weight_facts(model, 1, n_logits=6, n_neighbours=5)
+    for some, all_ in zip(weight_facts(model, 1, 6, 5, features=[40, 3]), whole, strict=True):
+        np.testing.assert_allclose(some, all_[[40, 3]], rtol=1e-5)
+
+
+def tiny(model_type: str, site: str) -> MFNModel:
+    """A random model of two blocks and width 16, with 12 features in its second block."""
+    torch.manual_seed(3)
+    base: PreTrainedModel
+    if model_type == "gpt2":
+        base = GPT2LMHeadModel(
+            GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+        )
+    else:
+        base = Gemma2ForCausalLM(
+            Gemma2Config(
+                vocab_size=40,
+                hidden_size=16,
+                intermediate_size=24,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                num_key_value_heads=1,
+                head_dim=8,
+            )
+        )
+    with torch.no_grad():
+        for parameter in base.parameters():  # norms too, whose fresh weights would hide their part
+            parameter.normal_(0.0, 0.3)
+    return MFNModel.equip(base.eval(), MFNConfig.uniform([1], MFNLayerConfig(12, 3, site=site)))
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "gemma2"])
+@pytest.mark.parametrize("site", ["resid_post", "mlp_hidden"])
+@torch.no_grad()
+def test_the_lens_is_the_change_of_the_logits_under_a_frozen_norm(model_type: str, site: str) -> None:
+    model = tiny(model_type, site)
+    facts = weight_facts(model, 1, n_logits=40, n_neighbours=3)
+    norm, unembedding = model.family.final_norm(model.base), model.base.get_output_embeddings().weight
+    assert norm is not None
+    centred = isinstance(norm, torch.nn.LayerNorm)
+
+    def unscaled(h: torch.Tensor) -> torch.Tensor:
+        scale = h.std(correction=0) if centred else h.square().mean().sqrt()
+        return unembedding @ ((norm(h) - (norm.bias if centred else 0.0)) * scale)
+
+    h = torch.randn(16) * 100  # so that the norms' own epsilon does not matter
+    written = model.coders[1].directions
+    if site == "mlp_hidden":  # what the MLP's last matrix makes of a unit in each feature's direction
+        down = model.family.down(model.base, 1).forward  # past the hook by which the code reads
+        bias = down(torch.zeros(written.shape[1]))
+        written = torch.stack([down(direction) - bias for direction in written])
+    for j in range(12):
+        change = unscaled(h + written[j]) - unscaled(h)
+        change = change - change.mean()
+        np.testing.assert_allclose(facts.promoted_logits[j], change[facts.promoted_ids[j]], atol=2e-3)
+        np.testing.assert_allclose(facts.suppressed_logits[j], change[facts.suppressed_ids[j]], atol=2e-3)
 
 
 def test_chunks_do_not_show(model: MFNModel, monkeypatch: pytest.MonkeyPatch) -> None:
