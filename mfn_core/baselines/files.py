@@ -94,7 +94,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise BundleError(f"{path.parent} has no {path.name}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: torch.from_numpy(archive[name]) for name in archive.files}
     except (ValueError, TypeError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path} cannot be read as an archive of plain arrays: {error}") from error
