@@ -165,6 +165,11 @@ class MFNModel(nn.Module):
         return {number: coder.n_features for number, coder in self.coders.items()}
 
     @property
+    def signed(self) -> frozenset[int]:
+        """The equipped blocks whose codes may be negative."""
+        return frozenset(number for number, coder in self.coders.items() if coder.signed)
+
+    @property
     def mfn_layers(self) -> dict[int, MFNLayer]:
         """Those of the codes that are layers of monosemantic feature neurons."""
         return {number: coder for number, coder in self.coders.items() if isinstance(coder, MFNLayer)}
@@ -319,7 +324,7 @@ class MFNModel(nn.Module):
             InterventionError: an intervention names what is not there.
         """
         ids = self.encode_text(prompt)
-        edits = EditBuffers.allocate(self.n_features, rows=1, device=self.device)
+        edits = EditBuffers.allocate(self.n_features, rows=1, device=self.device, signed=self.signed)
         edits.write(0, interventions, prompt_length=len(ids))
         inputs = torch.tensor([ids], device=self.device)
         options = {"do_sample": False, **options}

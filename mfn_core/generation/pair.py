@@ -78,7 +78,9 @@ class PairEngine:
         self._context = min(context, model.max_context)
         self._slots = slots
         self._cache = StaticCache(config=model.base.config, max_cache_len=self._context)
-        self._edits = EditBuffers.allocate(model.n_features, rows=2, slots=slots, device=model.device)
+        self._edits = EditBuffers.allocate(
+            model.n_features, rows=2, slots=slots, device=model.device, signed=model.signed
+        )
         hidden = torch.full((self._context, self._context), -torch.inf, dtype=model.dtype, device=model.device)
         self._mask = hidden.triu(1)  # row p: 0 up to position p, −inf behind it
         self._positions = torch.arange(self._context, device=model.device)[None]
@@ -246,7 +248,7 @@ class PairEngine:
 
     def _check_interventions(self, interventions: Sequence[Intervention]) -> None:
         check_interventions(interventions, self._slots, self._context)
-        validate(interventions, self._model.n_features)
+        validate(interventions, self._model.n_features, self._model.signed)
 
     def _text_pieces(self) -> list[bytes]:
         """What each token adds to a text: nothing where it is special, or where there is no tokenizer."""

@@ -21,8 +21,8 @@ def codes(rows: int = 1) -> SparseCodes:
     return SparseCodes(indices, values, N_FEATURES)
 
 
-def apply(*interventions: Intervention, prompt_length: int = 1) -> SparseCodes:
-    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=1, slots=4)
+def apply(*interventions: Intervention, prompt_length: int = 1, signed: bool = False) -> SparseCodes:
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=1, slots=4, signed=[0] if signed else [])
     buffers.write(0, interventions, prompt_length)
     return buffers.layers[0].apply(codes(), torch.arange(2)[None])
 
@@ -52,12 +52,37 @@ def test_modes(mode: Mode, feature: int, value: float, expected: float) -> None:
     assert got.value_of(other)[0].tolist() == codes().value_of(other)[0].tolist()
 
 
+@pytest.mark.parametrize(
+    ("mode", "feature", "value", "expected"),
+    [
+        ("set", 3, -5.0, -5.0),
+        ("set", 4, -5.0, -5.0),
+        ("add", 3, -9.0, -7.0),
+        ("add", 4, -1.0, -1.0),
+        ("scale", 3, -2.0, -4.0),
+        ("scale", 4, -2.0, 0.0),
+        ("ablate", 3, 0.0, 0.0),
+    ],
+)
+def test_a_signed_code_goes_below_0(mode: Mode, feature: int, value: float, expected: float) -> None:
+    assert apply(act(mode, feature, value), signed=True).value_of(feature)[0].tolist() == [expected, expected]
+
+
 def test_they_act_in_list_order() -> None:
     assert apply(act("set", 4, 3.0), act("scale", 4, 2.0)).value_of(4)[0, 0] == 6.0
     assert apply(act("scale", 4, 2.0), act("set", 4, 3.0)).value_of(4)[0, 0] == 3.0
     assert apply(act("ablate", 3), act("add", 3, 1.5)).value_of(3)[0, 0] == 1.5
     got = apply(act("set", 4, 3.0), act("ablate", 4), act("add", 4, 1.0))
     assert got.dense()[0, 0, 4] == 1.0
+    assert apply(act("add", 3, -9.0), act("add", 3, 9.0)).value_of(3)[0, 0] == 9.0  # 0 in between, not 2 in the end
+    assert apply(act("add", 3, 9.0), act("add", 3, -9.0)).value_of(3)[0, 0] == 2.0
+
+
+def test_scopes_of_one_feature_may_overlap() -> None:
+    got = apply(
+        act("set", 4, 3.0, scope=Scope("range", 1)), act("add", 4, 1.0), act("scale", 4, 2.0, scope=Scope("prompt"))
+    )
+    assert got.value_of(4)[0].tolist() == [2.0, 4.0]
 
 
 def test_a_condition_reads_the_untouched_code() -> None:
@@ -114,7 +139,11 @@ def test_a_rewritten_row_forgets_what_it_had() -> None:
     [
         lambda: Intervention(0, 1, "set", math.nan),
         lambda: Intervention(0, 1, "add", math.inf),
-        lambda: Intervention(0, 1, "set", -1.0),
+        lambda: Intervention(0, 1, "add", 1e39),
+        lambda: Intervention(0, 1.5, "ablate"),  # type: ignore[arg-type]
+        lambda: Intervention(0, 1, "ablate", condition=0.5),  # type: ignore[arg-type]
+        lambda: apply(act("set", 1, -1.0)),
+        lambda: apply(act("scale", 1, -1.0)),
         lambda: Intervention(0, 1, "wiggle", 1.0),  # type: ignore[arg-type]
         lambda: Scope("range", 5, 5),
         lambda: Scope("range", -1, 5),
@@ -137,3 +166,28 @@ def test_a_refused_write_leaves_the_row_as_it_was() -> None:
     with pytest.raises(InterventionError):
         buffers.write(0, [act("set", 3, 1.0), act("set", 99, 1.0)], 1)
     assert buffers.layers[0].apply(codes(), torch.arange(2)[None]).value_of(3)[0, 0] == 9.0
+
+
+def test_edits_for_another_batch_are_refused() -> None:
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=2)
+    buffers.write(1, [act("ablate", 3)], 1)
+    with pytest.raises(ValueError, match="2 rows met a batch of 3"):
+        buffers.layers[0].apply(codes(3), torch.arange(2)[None])
+
+
+def test_a_model_without_features_takes_no_interventions() -> None:
+    buffers = EditBuffers.allocate({}, rows=1)
+    buffers.write(0, [], 1)
+    with pytest.raises(InterventionError, match="equipped blocks: none"):
+        buffers.write(0, [act("ablate", 3)], 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_codes_keep_their_type(dtype: torch.dtype) -> None:
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=1)
+    buffers.write(0, [act("scale", 3, 1.0), act("set", 4, 1.5)], 1)
+    narrow = SparseCodes(codes().indices, (codes().values / 3).to(dtype), N_FEATURES)
+    got = buffers.layers[0].apply(narrow, torch.arange(2)[None])
+    assert got.values.dtype == dtype
+    assert torch.equal(got.values[..., :3], narrow.values)
+    assert got.value_of(4)[0, 0] == 1.5
