@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mfn_core.kernels import largest, weighted_rows
+
 
 @dataclass(frozen=True, slots=True)
 class SparseCodes:
@@ -60,12 +62,8 @@ class SparseCodes:
         Returns:
             [..., d], in the dtype of `directions`. Costs K·d a token; F does not enter.
         """
-        flat = F.embedding_bag(
-            self.indices.reshape(-1, self.width),
-            directions,
-            per_sample_weights=self.values.reshape(-1, self.width).to(directions.dtype),
-            mode="sum",
-        )
+        values = self.values.reshape(-1, self.width).to(directions.dtype)
+        flat = weighted_rows(self.indices.reshape(-1, self.width), values, directions)
         return flat.view(*self.indices.shape[:-1], directions.shape[1])
 
     def dense(self) -> Tensor:
@@ -98,7 +96,8 @@ def top_k(pre: Tensor, k: int) -> SparseCodes:
         k: how many may fire.
 
     Returns:
-        Codes of width k, unsorted within a token. The gradient flows to the chosen entries that are positive.
+        Codes of width k, unsorted within a token, each feature at most once. The gradient flows to the chosen entries
+        that are positive. Of entries that tie for the last places it is open which are chosen.
     """
-    values, indices = torch.topk(pre, k, dim=-1, sorted=False)
+    values, indices = largest(pre, k)
     return SparseCodes(indices, F.relu(values), pre.shape[-1])

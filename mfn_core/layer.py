@@ -6,76 +6,19 @@ choice is marked (ours).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mfn_core.coder import NORM_EPS, SparseCoder, full_precision, revive
+from mfn_core.coder import NORM_EPS, SparseCoder, full_precision
 from mfn_core.codes import SparseCodes, top_k
 from mfn_core.config import MFNLayerConfig
 from mfn_core.errors import ConfigError
+from mfn_core.kernels.encode import encode
 from mfn_core.run import AuxBranch, LayerTrace, Run, Stage
-
-
-class TwinEncode(torch.autograd.Function):
-    """p = W_e (x − b) + b_e, given out twice from one matmul.
-
-    The first output is the utility path's: its gradient goes to the input and to the parameters. The second is the
-    auxiliary losses': its gradient goes to the parameters alone. So the paper's gradient rule (recon, rate,
-    competition and stability train only the layer they belong to) costs no second encoder matmul (ours).
-
-    b is b_d, or one row a token where there is a lookup table; the latter costs one more matmul in the backward pass.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, offset: Tensor, weight: Tensor, b_enc: Tensor) -> tuple[Tensor, Tensor]:
-        """Shapes: x [..., d], offset [d] or [..., d], weight [F, d], b_enc [F]; gives [..., F] twice."""
-        kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        centred = (x - offset).to(dtype)
-        low = weight.to(dtype)
-        pre = F.linear(centred, low, b_enc.to(dtype))
-        ctx.save_for_backward(centred, low)
-        ctx.dtypes = (x.dtype, offset.dtype, weight.dtype, b_enc.dtype)
-        ctx.one_offset = offset.ndim == 1
-        ctx.set_materialize_grads(False)
-        return pre, pre.detach()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Both cotangents reach the parameters, the first alone the input."""
-        grad_util, grad_aux = grads
-        if grad_util is None and grad_aux is None:
-            return None, None, None, None
-        centred, weight = ctx.saved_tensors
-        x_type, offset_type, weight_type, b_enc_type = ctx.dtypes
-        if grad_util is None or grad_aux is None:
-            both = grad_aux if grad_util is None else grad_util
-        else:
-            both = grad_util + grad_aux
-        assert both is not None
-        rows = both.reshape(-1, both.shape[-1])
-        grad_weight = rows.t() @ centred.reshape(-1, centred.shape[-1])
-        # Summed over tokens in the parameters' own precision: thousands of bf16 addends would lose the small ones.
-        grad_b_enc = rows.sum(0, dtype=b_enc_type)
-        grad_x = None if grad_util is None else (grad_util @ weight).to(x_type)
-        if ctx.one_offset:
-            grad_offset = -(grad_b_enc @ weight.to(b_enc_type)).to(offset_type)
-        elif grad_aux is None:
-            assert grad_x is not None
-            grad_offset = -grad_x.to(offset_type)
-        else:
-            grad_offset = -(both @ weight).to(offset_type)
-        return grad_x, grad_offset, grad_weight.to(weight_type), grad_b_enc
-
-
-def _twin_encode(x: Tensor, offset: Tensor, weight: Tensor, b_enc: Tensor) -> tuple[Tensor, Tensor]:
-    """`TwinEncode` as a typed function."""
-    pre: tuple[Tensor, Tensor] = TwinEncode.apply(x, offset, weight, b_enc)  # type: ignore[no-untyped-call]
-    return pre
 
 
 class MFNLayer(SparseCoder):
@@ -176,7 +119,12 @@ class MFNLayer(SparseCoder):
         if self.alpha == 0.0 and not watched:
             return h
         x, scale, shift = self.normalise(full_precision(h))
-        raw = codes = _as(self.activate(self.pre_activations(x)), x.dtype)
+        if self.training and torch.is_grad_enabled():
+            encoded = encode(x, self.offset(), self.W_enc, self.b_enc, self.k)
+            raw = codes = self._code(encoded.indices, encoded.values)
+        else:
+            chosen = self.activate(self.pre_activations(x))
+            raw = codes = SparseCodes(chosen.indices, chosen.values.to(x.dtype), chosen.n_features)
         if run is not None and run.edits is not None:
             codes = run.edits.layers[self.number].apply(codes, self.stage.positions)
         x_hat = self.decode(codes) if self.alpha > 0.0 else None
@@ -188,26 +136,31 @@ class MFNLayer(SparseCoder):
         """The forward pass with an auxiliary branch, whose gradient reaches this layer's parameters alone."""
         x, scale, shift = self.normalise(full_precision(h))
         constant = x.detach()
-        if run.branch == "stability":
-            with torch.enable_grad():
-                aux_pre = _twin_encode(constant, self.offset(), self.W_enc, self.b_enc)[1]
-            pre = aux_pre.detach()
-        else:
-            pre, aux_pre = _twin_encode(x, self.offset(), self.W_enc, self.b_enc)
-        codes = _as(self.activate(pre), x.dtype)
+        stability = run.branch == "stability"
+        numbers, n_revived = None, 0
+        if self.number in run.revive and not stability:
+            dead, n_revived = run.revive[self.number]
+            numbers = dead.nonzero().squeeze(-1)
+        with torch.enable_grad() if stability else nullcontext():
+            encoded = encode(
+                constant if stability else x, self.offset(), self.W_enc, self.b_enc, self.k, numbers, n_revived
+            )
+        codes = self._code(encoded.indices, encoded.values)
+        if stability:
+            codes = codes.detach()
         with torch.enable_grad():
-            values = F.relu(aux_pre.gather(-1, codes.indices)).to(x.dtype)
-            aux_codes = SparseCodes(codes.indices, values, codes.n_features)
-            aux_hat = revived = None
-            if run.branch == "train":
-                aux_hat = self.decode(aux_codes)
-                if self.number in run.revive:
-                    dead, k = run.revive[self.number]
-                    revived = revive(aux_pre, dead, k, self.W_dec)
-        aux = AuxBranch(aux_pre, aux_codes, aux_hat, revived)
+            own = self._code(encoded.indices, encoded.own_values)
+            own_hat = None if stability else self.decode(own)
+            revived = None
+            if encoded.dead_indices is not None and encoded.dead_values is not None:
+                revived = self._code(encoded.dead_indices, encoded.dead_values).decode(self.W_dec)
+        aux = AuxBranch(encoded.pre, own, own_hat, revived)
         kept = codes.detach()
         run.traces[self.number] = LayerTrace(kept, kept, scale.detach(), constant, None, aux)
         return h if self.alpha == 0.0 else self._blend(h, self.decode(codes), scale, shift)
+
+    def _code(self, indices: Tensor, values: Tensor) -> SparseCodes:
+        return SparseCodes(indices, F.relu(values), self.n_features)
 
     def _blend(self, h: Tensor, x_hat: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
         h_hat = scale * x_hat
@@ -232,7 +185,3 @@ class MFNLayer(SparseCoder):
     def extra_repr(self) -> str:
         """What printing the module shows."""
         return f"d_model={self.d_model}, n_features={self.n_features}, k={self.k}, alpha={self.alpha}"
-
-
-def _as(codes: SparseCodes, dtype: torch.dtype) -> SparseCodes:
-    return SparseCodes(codes.indices, codes.values.to(dtype), codes.n_features)

@@ -11,7 +11,6 @@ from mfn_core import MFNLayer, MFNLayerConfig, Run, SparseCodes
 from mfn_core.coder import NORM_EPS
 from mfn_core.config import Norm
 from mfn_core.errors import ConfigError
-from mfn_core.layer import TwinEncode
 from mfn_core.run import Branch
 
 D, N_FEATURES, K = 12, 40, 5
@@ -114,20 +113,6 @@ def test_auxiliary_losses_reach_this_layers_parameters_alone() -> None:
     assert set(got) == {"W_enc", "b_enc", "W_dec", "b_dec"}
     for name, parameter in layer.named_parameters():
         torch.testing.assert_close(got[name], parameter.grad, msg=name)
-
-
-def test_twin_encode_adds_both_cotangents_for_parameters_and_passes_one_to_the_input() -> None:
-    layer, x = make(), stream().requires_grad_()
-    util, aux = torch.randn(2, 3, 7, N_FEATURES, dtype=torch.float64)
-    parameters = (layer.b_dec, layer.W_enc, layer.b_enc)
-    first, second = TwinEncode.apply(x, *parameters)
-    assert torch.equal(first, second)
-    got = torch.autograd.grad([first, second], (x, *parameters), [util, aux])
-    plain = layer.pre_activations(x)
-    expected_x = torch.autograd.grad(plain, x, util, retain_graph=True)[0]
-    expected = torch.autograd.grad(plain, parameters, util + aux)
-    for mine, theirs in zip(got, (expected_x, *expected), strict=True):
-        torch.testing.assert_close(mine, theirs)
 
 
 def test_the_decoder_keeps_unit_norm_and_its_gradient_stays_tangent() -> None:
