@@ -165,7 +165,8 @@ class Family:
         scale is not, since that depends on the token.
 
         Returns:
-            float32 [V, d]. Logits are `stream @ lens.T`, over the norm's scale, plus what is the same for every stream.
+            float32 [V, d]. Logits are `stream @ lens.T`, over the norm's scale, plus what is the same for every stream
+            (before Gemma 2's soft cap).
         """
         lens = self.unembedding(base).float()
         norm = self.final_norm(base)
