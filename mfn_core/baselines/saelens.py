@@ -119,9 +119,10 @@ def save_saelens(
 
     BatchTopK is written as JumpReLU with its one threshold, as SAELens does. A scalar norm is folded into the weights.
     A layer of monosemantic feature neurons is written as the TopK SAE that its code and reconstruction are; that it
-    replaces the stream instead of watching it, and by how much (α), is not in the format. Its root mean square or
-    standard deviation has 1e-6 added under the root, which SAELens' has not: on streams of mean square m its codes
-    differ by a factor of about 1 + 5e-7 / m.
+    replaces the stream instead of watching it, and by how much (α), is not in the format. Nor is the 1e-6 under the
+    root of its norm: with `rms` its codes differ by a factor of about 1 + 5e-7 / m on tokens of mean square m, and with
+    `layer`, where SAELens adds 1e-5 to the standard deviation σ, by about 1 + 1e-5 / σ. With `layer`, of any code,
+    SAELens multiplies by σ without its 1e-5 on the way out: reconstructions differ by that factor too.
 
     Args:
         coder: an SAE or a layer of features.
