@@ -19,6 +19,8 @@ from mfn_core.data.structured import structured_documents
 STRUCTURED = "structured"
 BATCH = 512  # documents tokenised at once
 
+TokenRows = NDArray[np.unsignedinteger[Any]]
+
 
 @dataclass(frozen=True)
 class Source:
@@ -55,11 +57,12 @@ class Packed:
     """Tokens in rows, and how they came about.
 
     Attributes:
-        rows: uint16 [rows, context]; documents follow one another, each begun by the tokenizer's first token.
+        rows: uint16 [rows, context], or uint32 where the vocabulary needs it. Each begins with the token that begins
+            a document, and their order has nothing to do with the documents'.
         recipe: per source its share, documents, tokens, characters and epochs.
     """
 
-    rows: NDArray[np.uint16]
+    rows: TokenRows
     recipe: dict[str, Any]
 
 
@@ -84,21 +87,25 @@ def pack(
     context: int,
     seed: int,
     max_characters: int,
+    start: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Packed:
-    """Draws documents, shuffles them across sources, and packs them.
+    """Draws documents, shuffles them across sources, packs them, and shuffles the rows.
+
+    Rows of one document would otherwise follow each other, and a step would see little else than one long document.
 
     Args:
         sources: with their shares.
-        tokenizer: fewer than 65,536 tokens; token 0 begins a document.
+        tokenizer: of the model.
         n_tokens: how many are needed; rounded down to whole rows.
         context: tokens in a row.
         seed: fixes everything.
         max_characters: a longer document is cut there.
+        start: the token that begins a document, and every row.
         progress: called with (source, tokens so far, tokens wanted).
     """
     total = sum(source.share for source in sources)
-    pieces: list[NDArray[np.uint16]] = []
+    pieces: list[TokenRows] = []
     recipe: dict[str, Any] = {}
     for source in sources:
         wanted = int(n_tokens * source.share / total) + context
@@ -106,13 +113,11 @@ def pack(
         drawn = source.documents(seed, max_characters)
         while count < wanted:
             batch = list(islice(drawn, BATCH))
-            encoded = tokenizer([text for _, text in batch], add_special_tokens=False, split_special_tokens=True)
-            for (number, text), ids in zip(batch, encoded["input_ids"], strict=True):
+            for (number, text), piece in zip(batch, encode(tokenizer, [t for _, t in batch], start), strict=True):
                 if count >= wanted:
                     break
-                piece = np.array([0, *ids], dtype=np.uint16)[: wanted - count]
-                pieces.append(piece)
-                count += len(piece)
+                pieces.append(piece[: wanted - count])
+                count += len(pieces[-1])
                 documents += 1
                 epoch = number
                 characters += len(text)
@@ -127,6 +132,32 @@ def pack(
             "epochs": epoch + 1,
         }
     random.Random(seed).shuffle(pieces)
-    stream = np.concatenate(pieces)
-    n_rows = n_tokens // context
-    return Packed(stream[: n_rows * context].reshape(n_rows, context), recipe)
+    rows = cut(np.concatenate(pieces), n_tokens // context, context, start)
+    order = list(range(len(rows)))
+    random.Random(seed).shuffle(order)
+    return Packed(rows[order], recipe)
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], start: int) -> list[TokenRows]:
+    """Token ids of each text, `start` before them. Names of special tokens within a text are text."""
+    kind: type[np.unsignedinteger[Any]] = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+    encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    return [np.array([start, *ids], dtype=kind) for ids in encoded["input_ids"]]
+
+
+def cut(stream: TokenRows, n_rows: int, context: int, start: int) -> TokenRows:
+    """Rows [n_rows, context] from a stream of tokens, each begun by `start`, so that none begins in the midst of
+    nothing: what a model keeps at the first position is always there.
+
+    Args:
+        stream: at least n_rows · context tokens.
+        n_rows, context: the shape.
+        start: the token that begins a document, and every row.
+    """
+    rows: TokenRows = np.full((n_rows, context), start, dtype=stream.dtype)
+    place = 0
+    for row in rows:
+        begins = int(stream[place] == start)
+        row[1:] = stream[place + begins : place + begins + context - 1]
+        place += context - 1 + begins
+    return rows

@@ -10,7 +10,7 @@ from typing import Any
 
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import Score
-from mfn_core.training.trainer import Metrics
+from mfn_core.training.log import Metrics
 
 CURVE_POINTS = 40  # a curve is thinned to so many points, each the mean of the lines that it stands for
 TABLE_ROWS = 12
@@ -76,7 +76,7 @@ def as_data(facts: Facts) -> dict[str, Any]:
             "tokens": facts.step * config.tokens_per_step,
             "seed": config.seed,
             **facts.environment,
-            "losses": {"utility": 1.0, "recon": config.mfn.recon, "auxk": config.mfn.auxk} if facts.alpha else {},
+            "losses": _weights(config) if facts.alpha else {},
         },
         "data": {
             name: {
@@ -90,6 +90,11 @@ def as_data(facts: Facts) -> dict[str, Any]:
         "curves": _curves(facts.metrics),
         "config": config.to_json(),
     }
+
+
+def _weights(config: TrainConfig) -> dict[str, float]:
+    """Of the losses; `utility` is the unit."""
+    return {"utility": 1.0, **{name: getattr(config.mfn, name) for name in ("recon", "rate", "comp", "stab", "auxk")}}
 
 
 def _held_out(facts: Facts) -> dict[str, Any]:
@@ -113,11 +118,18 @@ def _curves(metrics: Iterable[Metrics]) -> dict[str, Any]:
     chunks = [steps[start : start + size] for start in range(0, len(steps), size)]
     training: dict[str, Any] = {
         "step": [chunk[-1]["step"] for chunk in chunks],
-        **{key: [_mean(line[key] for line in chunk) for chunk in chunks] for key in ("utility", "gradient_norm")},
+        "utility": [_mean(line["utility"] for line in chunk) for chunk in chunks],
     }
+    if steps:
+        training["gradient_norm"] = {
+            part: [_mean(line["gradient_norm"][part] for line in chunk) for chunk in chunks]
+            for part in steps[0]["gradient_norm"]
+        }
     if steps and "fvu" in steps[0]:
         training |= {key: [chunk[-1][key] for chunk in chunks] for key in ("alpha", "k")}
-        for key in ("fvu", "dead"):
+        for key in ("fvu", "rate", "comp", "stab", "dead", "rare"):
+            if key not in steps[0]:
+                continue
             training[key] = {n: [_mean(line[key][n] for line in chunk) for chunk in chunks] for n in steps[0][key]}
     measured = [line for line in lines if "valid" in line]
     held_out = {

@@ -56,12 +56,13 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         (draft / "state.json").write_text(json.dumps({"step": checkpoint.step, **checkpoint.state}), encoding="utf-8")
         for path in (*draft.iterdir(), draft):
             _flush(path)
-        if target.exists():
-            shutil.rmtree(target)
+        if target.exists():  # out of the way in one move: a kill must not leave half of it
+            target.rename(folder / f".draft-{os.getpid()}-old")
         draft.rename(target)
         _flush(folder)
         for old in _all(folder)[:-KEEP]:
             shutil.rmtree(old)
+        shutil.rmtree(folder / f".draft-{os.getpid()}-old", ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise MFNError(f"cannot write the checkpoint {target} ({error}); those before it are untouched") from error
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from mfn_core.coder import full_precision
+from mfn_core.data.mix import TokenRows
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace
 
@@ -56,12 +56,12 @@ class Score:
 class _LayerSums:
     """Running sums for one layer, in float64."""
 
-    def __init__(self, n_features: int, width: int) -> None:
-        self.fired = torch.zeros(n_features, dtype=torch.bool)
+    def __init__(self, n_features: int, width: int, device: torch.device) -> None:
+        self.fired = torch.zeros(n_features, dtype=torch.bool, device=device)
         self.entries = 0
         self.tokens = 0
-        self.normed = _Variance(width)
-        self.stream = _Variance(width)
+        self.normed = _Variance(width, device)
+        self.stream = _Variance(width, device)
 
     def add(self, trace: LayerTrace, keep: Tensor) -> None:
         assert trace.x_hat is not None
@@ -86,9 +86,9 @@ class _LayerSums:
 class _Variance:
     """Σ‖x − x̂‖² over Σ‖x − x̄‖², with x̄ the mean over everything added."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, device: torch.device) -> None:
         self.n = 0
-        self.total = torch.zeros(width, dtype=torch.float64)
+        self.total = torch.zeros(width, dtype=torch.float64, device=device)
         self.squares = 0.0
         self.errors = 0.0
 
@@ -106,7 +106,8 @@ class _Variance:
 @torch.inference_mode()
 def evaluate(
     model: MFNModel,
-    rows: NDArray[np.uint16],
+    rows: TokenRows,
+    start: int = 0,
     batch: int = 16,
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
@@ -114,25 +115,26 @@ def evaluate(
 
     Args:
         model: with or without layers of features.
-        rows: [rows, T] token ids; token 0 begins a document and is left out of the layers' numbers, since its
-            massive activations would rule them.
+        rows: [rows, T] token ids.
+        start: the token that begins a document. It is left out of the layers' numbers, since its massive activations
+            would rule them.
         batch: rows in a forward pass.
         progress: called with rows done and rows in all.
     """
     was_training = model.training
     model.eval()
-    sums = {n: _LayerSums(layer.n_features, layer.d_model) for n, layer in model.coders.items()}
+    sums = {n: _LayerSums(layer.n_features, layer.d_model, model.device) for n, layer in model.coders.items()}
     loss, count = 0.0, 0
-    for start in range(0, len(rows), batch):
-        ids = torch.from_numpy(rows[start : start + batch].astype(np.int64)).to(model.device)
+    for first in range(0, len(rows), batch):
+        ids = torch.from_numpy(rows[first : first + batch].astype(np.int64)).to(model.device)
         out = model(ids, record=True)
         logits, targets = full_precision(out.logits[:, :-1].flatten(0, 1)), ids[:, 1:].flatten()
         loss += float(F.cross_entropy(logits, targets, reduction="sum"))
         count += targets.numel()
         for number, trace in out.traces.items():
             if trace.x_hat is not None:
-                sums[number].add(trace, ids != 0)
+                sums[number].add(trace, ids != start)
         if progress is not None:
-            progress(min(start + batch, len(rows)), len(rows))
+            progress(min(first + batch, len(rows)), len(rows))
     model.train(was_training)
     return Score(loss / count, count, {n: s.score() for n, s in sums.items() if s.tokens})

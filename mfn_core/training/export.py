@@ -18,15 +18,17 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from mfn_core.data.mix import TokenRows
 from mfn_core.errors import MFNError
 from mfn_core.model import MFNModel
 from mfn_core.training import card, checkpoint
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import Score, evaluate
-from mfn_core.training.trainer import Metrics, apply_schedules, dead_features, new_model, read_metrics
+from mfn_core.training.log import Metrics, read_metrics
+from mfn_core.training.pressures import Pressures
+from mfn_core.training.trainer import new_model
 
 SHIPPED = torch.float16
 
@@ -40,7 +42,7 @@ class SavedRun:
         model: at the newest checkpoint, in single precision, K and α as they stood.
         step: how many steps that is.
         dead: by block, share of features silent over the last `mfn.dead_after` training tokens.
-        valid: uint16 [rows, context], the held-out text.
+        valid: [rows, context], the held-out text.
         recipe: what went into training and held-out text.
         environment: versions and commit.
         metrics: the lines of `metrics.jsonl` up to that step.
@@ -50,7 +52,7 @@ class SavedRun:
     model: MFNModel
     step: int
     dead: dict[int, float]
-    valid: NDArray[np.uint16]
+    valid: TokenRows
     recipe: dict[str, Any]
     environment: dict[str, str]
     metrics: list[Metrics]
@@ -73,12 +75,14 @@ def load_run(folder: Path) -> SavedRun:
         raise MFNError(f"{folder} has no checkpoint yet: let the run come to its first one")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "data" / "tokenizer", local_files_only=True)
     model = new_model(config, tokenizer)
-    model.base.load_state_dict(found.part("model"))
-    apply_schedules(model, config, found.step)
-    dead = {
-        int(number): float(dead_features(last, found.step, config).float().mean())
-        for number, last in found.part("last_fired").items()
-    }
+    # Where a mean of the weights was kept, it is what is shipped.
+    model.base.load_state_dict(found.part("model") | found.part("average"))
+    for layer in model.mfn_layers.values():
+        layer.normalize_decoder_()
+    objective = Pressures(model, config)
+    objective.begin(found.step)
+    objective.load_tensors(found.part("objective"))
+    dead = {number: float(objective.dead(number).float().mean()) for number in objective.statistics}
     metrics = [line for line in read_metrics(folder / "metrics.jsonl") if line["step"] <= found.step]
     return SavedRun(config, model.eval(), found.step, dead, valid, recipe, environment, metrics)
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from mfn_core.data.mix import STRUCTURED, Source, pack, sample_text
+from mfn_core.data.mix import STRUCTURED, Source, TokenRows, pack, sample_text
 from mfn_core.data.tokenizer import fit_tokenizer
 from mfn_core.errors import ConfigError
+from mfn_core.training.batches import PackedRows
 from mfn_core.training.config import TrainConfig
-from mfn_core.training.trainer import Metrics, Trainer, new_model
+from mfn_core.training.log import Metrics
+from mfn_core.training.trainer import Trainer, new_model
 
 VALID_SEED_OFFSET = 1_000_003  # generated held-out text comes from another seed than the training text
 
@@ -54,8 +54,7 @@ def train(
     with _sole_owner(folder):
         _claim(folder, config)
         tokenizer, rows, valid = _data(config, folder, data_folder, say)
-        torch.manual_seed(config.seed)
-        trainer = Trainer(new_model(config, tokenizer), config, rows, folder, valid, report)
+        trainer = Trainer(new_model(config, tokenizer), config, PackedRows(rows, config.batch), folder, valid, report)
         if trainer.step:
             say(f"going on from step {trainer.step} of {config.steps}")
         trainer.run()
@@ -126,7 +125,7 @@ def _sources(config: TrainConfig, data_folder: Path, split: str) -> list[Source]
 
 def _data(
     config: TrainConfig, folder: Path, data_folder: Path, say: Callable[[str], None]
-) -> tuple[PreTrainedTokenizerBase, NDArray[np.uint16], NDArray[np.uint16]]:
+) -> tuple[PreTrainedTokenizerBase, TokenRows, TokenRows]:
     """Vocabulary and packed rows, from the run folder if they are there, else made and kept there."""
     cache = folder / "data"
     done = cache / "recipe.json"

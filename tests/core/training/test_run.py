@@ -154,7 +154,7 @@ def test_the_twins_share_their_first_weights_and_their_text(tmp_path: Path, corp
     equipped = train(config(), tmp_path / "mfn", corpus)
     dense_config = config(mfn={"layers": []})
     dense = train(dense_config, tmp_path / "dense", corpus)
-    np.testing.assert_array_equal(equipped.rows, dense.rows)
+    np.testing.assert_array_equal(equipped.batches.take(5), dense.batches.take(5))
     assert not dense.model.coders
     fresh = new_model(config(), equipped.model.tokenizer).base.state_dict()
     for name, tensor in new_model(dense_config, dense.model.tokenizer).base.state_dict().items():

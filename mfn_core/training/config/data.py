@@ -1,0 +1,48 @@
+"""The text of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mfn_core.training.config.checks import require, require_positive
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One part of the text.
+
+    Attributes:
+        share: of the training tokens, relative to the other sources' shares.
+        train, valid: corpora as `read_corpus` takes them; relative paths start at the data folder. The source
+            `structured` is generated and needs neither.
+        about: what it is, where it comes from, its licence; for the model card.
+    """
+
+    share: float
+    train: str = ""
+    valid: str = ""
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.share > 0, f"a source's share must be positive, not {self.share}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The mix of texts.
+
+    Attributes:
+        sources: by name.
+        max_document: characters of a document that are used; longer ones are cut there.
+        tokenizer_characters: how much of the mix the vocabulary is fitted to.
+        valid_tokens: how much text held-out numbers are measured on.
+    """
+
+    sources: Mapping[str, SourceConfig] = field(default_factory=dict)
+    max_document: int = 6000
+    tokenizer_characters: int = 20_000_000
+    valid_tokens: int = 200_000
+
+    def __post_init__(self) -> None:
+        require_positive(self, "max_document", "tokenizer_characters", "valid_tokens")

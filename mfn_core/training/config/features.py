@@ -1,0 +1,113 @@
+"""The layers of features of a run: what they are, what presses on them, and how they get there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from mfn_core.config import MFNConfig, MFNLayerConfig
+from mfn_core.losses import Perturbation
+from mfn_core.training.config.checks import require, require_positive
+
+
+@dataclass(frozen=True)
+class MFNTraining:
+    """The layers of features, the pressures on them, and the schedules that lead to them.
+
+    The weights and settings of the losses are ours: the paper names the pressures and gives no numbers.
+
+    Attributes:
+        layers: the blocks to equip; empty for a dense twin.
+        resid_final: whether there is one more layer before the final norm, so that the logits are read from a code.
+        n_features, k, site, norm, blend_into, token_lookup: as `MFNLayerConfig` says, k being the final K.
+        k_first, k_until: K starts at `k_first` and reaches `k` at this share of the steps.
+        alpha_from, alpha_until: α is 0 up to the first share of the steps, 1 from the second on.
+        recon, rate, comp, stab, auxk: weights of the losses beside the next-token loss; each is a mean over layers, and
+            one of weight 0 is not computed.
+        rate_tau: τ of the soft rate (see `losses.Rate`).
+        rate_every, comp_every: every how many-th position of a text takes part in the rate and in the competition;
+            where it begins moves with the step. The competition's cost grows with the square of what takes part.
+        stab_every: every how many-th text of a batch goes through the perturbed pass, too.
+        perturb, perturb_amount: what is done to it (see `losses.Perturbation`).
+        horizon: tokens over which firing rates and strengths are averaged.
+        dead_after: tokens without firing after which a feature is dead.
+        floor: a feature that fires at less than this share of the target rate counts as dead for AuxK. 0 for none.
+        auxk_k: dead features that take part in a token's auxiliary reconstruction.
+        resample_after: tokens without firing after which a feature is started anew, towards what the code explains
+            worst. 0 for never.
+    """
+
+    layers: tuple[int, ...] = ()
+    resid_final: bool = False
+    n_features: int = 2048
+    k: int = 32
+    site: str = "resid_mid"
+    norm: str = "rms"
+    blend_into: str = "residual"
+    token_lookup: bool = False
+    k_first: int = 64
+    k_until: float = 0.25
+    alpha_from: float = 0.15
+    alpha_until: float = 0.55
+    recon: float = 0.5
+    rate: float = 0.01
+    comp: float = 0.01
+    stab: float = 0.05
+    auxk: float = 0.03125
+    rate_tau: float = 0.1
+    rate_every: int = 4
+    comp_every: int = 8
+    stab_every: int = 4
+    perturb: str = "noise"
+    perturb_amount: float = 0.1
+    horizon: int = 50_000
+    dead_after: int = 100_000
+    floor: float = 0.1
+    auxk_k: int = 64
+    resample_after: int = 0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "auxk_k", "dead_after", "horizon", "rate_tau", "rate_every", "comp_every", "stab_every")
+        weights = ("recon", "rate", "comp", "stab", "auxk")
+        require(
+            all(getattr(self, name) >= 0 for name in weights),
+            f"the weights mfn.{', '.join(weights)} must not be negative",
+        )
+        require(
+            self.k <= self.k_first <= self.n_features,
+            f"mfn.k_first must lie between k ({self.k}) and n_features ({self.n_features}), not {self.k_first}",
+        )
+        require(
+            0 <= self.alpha_from <= self.alpha_until <= 1 and 0 <= self.k_until <= 1,
+            "mfn.alpha_from ≤ alpha_until and k_until are shares of the run, between 0 and 1",
+        )
+        require(0 <= self.floor < 1, f"mfn.floor is a share of the target rate, from 0 to below 1, not {self.floor}")
+        require(
+            self.resample_after == 0 or self.resample_after > self.dead_after,
+            f"mfn.resample_after must be 0 (never) or more than dead_after ({self.dead_after})",
+        )
+        self.layer()
+        self.perturbation(0)
+
+    def equipment(self, n_blocks: int) -> MFNConfig:
+        """The configuration of the layers as they are at the end of the run, for a model of so many blocks."""
+        layers = dict.fromkeys(self.layers, self.layer())
+        if self.resid_final:
+            layers[n_blocks] = self.layer(final=True)
+        return MFNConfig(layers)
+
+    def layer(self, final: bool = False) -> MFNLayerConfig:
+        """The configuration of one layer as it is at the end of the run; `final`: of the one before the final norm."""
+        return MFNLayerConfig(
+            self.n_features,
+            self.k,
+            norm=cast(Any, self.norm),
+            blend_into="residual" if final else cast(Any, self.blend_into),
+            alpha=1.0,
+            token_lookup=self.token_lookup,
+            site="resid_final" if final else cast(Any, self.site),
+        )
+
+    def perturbation(self, seed: int) -> Perturbation:
+        """What is done to the texts of the perturbed pass."""
+        return Perturbation(cast(Any, self.perturb), self.perturb_amount, seed)

@@ -1,0 +1,34 @@
+"""The Transformer of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mfn_core.training.config.checks import require, require_positive
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The Transformer: a Llama with tied embeddings.
+
+    Attributes:
+        width: d, channels of the residual stream.
+        blocks, heads, mlp: how many blocks, attention heads, and channels inside the MLP.
+        context: tokens in a text.
+        vocabulary: size of the byte-level BPE vocabulary that is fitted to the mix.
+    """
+
+    width: int = 256
+    blocks: int = 5
+    heads: int = 4
+    mlp: int = 688
+    context: int = 256
+    vocabulary: int = 4096
+
+    def __post_init__(self) -> None:
+        require_positive(self, "width", "blocks", "heads", "mlp")
+        require(self.context >= 2, f"model.context must be at least 2, not {self.context}")
+        require(self.width % (2 * self.heads) == 0, f"model.width must be a multiple of 2 × heads ({2 * self.heads})")
+        require(
+            self.vocabulary >= 257, f"model.vocabulary must be at least 257 (a token a byte), not {self.vocabulary}"
+        )
