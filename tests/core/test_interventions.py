@@ -191,3 +191,20 @@ def test_codes_keep_their_type(dtype: torch.dtype) -> None:
     assert got.values.dtype == dtype
     assert torch.equal(got.values[..., :3], narrow.values)
     assert got.value_of(4)[0, 0] == 1.5
+
+
+def test_the_example_of_the_reference() -> None:
+    """docs/reference/interventions.md, "A worked example": the last token of a prompt of two."""
+    listed = [
+        act("ablate", 7),
+        act("add", 4, 1.5, scope=Scope("generation")),
+        act("scale", 3, 2.0, condition=7),
+        act("set", 3, 9.0, condition=4),
+        act("add", 3, -10.0, scope=Scope("range", 40, 50)),
+        act("scale", 4, 2.0),
+        act("set", 5, 1.0),
+    ]
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=1)
+    buffers.write(0, listed, prompt_length=2)
+    got = buffers.layers[0].apply(codes(), torch.arange(2)[None])
+    assert got.dense()[0, 1].tolist() == [0, 0, 0, 4.0, 3.0, 1.0, 0, 0, 0, 0]
