@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -40,12 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("name", nargs="?", choices=names, metavar="NAME", help="the benchmark to run")
     parser.add_argument("--quick", action="store_true", help="smaller sizes: shows that it runs, proves nothing")
+    parser.add_argument("--peer", metavar="PYTHON", help="a Python with sae-lens, to compare with it (layer)")
     parser.add_argument("--json", action="store_true", help="after the table, one JSON object on the last line")
     given = parser.parse_args(arguments)
     if given.name is None:
         print(listing)
         return 0
-    result: Result = importlib.import_module(f"benchmarks.{given.name}").run(quick=given.quick)
+    run = importlib.import_module(f"benchmarks.{given.name}").run
+    options = {} if given.peer is None else {"peer": given.peer}
+    if not options.keys() <= inspect.signature(run).parameters.keys():
+        parser.error(f"{given.name} compares with no peer")
+    result: Result = run(quick=given.quick, **options)
     show(given.name, result, Console())
     if given.json:
         print(json.dumps(result.to_json(given.name), allow_nan=False))

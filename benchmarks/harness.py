@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from rich.console import Console, JustifyMethod
@@ -69,16 +71,48 @@ class Result:
         }
 
 
+class Seconds(NamedTuple):
+    """How long one run took.
+
+    Attributes:
+        clock: on the wall.
+        processor: of all threads of the process together; a machine that is busy with other things disturbs it less.
+    """
+
+    clock: float
+    processor: float
+
+
 @dataclass(frozen=True)
 class Paired:
-    """Seconds of two ways to do a thing, run i of one beside run i of the other."""
+    """Seconds of two ways to do a thing, run i of one beside run i of the other.
+
+    Attributes:
+        first, second: by the clock.
+        first_processor, second_processor: of the processor.
+    """
 
     first: list[float]
     second: list[float]
+    first_processor: list[float] = field(default_factory=list)
+    second_processor: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[Seconds, Seconds]]) -> Paired:
+        """From single pairs."""
+        first, second = zip(*pairs, strict=True)
+        return cls(
+            *([run.clock for run in side] for side in (first, second)),
+            *([run.processor for run in side] for side in (first, second)),
+        )
 
     def ratio(self, target: float | None = None) -> Metric:
         """first ÷ second: the median over pairs, and its quartiles."""
-        return summary([a / b for a, b in zip(self.first, self.second, strict=True)], "×", target)
+        return _ratio(self.first, self.second, target)
+
+    def processor_ratio(self, target: float | None = None) -> Metric:
+        """The same of processor time."""
+        return _ratio(self.first_processor, self.second_processor, target)
 
     def times(self, unit: Literal["s", "ms"] = "ms") -> tuple[Metric, Metric]:
         """The two medians."""
@@ -103,27 +137,96 @@ def paired(
     for _ in range(warmup):
         first()
         second()
-    sides: tuple[list[float], list[float]] = ([], [])
+    sides: tuple[list[Seconds], list[Seconds]] = ([], [])
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         for i in range(pairs):
             for side in (0, 1) if i % 2 == 0 else (1, 0):
-                sides[side].append(seconds(second if side else first))
+                sides[side].append(timed(second if side else first))
     finally:
         if enabled:
             gc.enable()
-    return Paired(*sides)
+    return Paired.of(list(zip(*sides, strict=True)))
+
+
+def timed(work: Callable[[], object]) -> Seconds:
+    """How long one call takes, with an accelerator's queue empty before and after."""
+    _synchronize()
+    begun, processor = time.perf_counter(), time.process_time()
+    work()
+    _synchronize()
+    return Seconds(time.perf_counter() - begun, time.process_time() - processor)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call, with an accelerator's queue empty before and after."""
-    _synchronize()
-    begun = time.perf_counter()
-    work()
-    _synchronize()
-    return time.perf_counter() - begun
+    """Wall-clock seconds of one call."""
+    return timed(work).clock
+
+
+class Peer:
+    """A script under `benchmarks/peers`, run by a Python of its own, that times a peer's work when it is told to.
+
+    For packages whose pins clash with ours. It lives as long as it is measured, so that its runs can take turns with
+    ours. It reads a JSON object a line: one with `work` says what to time from now on, `{}` has it timed once; it
+    answers each with a JSON object, the latter with the `Seconds`.
+    """
+
+    def __init__(self, python: str, script: str) -> None:
+        """Starts it, with as many threads as this process uses."""
+        path = Path(__file__).parent / "peers" / script
+        threads = str(torch.get_num_threads())
+        self._process = subprocess.Popen(
+            [python, str(path), threads], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+    def prepare(self, work: str, **sizes: Any) -> dict[str, Any]:
+        """Says what to time. Gives what the peer says of itself, such as its version."""
+        return self._ask({"work": work, **sizes})
+
+    def run(self) -> Seconds:
+        """Times it once."""
+        return Seconds(**self._ask({}))
+
+    def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the peer ended with status {self._process.wait()}; what it said stands above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def against(ours: Callable[[], object], peer: Peer, pairs: int = MIN_PAIRS, warmup: int = 2) -> Paired:
+    """`paired`, with the second side in another process."""
+    for _ in range(warmup):
+        ours()
+        peer.run()
+    found: list[tuple[Seconds, Seconds]] = []
+    for i in range(pairs):
+        if i % 2 == 0:
+            mine = timed(ours)
+            found.append((mine, peer.run()))
+        else:
+            theirs = peer.run()
+            found.append((timed(ours), theirs))
+    return Paired.of(found)
+
+
+def _ratio(first: Sequence[float], second: Sequence[float], target: float | None) -> Metric:
+    return summary([a / b for a, b in zip(first, second, strict=True)], "×", target)
 
 
 def summary(values: Sequence[float], unit: str, target: float | None = None, better: Better = "lower") -> Metric:
