@@ -143,6 +143,6 @@ def compare(
 def _told(intervention: Intervention) -> str:
     """An intervention in a few words."""
     place = f"{intervention.layer}/{intervention.feature}"
-    value = "" if intervention.mode == "ablate" else f" {intervention.value:g}"
+    value = "" if intervention.mode == "ablate" else f" {intervention.value:.4g}"
     scope = "" if intervention.scope.kind == "both" else f" ({intervention.scope.kind})"
     return f"{intervention.mode} {place}{value}{scope}"

@@ -21,10 +21,16 @@ EVERYWHERE = Scope()
 
 
 class TokenLogit(NamedTuple):
-    """A token, and how a feature's direction moves its logit: per unit of z · s over the final norm's scale, relative
-    to the mean over the vocabulary."""
+    """A token, and how far a feature's direction moves its logit.
+
+    Attributes:
+        token: its display text.
+        id: its number.
+        logit: per unit of z · s over the final norm's scale, relative to the mean over the vocabulary.
+    """
 
     token: str
+    id: int
     logit: float
 
 
@@ -100,7 +106,7 @@ class Feature:
 
     def _repr_html_(self) -> str:
         def chips(moved: list[TokenLogit]) -> str:
-            return " ".join(markup.chip(token, f"{logit:+.3f}") for token, logit in moved)
+            return " ".join(markup.chip(token, f"{logit:+.3f}") for token, _, logit in moved)
 
         alike = ", ".join(f"{j} ({cosine:.2f})" for j, cosine in self.neighbours)
         facts = markup.facts([("raises", chips(self.promoted)), ("lowers", chips(self.suppressed)), ("alike", alike)])
@@ -116,4 +122,5 @@ class Feature:
         return weight_facts(self.model, self.layer, _FACTS, _FACTS, [self.index])
 
     def _logits(self, ids: list[int], logits: list[float]) -> list[TokenLogit]:
-        return [TokenLogit(*pair) for pair in zip(Tokens.of(ids, self.model.tokenizer), logits, strict=True)]
+        shown = Tokens.of(ids, self.model.tokenizer)
+        return [TokenLogit(*entry) for entry in zip(shown, ids, logits, strict=True)]

@@ -22,10 +22,12 @@ def feature(tiny_model: MFNModel) -> Feature:
 
 def test_its_facts_are_the_index_s(tiny_model: MFNModel, feature: Feature) -> None:
     facts = weight_facts(tiny_model, 1, 10, 10)
-    row = [token for token, _ in feature.promoted]
-    assert row == list(Tokens.of(facts.promoted_ids[17].tolist(), tiny_model.tokenizer))
-    np.testing.assert_allclose([x for _, x in feature.promoted], facts.promoted_logits[17], rtol=1e-5)
-    np.testing.assert_allclose([x for _, x in feature.suppressed], facts.suppressed_logits[17], rtol=1e-5)
+    ids = facts.promoted_ids[17].tolist()
+    assert [(entry.token, entry.id) for entry in feature.promoted] == list(
+        zip(Tokens.of(ids, tiny_model.tokenizer), ids, strict=True)
+    )
+    np.testing.assert_allclose([entry.logit for entry in feature.promoted], facts.promoted_logits[17], rtol=1e-5)
+    np.testing.assert_allclose([entry.logit for entry in feature.suppressed], facts.suppressed_logits[17], rtol=1e-5)
     assert [j for j, _ in feature.neighbours] == facts.neighbour_ids[17].tolist()
 
 
@@ -64,7 +66,7 @@ def test_it_shows_what_it_knows(feature: Feature, read_html: Any) -> None:
     page = read_html(feature._repr_html_())
     assert "Feature 17 of layer 1" in page.text
     chips = [tip for _, tip in page.titled()]
-    assert chips == [f"{x:+.3f}" for _, x in [*feature.promoted, *feature.suppressed]]
+    assert chips == [f"{x:+.3f}" for _, _, x in [*feature.promoted, *feature.suppressed]]
     for neighbour in feature.neighbours:
         assert f"{neighbour.feature} ({neighbour.cosine:.2f})" in page.text
     assert repr(feature) == "Feature(layer=1, index=17)"
