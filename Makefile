@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install demo test test-full lint format bench wheel constraints cli-docs clean
+.PHONY: help install demo test test-full lint format bench wheel constraints docs cli-docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -52,6 +52,9 @@ wheel: $(DEV)  ## build the wheel into dist/
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
+docs: $(DEV)  ## build the reference of mfn_core from its docstrings into site/
+	$(BIN)/python -m scripts.api_docs
+
 cli-docs: $(DEV)  ## write docs/reference/cli.md anew from the commands' --help
 	$(BIN)/python -m scripts.cli_docs
 
@@ -61,7 +64,7 @@ constraints: $(DEV)  ## pin what .venv holds in constraints.txt
 	mv constraints.new constraints.txt
 
 clean:  ## remove .venv, builds and caches
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
