@@ -4,16 +4,20 @@ The science of MFN Studio, usable alone from a notebook: the layer, models equip
 generation under interventions. It knows torch and transformers, and nothing of web, SQL or the app's files.
 
 The names below are loaded when they are first used, so that importing a small part (the errors, say) does not wait
-seconds for torch and transformers.
+seconds for torch and transformers. From now on transformers, too, knows models saved here.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mfn_core.hf.registration import register
+
 if TYPE_CHECKING:
     from mfn_core.codes import SparseCodes
     from mfn_core.config import MFNConfig, MFNLayerConfig
     from mfn_core.errors import MFNError
+    from mfn_core.hf.configuration import MFNPretrainedConfig
+    from mfn_core.hf.modeling import MFNForCausalLM
     from mfn_core.interventions import EditBuffers, Intervention, Scope
     from mfn_core.layer import MFNLayer
     from mfn_core.model import MFNModel, MFNOutput
@@ -25,10 +29,12 @@ __all__ = [
     "LayerTrace",
     "MFNConfig",
     "MFNError",
+    "MFNForCausalLM",
     "MFNLayer",
     "MFNLayerConfig",
     "MFNModel",
     "MFNOutput",
+    "MFNPretrainedConfig",
     "Run",
     "Scope",
     "SparseCodes",
@@ -38,6 +44,8 @@ _MODULES = {
     "codes": ("SparseCodes",),
     "config": ("MFNConfig", "MFNLayerConfig"),
     "errors": ("MFNError",),
+    "hf.configuration": ("MFNPretrainedConfig",),
+    "hf.modeling": ("MFNForCausalLM",),
     "interventions": ("EditBuffers", "Intervention", "Scope"),
     "layer": ("MFNLayer",),
     "model": ("MFNModel", "MFNOutput"),
@@ -50,3 +58,6 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+register()

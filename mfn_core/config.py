@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mfn_core.run import Stage
 
 FORMAT_VERSION = 1
+MODEL_TYPE = "mfn"  # what config.json says of an equipped model
 
 Norm = Literal["rms", "layer", "scalar", "none"]
 BlendInto = Literal["residual", "mlp"]

@@ -100,14 +100,26 @@ class MFNModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        where: str | Path,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        revision: str | None = None,
+        token: str | None = None,
     ) -> MFNModel:
-        """Loads a bundle: a local folder of safetensors and JSON. Nothing in it is executed.
+        """Loads a bundle: safetensors and JSON, of which nothing is executed.
+
+        Args:
+            where: a local folder; or, as a string, a name on the hub (`owner/name`) if there is no such folder.
+            device: to which the weights go.
+            dtype: to which the weights are cast.
+            revision: branch, tag or commit on the hub; its main branch if left out.
+            token: for the hub; the one that was logged in with if left out.
 
         Raises:
-            BundleError: what is missing or wrong in the folder.
+            BundleError: what is missing or wrong in the folder, or why the hub gives none.
         """
-        parts = bundle.read(Path(folder))
+        parts = bundle.read(bundle.locate(where, revision=revision, token=token))
         model = cls(parts.base, parts.config, parts.tokenizer)
         parts.fill(model.base)
         model._fingerprint = parts.fingerprint
@@ -121,6 +133,36 @@ class MFNModel(nn.Module):
             dtype: of the stored weights. Half precision halves the size and rounds the weights.
         """
         bundle.write(Path(folder), self.base, self.config, self.tokenizer, dtype)
+
+    def push_to_hub(
+        self,
+        name: str,
+        dtype: torch.dtype = torch.float32,
+        private: bool | None = None,
+        message: str = "Upload model",
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Writes the bundle to a hub, where `from_pretrained(name)` finds it.
+
+        What else lies there, the model card say, stays. `hf upload NAME FOLDER` uploads an exported folder with its
+        card.
+
+        Args:
+            name: `owner/name`; the repository is made if need be.
+            dtype: of the stored weights.
+            private: whether a new repository is hidden from others; the owner's default if left out.
+            message: of the commit.
+            revision: the branch to write to; its main branch if left out.
+            token: for the hub; the one that was logged in with if left out.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            BundleError: the hub cannot be reached, or refuses.
+        """
+        return bundle.push(lambda folder: self.save_pretrained(folder, dtype), name, private, message, revision, token)
 
     @property
     def config(self) -> MFNConfig:
