@@ -51,6 +51,22 @@ def test_links_of_notebooks_lead_somewhere(page: Path) -> None:
                     assert (page.parent / target).exists(), target
 
 
+def test_the_calls_of_the_notebook_page_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "how-to" / "notebook.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 5
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "notebook.md", "exec"), names)
+    assert names["logits"].shape == (4, names["model"].vocab_size)
+    assert names["codes"].at(5)[0].position == 5  # what the comments say of the calls
+    assert (
+        names["model"].top_features("The ship left").to_dicts()
+        == names["model"].codes("The ship left").top(10).to_dicts()
+    )
+
+
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """What each code cell of the tutorial shows, by the cell's id."""
