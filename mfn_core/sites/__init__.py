@@ -19,7 +19,7 @@ __all__ = ["FAMILIES", "Family", "family_of", "open_stream"]
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
-    for family in (LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3_TEXT, GPT2, GPT_NEO, GPT_NEOX, OPT, PHI)
+    for family in (LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3_TEXT, GPT2, GPT_NEO, OPT, GPT_NEOX, PHI)
 }
 
 

@@ -15,7 +15,7 @@ from mfn_core.config import BlendInto
 from mfn_core.layer import MFNLayer
 from mfn_core.sites import FAMILIES
 
-from .zoo import BLOCKS, CASES, WITH_MID, equipped, first, ids, mfn, plain
+from .zoo import BLOCKS, CASES, WITH_MID, checkpoint, equipped, first, ids, mfn, plain
 
 EDITS = [
     Intervention(0, 5, "set", 6.0, Scope("generation")),
@@ -166,7 +166,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(name: str) -> None:
     for checkpointing in (False, True):
         model = equipped(name, mfn(0.5), torch.float64).train()
         if checkpointing:
-            model.base.activation_checkpointing_enable()
+            checkpoint(model.base)
         out = model(ids(), branch="train")
         loss = out.logits.square().mean()
         for trace in out.traces.values():

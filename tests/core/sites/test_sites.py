@@ -18,7 +18,7 @@ from mfn_core.errors import ConfigError
 from mfn_core.layer import MFNLayer
 from mfn_core.sites import FAMILIES
 
-from .zoo import BLOCKS, CASES, GPT2, WIDTH, WITH_MID, at, equipped, first, ids, mfn, plain
+from .zoo import BLOCKS, CASES, GPT2, WIDTH, WITH_MID, at, checkpoint, equipped, first, ids, mfn, plain
 
 SITES: tuple[Site, ...] = get_args(Site)
 POST_NORM = "opt-350m"  # its stream is normed in place, and there is no final norm
@@ -115,7 +115,7 @@ def test_a_layer_of_features_trains_at_any_site_under_checkpointing(name: str, s
     for checkpointing in (False, True):
         model = replacing(name, site, 0.5).train()
         if checkpointing:
-            model.base.activation_checkpointing_enable()
+            checkpoint(model.base)
         out = model(ids(), branch="train")
         aux = out.traces[number_of(site)].aux
         assert aux is not None

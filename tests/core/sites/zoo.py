@@ -157,3 +157,8 @@ def first(output: Any) -> Tensor:
     """A module's output, or the first of several."""
     result: Tensor = output[0] if isinstance(output, tuple) else output
     return result
+
+
+def checkpoint(base: PreTrainedModel) -> None:
+    """Turns gradient checkpointing on, by the name that this version of transformers has for it."""
+    getattr(base, "activation_checkpointing_enable", base.gradient_checkpointing_enable)()
