@@ -89,6 +89,7 @@ def test_codes_and_reconstruction_are_the_definition(architecture: Architecture,
         assert codes.width == int((z > 0).sum(-1).max())
 
 
+@torch.no_grad()
 def test_both_ways_to_decode_agree() -> None:
     sae = make("topk")
     codes, _ = sae.encode(stream())
