@@ -45,5 +45,10 @@ class World:
         dist.all_gather(parts, value.detach().contiguous())
         return torch.stack(parts)
 
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        if self.size > 1:
+            dist.barrier()
+
 
 ALONE = World()

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from mfn_core.data.corpus import read_corpus
+from mfn_core.data.corpus import Document, read_corpus
 from mfn_core.data.structured import structured_documents
+from mfn_core.errors import CorpusError
 
 STRUCTURED = "structured"
 BATCH = 512  # documents tokenised at once
+GENERATED = 2000  # documents in an epoch of the generated source, where it is streamed
+EPOCH_SEEDS = 7_919  # apart, so that no epoch of one seed is that of a seed nearby
 
 TokenRows = NDArray[np.unsignedinteger[Any]]
 
@@ -30,19 +33,35 @@ class Source:
         name: `structured` is generated; others are read.
         share: of the tokens, relative to the other sources'.
         corpus: as `read_corpus` takes it; not used by the generated source.
+        streamed: whether it is read in its own order instead of being read whole and shuffled.
     """
 
     name: str
     share: float
     corpus: str = ""
+    streamed: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a recipe calls its corpus: without the folder, which is this machine's."""
+        return self.corpus if self.corpus.startswith("hf:") else Path(self.corpus).name
 
     def documents(self, seed: int, max_characters: int) -> Iterator[tuple[int, str]]:
-        """Endless (epoch, text) in a random order that the seed fixes; a read source starts over when it is used up."""
+        """Endless (epoch, text); a source that is used up starts over.
+
+        In a random order that the seed fixes, unless streamed.
+
+        Raises:
+            CorpusError: it cannot be read, or holds no text.
+        """
+        if self.streamed:
+            for epoch, _, text in self.documents_from(seed, max_characters):
+                yield epoch, text
         if self.name == STRUCTURED:
             for document in structured_documents(seed):
                 yield 0, document.text
-            return
         texts = [document.text[:max_characters] for document in read_corpus(self.corpus)]
+        self._require(texts)
         rng = random.Random(seed)
         epoch = 0
         while True:
@@ -50,6 +69,32 @@ class Source:
             for text in texts:
                 yield epoch, text
             epoch += 1
+
+    def documents_from(
+        self, seed: int, max_characters: int, epoch: int = 0, number: int = 0
+    ) -> Iterator[tuple[int, int, str]]:
+        """Endless (epoch, number in it, text) from a certain document on, in the source's own order.
+
+        The generated source has epochs of its own, each from another seed.
+
+        Raises:
+            CorpusError: it cannot be read, or holds no text.
+        """
+        while True:
+            if self.name == STRUCTURED:
+                documents: Iterator[Document] = islice(structured_documents(seed + EPOCH_SEEDS * epoch), GENERATED)
+            else:
+                documents = read_corpus(self.corpus)
+            found = 0
+            for found, document in enumerate(documents, start=1):
+                if found > number:
+                    yield epoch, found - 1, document.text[:max_characters]
+            self._require(found)
+            epoch, number = epoch + 1, 0
+
+    def _require(self, found: object) -> None:
+        if not found:
+            raise CorpusError(f"{self.corpus} holds no text")
 
 
 @dataclass(frozen=True)
@@ -125,7 +170,7 @@ def pack(
                 progress(source.name, count, wanted)
         recipe[source.name] = {
             "share": source.share / total,
-            "corpus": Path(source.corpus).name,
+            "corpus": source.label,
             "documents": documents,
             "tokens": count,
             "characters": characters,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mfn_core.config import CoderConfig
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import Score
 from mfn_core.training.log import Metrics
@@ -27,8 +28,8 @@ class Facts:
         parameters: counts, `transformer` and `features`.
         score: of the shipped weights on held-out text.
         twin: the dense twin's, on the same text.
-        alpha: by block.
-        dead_in_training: by block, share of features silent over the last `mfn.dead_after` training tokens.
+        layers: by block, the configuration of its sparse code.
+        dead_in_training: by block, share of features silent over the last `dead_after` training tokens.
         recipe: what went into training and held-out text.
         environment: versions and commit.
         metrics: lines of the training log.
@@ -40,7 +41,7 @@ class Facts:
     parameters: dict[str, int]
     score: Score
     twin: Score | None
-    alpha: dict[int, float]
+    layers: dict[int, CoderConfig]
     dead_in_training: dict[int, float]
     recipe: dict[str, Any]
     environment: dict[str, str]
@@ -59,9 +60,7 @@ def as_data(facts: Facts) -> dict[str, Any]:
         "layers": [
             {
                 "layer": number,
-                "n_features": config.mfn.n_features,
-                "k": config.mfn.k,
-                "alpha": facts.alpha[number],
+                **_about(facts.layers[number]),
                 "fvu": _round(score.fvu),
                 "fvu_stream": _round(score.fvu_stream),
                 "l0": _round(score.l0),
@@ -76,7 +75,7 @@ def as_data(facts: Facts) -> dict[str, Any]:
             "tokens": facts.step * config.tokens_per_step,
             "seed": config.seed,
             **facts.environment,
-            "losses": _weights(config) if facts.alpha else {},
+            "losses": _weights(config) if facts.layers else {},
         },
         "data": {
             name: {
@@ -92,8 +91,16 @@ def as_data(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _weights(config: TrainConfig) -> dict[str, float]:
+def _about(layer: CoderConfig) -> dict[str, Any]:
+    """What a code is. `k` and `alpha` are None where it has none: some SAEs fix no K, and none replaces the stream."""
+    out: dict[str, Any] = {"kind": layer.kind, "site": layer.site, "n_features": layer.n_features}
+    return out | {name: getattr(layer, name, None) for name in ("k", "alpha")}
+
+
+def _weights(config: TrainConfig) -> dict[str, Any]:
     """Of the losses; `utility` is the unit."""
+    if config.sae.layers:
+        return dict(config.sae.objective)
     return {"utility": 1.0, **{name: getattr(config.mfn, name) for name in ("recon", "rate", "comp", "stab", "auxk")}}
 
 
@@ -104,6 +111,9 @@ def _held_out(facts: Facts) -> dict[str, Any]:
         "cross_entropy": _round(loss, 5),
         "perplexity": _round(math.exp(loss)),
     }
+    base = [line["valid"]["loss"] for line in facts.metrics if "valid" in line and line["step"] == 0]
+    if base:
+        out["base_cross_entropy"] = _round(base[0], 5)
     if facts.twin is not None:
         out["dense_twin_cross_entropy"] = _round(facts.twin.loss, 5)
         out["above_dense_twin_percent"] = _round(100.0 * (loss / facts.twin.loss - 1.0))
@@ -113,24 +123,17 @@ def _held_out(facts: Facts) -> dict[str, Any]:
 def _curves(metrics: Iterable[Metrics]) -> dict[str, Any]:
     """Columns of numbers: `training` over its own steps, `held_out` over the steps at which it was measured."""
     lines = list(metrics)
-    steps = [line for line in lines if "utility" in line]
+    steps = [line for line in lines if "loss" in line]
     size = max(1, math.ceil(len(steps) / CURVE_POINTS))
     chunks = [steps[start : start + size] for start in range(0, len(steps), size)]
-    training: dict[str, Any] = {
-        "step": [chunk[-1]["step"] for chunk in chunks],
-        "utility": [_mean(line["utility"] for line in chunk) for chunk in chunks],
-    }
-    if steps:
-        training["gradient_norm"] = {
-            part: [_mean(line["gradient_norm"][part] for line in chunk) for chunk in chunks]
-            for part in steps[0]["gradient_norm"]
-        }
-    if steps and "fvu" in steps[0]:
-        training |= {key: [chunk[-1][key] for chunk in chunks] for key in ("alpha", "k")}
-        for key in ("fvu", "rate", "comp", "stab", "dead", "rare"):
-            if key not in steps[0]:
-                continue
-            training[key] = {n: [_mean(line[key][n] for line in chunk) for chunk in chunks] for n in steps[0][key]}
+    training: dict[str, Any] = {"step": [chunk[-1]["step"] for chunk in chunks]}
+    for key, value in steps[0].items() if steps else ():
+        if key in ("alpha", "k"):
+            training[key] = [chunk[-1][key] for chunk in chunks]
+        elif isinstance(value, dict):
+            training[key] = {n: [_mean(line[key][n] for line in chunk) for chunk in chunks] for n in value}
+        elif key not in ("step", "tokens", "tokens_per_second"):
+            training[key] = [_mean(line[key] for line in chunk) for chunk in chunks]
     measured = [line for line in lines if "valid" in line]
     held_out = {
         "step": [line["step"] for line in measured],
@@ -203,14 +206,16 @@ DATA_NOTE = (
     "comes from another seed."
 )
 LIMITS = (
-    "A small model, trained for minutes to show how features can be seen and turned. It writes fluent nonsense, states "
-    "falsehoods, and may repeat what is offensive in its sources. It is not fit for any other use."
+    "A model to show how features can be seen and turned. It may write fluent nonsense, state falsehoods, and repeat "
+    "what is offensive in its sources. It is not fit for any other use."
 )
 
 
 def _held_out_text(held_out: dict[str, Any]) -> list[str]:
     rows = [["this model", f"{held_out['cross_entropy']:.4f}"]]
     out = [f"{held_out['tokens']:,} tokens of text that was not trained on."]
+    if "base_cross_entropy" in held_out:
+        rows.append(["the base before training", f"{held_out['base_cross_entropy']:.4f}"])
     if "dense_twin_cross_entropy" in held_out:
         rows.append(["dense twin", f"{held_out['dense_twin_cross_entropy']:.4f}"])
         out.append(
@@ -225,10 +230,10 @@ def _layer_table(layers: Sequence[dict[str, Any]]) -> str:
     heads = ["block", "features", "K", "α", "FVU", "FVU of the stream", "L0", "dead", "dead in training"]
     rows = [
         [
-            layer["layer"],
+            f"{layer['layer']}, {layer['site']}",
             layer["n_features"],
-            layer["k"],
-            f"{layer['alpha']:g}",
+            "–" if layer["k"] is None else layer["k"],
+            "–" if layer["alpha"] is None else f"{layer['alpha']:g}",
             f"{layer['fvu']:.3f}",
             f"{layer['fvu_stream']:.3f}",
             f"{layer['l0']:.1f}",
@@ -245,10 +250,15 @@ def _curve_table(curves: dict[str, Any]) -> str:
     training = curves["training"]
     stride = max(1, math.ceil(len(training["step"]) / TABLE_ROWS))
     places = range(len(training["step"]) - 1, -1, -stride)
-    heads, columns = ["step", "training cross-entropy"], [training["step"], training["utility"]]
+    heads, columns = ["step"], [training["step"]]
+    if "utility" in training:
+        heads, columns = [*heads, "training cross-entropy"], [*columns, training["utility"]]
     if "alpha" in training:
-        heads += ["α", "K", *(f"FVU {n}" for n in training["fvu"])]
-        columns += [training["alpha"], training["k"], *training["fvu"].values()]
+        heads += ["α", "K"]
+        columns += [training["alpha"], training["k"]]
+    if "fvu" in training:
+        heads += [f"FVU {n}" for n in training["fvu"]]
+        columns += list(training["fvu"].values())
     return _table(heads, [[column[place] for column in columns] for place in reversed(places)])
 
 

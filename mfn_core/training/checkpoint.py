@@ -67,6 +67,11 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         raise MFNError(f"cannot write the checkpoint {target} ({error}); those before it are untouched") from error
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is one."""
+    return bool(_all(folder))
+
+
 def load_latest(folder: Path) -> Checkpoint | None:
     """The newest checkpoint, or None where there is none.
 

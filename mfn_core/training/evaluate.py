@@ -15,6 +15,8 @@ from mfn_core.coder import full_precision
 from mfn_core.data.mix import TokenRows
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace
+from mfn_core.training.recompute import not_recomputed
+from mfn_core.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -57,29 +59,31 @@ class _LayerSums:
     """Running sums for one layer, in float64."""
 
     def __init__(self, n_features: int, width: int, device: torch.device) -> None:
-        self.fired = torch.zeros(n_features, dtype=torch.bool, device=device)
-        self.entries = 0
-        self.tokens = 0
+        self.fired = torch.zeros(n_features, device=device)
+        self.counts = torch.zeros(2, dtype=torch.float64, device=device)  # entries, tokens
         self.normed = _Variance(width, device)
         self.stream = _Variance(width, device)
 
     def add(self, trace: LayerTrace, keep: Tensor) -> None:
         assert trace.x_hat is not None
         codes = trace.codes
-        indices, values = codes.indices[keep], codes.values[keep]
-        self.fired[indices[values > 0]] = True
-        self.entries += int((values > 0).sum())
-        self.tokens += int(keep.sum())
+        fires = codes.fires & keep[..., None]
+        self.fired[codes.indices[fires]] = 1.0
+        self.counts += torch.stack([fires.sum(), keep.sum()])
         x, x_hat, scale = trace.x[keep].double(), trace.x_hat[keep].double(), trace.scale[keep].double()
         self.normed.add(x, x_hat)
         self.stream.add(x * scale, x_hat * scale)
 
-    def score(self) -> LayerScore:
+    def score(self, world: World) -> LayerScore | None:
+        """None where the layer had nothing to rebuild (α = 0)."""
+        entries, tokens = world.sum(self.counts).tolist()
+        if tokens == 0:
+            return None
         return LayerScore(
-            self.normed.unexplained(),
-            self.stream.unexplained(),
-            self.entries / self.tokens,
-            1.0 - float(self.fired.float().mean()),
+            self.normed.unexplained(world),
+            self.stream.unexplained(world),
+            entries / tokens,
+            1.0 - float((world.sum(self.fired) > 0).double().mean()),
         )
 
 
@@ -87,29 +91,26 @@ class _Variance:
     """Σ‖x − x̂‖² over Σ‖x − x̄‖², with x̄ the mean over everything added."""
 
     def __init__(self, width: int, device: torch.device) -> None:
-        self.n = 0
         self.total = torch.zeros(width, dtype=torch.float64, device=device)
-        self.squares = 0.0
-        self.errors = 0.0
+        self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # tokens, squares, errors
 
     def add(self, x: Tensor, x_hat: Tensor) -> None:
-        self.n += len(x)
         self.total += x.sum(0)
-        self.squares += float(x.square().sum())
-        self.errors += float((x - x_hat).square().sum())
+        self.sums += torch.stack([x.new_tensor(len(x)), x.square().sum(), (x - x_hat).square().sum()])
 
-    def unexplained(self) -> float:
-        spread = self.squares - float(self.total.square().sum()) / self.n
-        return self.errors / spread
+    def unexplained(self, world: World) -> float:
+        tokens, squares, errors = world.sum(self.sums).tolist()
+        return float(errors / (squares - float(world.sum(self.total).square().sum()) / tokens))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(
     model: MFNModel,
     rows: TokenRows,
     start: int = 0,
     batch: int = 16,
     progress: Callable[[int, int], None] | None = None,
+    world: World = ALONE,
 ) -> Score:
     """Measures a model in the precision it has.
 
@@ -120,21 +121,28 @@ def evaluate(
             would rule them.
         batch: rows in a forward pass.
         progress: called with rows done and rows in all.
+        world: the processes that share the work. All have to take part, and all get the score of the whole.
     """
-    was_training = model.training
-    model.eval()
     sums = {n: _LayerSums(layer.n_features, layer.d_model, model.device) for n, layer in model.coders.items()}
-    loss, count = 0.0, 0
-    for first in range(0, len(rows), batch):
-        ids = torch.from_numpy(rows[first : first + batch].astype(np.int64)).to(model.device)
-        out = model(ids, record=True)
-        logits, targets = full_precision(out.logits[:, :-1].flatten(0, 1)), ids[:, 1:].flatten()
-        loss += float(F.cross_entropy(logits, targets, reduction="sum"))
-        count += targets.numel()
-        for number, trace in out.traces.items():
-            if trace.x_hat is not None:
-                sums[number].add(trace, ids != start)
-        if progress is not None:
-            progress(min(first + batch, len(rows)), len(rows))
-    model.train(was_training)
-    return Score(loss / count, count, {n: s.score() for n, s in sums.items() if s.tokens})
+    losses = torch.zeros(2, dtype=torch.float64, device=model.device)  # sum, tokens
+    was_training = model.training
+    with not_recomputed(model):
+        model.eval()
+        for first in range(0, len(rows), batch * world.size):
+            own = rows[first + world.rank * batch :][:batch]
+            # A process that nothing is left for computes along, as a model that is spread over all asks it to.
+            ids = torch.from_numpy((own if len(own) else rows[:1]).astype(np.int64)).to(model.device)
+            out = model(ids, record=True)
+            if len(own):
+                logits, targets = full_precision(out.logits[:, :-1].flatten(0, 1)), ids[:, 1:].flatten()
+                loss = F.cross_entropy(logits, targets, reduction="sum")
+                losses += torch.stack([loss, loss.new_tensor(len(targets))])
+                for number, trace in out.traces.items():
+                    if trace.x_hat is not None:
+                        sums[number].add(trace, ids != start)
+            if progress is not None:
+                progress(min(first + batch * world.size, len(rows)), len(rows))
+        model.train(was_training)
+    total, count = world.sum(losses).tolist()
+    scores = {n: s.score(world) for n, s in sums.items()}
+    return Score(total / count, int(count), {n: score for n, score in scores.items() if score is not None})

@@ -24,11 +24,11 @@ from mfn_core.data.mix import TokenRows
 from mfn_core.errors import MFNError
 from mfn_core.model import MFNModel
 from mfn_core.training import card, checkpoint
+from mfn_core.training.building import objective_of, same_model
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import Score, evaluate
 from mfn_core.training.log import Metrics, read_metrics
-from mfn_core.training.pressures import Pressures
-from mfn_core.training.trainer import new_model
+from mfn_core.training.objective import load_state
 
 SHIPPED = torch.float16
 
@@ -41,8 +41,9 @@ class SavedRun:
         config: of the run.
         model: at the newest checkpoint, in single precision, K and α as they stood.
         step: how many steps that is.
-        dead: by block, share of features silent over the last `mfn.dead_after` training tokens.
+        dead: by block, share of features silent over the last `dead_after` training tokens.
         valid: [rows, context], the held-out text.
+        start: the token that begins a document.
         recipe: what went into training and held-out text.
         environment: versions and commit.
         metrics: the lines of `metrics.jsonl` up to that step.
@@ -53,6 +54,7 @@ class SavedRun:
     step: int
     dead: dict[int, float]
     valid: TokenRows
+    start: int
     recipe: dict[str, Any]
     environment: dict[str, str]
     metrics: list[Metrics]
@@ -67,6 +69,7 @@ def load_run(folder: Path) -> SavedRun:
     try:
         config = TrainConfig.from_json(_json(folder / "config.json"))
         recipe, environment = _json(folder / "data" / "recipe.json"), _json(folder / "environment.json")
+        structure = _json(folder / "data" / "model.json")
         valid = np.load(folder / "data" / "valid.npy")
     except OSError as error:
         raise MFNError(f"{folder} is not the folder of a training run: {error.filename} is missing") from error
@@ -74,17 +77,18 @@ def load_run(folder: Path) -> SavedRun:
     if found is None:
         raise MFNError(f"{folder} has no checkpoint yet: let the run come to its first one")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "data" / "tokenizer", local_files_only=True)
-    model = new_model(config, tokenizer)
+    model = same_model(config, structure, tokenizer)
     # Where a mean of the weights was kept, it is what is shipped.
     model.base.load_state_dict(found.part("model") | found.part("average"))
-    for layer in model.mfn_layers.values():
-        layer.normalize_decoder_()
-    objective = Pressures(model, config)
+    objective = objective_of(model, config)
     objective.begin(found.step)
-    objective.load_tensors(found.part("objective"))
+    objective.constrain()
+    objective.finish()
+    load_state(objective, found.part("objective"))
     dead = {number: float(objective.dead(number).float().mean()) for number in objective.statistics}
     metrics = [line for line in read_metrics(folder / "metrics.jsonl") if line["step"] <= found.step]
-    return SavedRun(config, model.eval(), found.step, dead, valid, recipe, environment, metrics)
+    recipe["train"] = found.state.get("recipe", recipe.get("train"))
+    return SavedRun(config, model.eval(), found.step, dead, valid, recipe["start"], recipe, environment, metrics)
 
 
 def export(
@@ -112,7 +116,7 @@ def export(
         draft = Path(space) / "new"
         saved.model.save_pretrained(draft, SHIPPED)
         shipped = MFNModel.from_pretrained(draft)
-        score = evaluate(shipped, saved.valid, progress=progress)
+        score = evaluate(shipped, saved.valid, saved.start, progress=progress)
         facts = card.Facts(
             config=saved.config,
             step=saved.step,
@@ -120,7 +124,7 @@ def export(
             parameters=_count_parameters(shipped),
             score=score,
             twin=beside,
-            alpha={number: layer.alpha for number, layer in shipped.mfn_layers.items()},
+            layers={number: coder.current_config for number, coder in shipped.coders.items()},
             dead_in_training=saved.dead,
             recipe=saved.recipe,
             environment=saved.environment,
@@ -144,7 +148,7 @@ def _measure_twin(folder: Path, saved: SavedRun) -> Score:
         raise MFNError(f"{folder} stands at step {twin.step}, the model at {saved.step}: let both come to the same")
     with tempfile.TemporaryDirectory() as space:
         twin.model.save_pretrained(space, SHIPPED)
-        return evaluate(MFNModel.from_pretrained(space), saved.valid)
+        return evaluate(MFNModel.from_pretrained(space), saved.valid, saved.start)
 
 
 def _count_parameters(model: MFNModel) -> dict[str, int]:

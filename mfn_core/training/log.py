@@ -16,14 +16,17 @@ Metrics = dict[str, Any]
 
 
 class Log:
-    """`metrics.jsonl` in a run's folder, and who else wants to hear of it."""
+    """`metrics.jsonl` in a run's folder, and who else wants to hear of it. Of several processes, the first writes."""
 
-    def __init__(self, folder: Path, report: Callable[[Metrics], None] | None) -> None:
+    def __init__(self, folder: Path, report: Callable[[Metrics], None] | None, rank: int = 0) -> None:
         self.path = folder / "metrics.jsonl"
         self.report = report
+        self.silent = rank > 0
 
     def write(self, metrics: Metrics) -> None:
         """Adds a line."""
+        if self.silent:
+            return
         with self.path.open("a", encoding="utf-8") as out:
             out.write(json.dumps(metrics) + "\n")
         if self.report is not None:
@@ -37,6 +40,8 @@ class Log:
 
     def cut(self, step: int) -> None:
         """Takes out what was said of later steps, which will be done again."""
+        if self.silent:
+            return
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
         draft = self.path.with_suffix(".draft")
         draft.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")

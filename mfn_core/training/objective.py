@@ -1,13 +1,17 @@
-"""What a run trains for, as the loop sees it. `pressures` has the one for layers of features."""
+"""What a run trains for, as the loop sees it. `pressures` is that of layers of features, `sae` that of SAEs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
+from mfn_core.losses import FeatureStatistics
 from mfn_core.run import Run
+from mfn_core.training.config import TrainConfig
 from mfn_core.training.optimizer import Optimizers
 
 Figures = Mapping[str, Tensor | Mapping[int, Tensor]]
@@ -48,11 +52,18 @@ class Losses(NamedTuple):
 class Objective(Protocol):
     """A loss with its schedules, its statistics, and what it keeps true of the weights."""
 
+    @property
+    def statistics(self) -> dict[int, FeatureStatistics]:
+        """By block number. Part of a checkpoint."""
+
     def begin(self, step: int) -> dict[str, float]:
         """Sets what moves with the step, and says it, for the log."""
 
     def losses(self, batch: Batch) -> Losses:
         """Forward passes and losses of a batch."""
+
+    def dead(self, number: int) -> Tensor:
+        """bool [F]: which features of block `number` have been silent for as long as the config calls dead."""
 
     def project(self) -> None:
         """Mends the gradients, before the optimisers step."""
@@ -60,8 +71,29 @@ class Objective(Protocol):
     def settle(self, optimizers: Optimizers) -> None:
         """Mends the weights, after the optimisers have stepped."""
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The statistics as named tensors, for a checkpoint."""
+    def constrain(self) -> None:
+        """Has the weights be what they must, such as directions of unit norm."""
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Takes up what `tensors` gave."""
+    def finish(self) -> None:
+        """Makes of the weights in training those that are shipped."""
+
+
+def state_of(objective: Objective) -> dict[str, Tensor]:
+    """The statistics as named tensors, for a checkpoint: `BLOCK.NAME`."""
+    return {
+        f"{number}.{name}": tensor
+        for number, statistics in objective.statistics.items()
+        for name, tensor in statistics.tensors().items()
+    }
+
+
+def load_state(objective: Objective, tensors: Mapping[str, Tensor]) -> None:
+    """Takes up what `state_of` gave."""
+    for number, statistics in objective.statistics.items():
+        prefix = f"{number}."
+        statistics.load_tensors({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManager[Any]:
+    """The precision that forward passes of a run have."""
+    return nullcontext() if config.autocast == "none" else torch.autocast(device.type, torch.bfloat16)

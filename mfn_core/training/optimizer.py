@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from torch.optim import AdamW, Muon, Optimizer
 
 from mfn_core.errors import ConfigError
 from mfn_core.model import MFNModel
+from mfn_core.training.parallel import placed, set_rows, whole
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Optimizers:
             Their norms before, scalars by `transformer` and `features`; what does not move has none.
         """
         return {
-            name: torch.nn.utils.clip_grad_norm_(group, self.config.clip)
+            name: whole(torch.nn.utils.clip_grad_norm_(group, self.config.clip))
             for name, group in self._clipped.items()
             if group
         }
@@ -118,18 +118,17 @@ class Optimizers:
                 group["lr"] = peak * factor
             optimizer.step()
 
-    @torch.no_grad()
     def forget(self, parameter: nn.Parameter, rows: Tensor) -> None:
         """Sets the moments of some rows of a parameter to 0, for features that start anew.
 
         Args:
             parameter: [F, ...].
-            rows: bool [F].
+            rows: int64 [n], their numbers.
         """
         for optimizer in self._all.values():
             for value in optimizer.state.get(parameter, {}).values():
                 if value.shape == parameter.shape:
-                    value[rows] = 0.0
+                    set_rows(value, rows, 0.0)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state as named tensors, for a checkpoint: `PARAMETER/ENTRY`."""
@@ -150,6 +149,6 @@ class Optimizers:
                     optimizer.state[parameter] = {key: _placed(key, value, parameter) for key, value in found.items()}
 
 
-def _placed(key: str, value: Tensor, parameter: nn.Parameter) -> Any:
+def _placed(key: str, value: Tensor, parameter: nn.Parameter) -> Tensor:
     """Where the optimiser wants it: beside its parameter, but for the count of steps, which it keeps on the CPU."""
-    return value.clone() if key == "step" else value.to(parameter.device)
+    return value.clone() if key == "step" else placed(value, parameter)

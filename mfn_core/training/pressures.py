@@ -8,7 +8,6 @@ is the same on every process, and part of a checkpoint.
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -27,8 +26,9 @@ from mfn_core.losses import (
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace, Revive
 from mfn_core.training.config import TrainConfig
-from mfn_core.training.objective import Batch, Figures, Losses
+from mfn_core.training.objective import Batch, Figures, Losses, autocast
 from mfn_core.training.optimizer import Optimizers
+from mfn_core.training.recompute import not_recomputed
 from mfn_core.training.renewal import Renewal
 from mfn_core.training.schedules import anneal_k, ramp
 from mfn_core.world import ALONE, World
@@ -107,7 +107,8 @@ class Pressures:
         rows = slice(None, None, self.mfn.stab_every)
         ids = batch.ids[rows]
         changed = self.perturbation.apply(ids, batch.step, batch.number * len(ids))
-        out = self.model(changed.ids, branch="stability", perturbation=changed.embed, logits_to_keep=1)
+        with not_recomputed(self.model):
+            out = self.model(changed.ids, branch="stability", perturbation=changed.embed, logits_to_keep=1)
         return out.traces, rows, changed.keep & batch.keep[rows]
 
     def _revive(self, batch: Batch) -> dict[int, Revive]:
@@ -142,24 +143,17 @@ class Pressures:
 
     def settle(self, optimizers: Optimizers) -> None:
         """Gives directions unit norm again; starts features anew that are long dead, where that is asked for."""
-        for layer in self.model.mfn_layers.values():
-            layer.normalize_decoder_()
+        self.constrain()
         for renewal in self.renewals.values():
             renewal.apply(optimizers)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """`BLOCK.NAME`, the layers' statistics."""
-        return {
-            f"{number}.{name}": tensor
-            for number, statistics in self.statistics.items()
-            for name, tensor in statistics.tensors().items()
-        }
+    def constrain(self) -> None:
+        """Gives every direction unit norm."""
+        for layer in self.model.mfn_layers.values():
+            layer.normalize_decoder_()
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Takes up what `tensors` gave."""
-        for number, statistics in self.statistics.items():
-            prefix = f"{number}."
-            statistics.load_tensors({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    def finish(self) -> None:
+        """Nothing: what is trained is what is shipped."""
 
 
 def apply_schedules(model: MFNModel, config: TrainConfig, step: int) -> dict[str, float]:
@@ -175,8 +169,3 @@ def apply_schedules(model: MFNModel, config: TrainConfig, step: int) -> dict[str
     for layer in layers:
         layer.alpha, layer.k = alpha, k
     return {"alpha": round(alpha, 4), "k": k} if layers else {}
-
-
-def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManager[Any]:
-    """The precision that forward passes of a run have."""
-    return nullcontext() if config.autocast == "none" else torch.autocast(device.type, torch.bfloat16)

@@ -7,7 +7,7 @@ no random numbers (ours).
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mfn_core.layer import MFNLayer
@@ -15,6 +15,7 @@ from mfn_core.losses import FeatureStatistics
 from mfn_core.run import LayerTrace
 from mfn_core.training.objective import Batch
 from mfn_core.training.optimizer import Optimizers
+from mfn_core.training.parallel import set_rows, whole
 from mfn_core.world import ALONE, World
 
 EVERY = 50  # steps between looks at who is due
@@ -51,13 +52,15 @@ class Renewal:
             return
         numbers = self.statistics.dead(self.after).nonzero().squeeze(-1)[: len(self._errors)]
         directions = F.normalize(self._errors[: len(numbers)], dim=-1).to(self.layer.W_dec.dtype)
-        chosen = torch.zeros_like(self.statistics.tokens_since_fired, dtype=torch.bool)
-        chosen[numbers] = True
-        size = ENCODER_NORM * self.layer.W_enc[~chosen].norm(dim=-1).mean() if not bool(chosen.all()) else 1.0
-        self.layer.W_dec[numbers] = directions
-        self.layer.W_enc[numbers] = directions * size
-        self.layer.b_enc[numbers] = 0.0
-        for parameter in (self.layer.W_dec, self.layer.W_enc, self.layer.b_enc):
-            optimizers.forget(parameter, chosen)
+        others = whole(self.layer.W_enc)[self.statistics.tokens_since_fired <= self.after].norm(dim=-1)
+        size = ENCODER_NORM * (others.mean() if len(others) else 1.0)
+        news: list[tuple[nn.Parameter, Tensor | float]] = [
+            (self.layer.W_dec, directions),
+            (self.layer.W_enc, directions * size),
+            (self.layer.b_enc, 0.0),
+        ]
+        for parameter, values in news:
+            set_rows(parameter, numbers, values)
+            optimizers.forget(parameter, numbers)
         self.statistics.tokens_since_fired[numbers] = 0
         self._errors = None

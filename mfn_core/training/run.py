@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 from filelock import FileLock, Timeout
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-from mfn_core.data.mix import STRUCTURED, Source, TokenRows, pack, sample_text
-from mfn_core.data.tokenizer import fit_tokenizer
 from mfn_core.errors import ConfigError
-from mfn_core.training.batches import PackedRows
+from mfn_core.training.building import new_model, same_model, structure_of
+from mfn_core.training.checkpoint import has_checkpoint
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.log import Metrics
-from mfn_core.training.trainer import Trainer, new_model
-
-VALID_SEED_OFFSET = 1_000_003  # generated held-out text comes from another seed than the training text
+from mfn_core.training.parallel import processes
+from mfn_core.training.prepare import make_data, open_batches
+from mfn_core.training.trainer import Trainer
+from mfn_core.world import World
 
 
 def train(
@@ -33,31 +33,58 @@ def train(
     report: Callable[[Metrics], None] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Trainer:
-    """Trains, or goes on where the folder's newest checkpoint stands.
+    """Trains, or goes on where the folder's newest checkpoint stands. Under `torchrun`, with all its processes.
 
     Args:
         config: what to train.
         folder: the run folder; made if need be. A folder of another config is refused.
         data_folder: where relative corpus paths of the config start.
-        report: called with each line of metrics.
-        note: called with a line on what is being done before the first step.
+        report: called with each line of metrics, on the first process.
+        note: called with a line on what is being done before the first step, on the first process.
 
     Returns:
         The trainer, at its last step.
 
     Raises:
-        ConfigError: the folder belongs to another config, or to another process.
+        ConfigError: the folder belongs to another config, or to another process; a device or a base cannot be used.
         CorpusError: a source cannot be read.
     """
     say = note or (lambda line: None)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _sole_owner(folder):
-        _claim(folder, config)
-        tokenizer, rows, valid = _data(config, folder, data_folder, say)
-        trainer = Trainer(new_model(config, tokenizer), config, PackedRows(rows, config.batch), folder, valid, report)
-        if trainer.step:
-            say(f"going on from step {trainer.step} of {config.steps}")
-        trainer.run()
+    with processes(config.machine.device) as device:
+        world = World.current()
+        if world.rank > 0:
+            world.wait()  # for the first, which makes what all read
+            return _train(config, folder, data_folder, device, None, lambda line: None)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _sole_owner(folder):
+            _claim(folder, config)
+            make_data(config, folder / "data", data_folder, say)
+            world.wait()
+            return _train(config, folder, data_folder, device, report, say)
+
+
+def _train(
+    config: TrainConfig,
+    folder: Path,
+    data_folder: Path,
+    device: torch.device,
+    report: Callable[[Metrics], None] | None,
+    say: Callable[[str], None],
+) -> Trainer:
+    data = folder / "data"
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(data / "tokenizer", local_files_only=True)
+    if has_checkpoint(folder / "checkpoints"):  # the weights are there
+        model = same_model(config, json.loads((data / "model.json").read_text(encoding="utf-8")), tokenizer)
+    else:
+        model = new_model(config, tokenizer)
+        if World.current().rank == 0:
+            (data / "model.json").write_text(json.dumps(structure_of(model), indent=2) + "\n", encoding="utf-8")
+    batches = open_batches(config, data, data_folder, tokenizer)
+    valid = np.load(data / "valid.npy", mmap_mode="r")
+    trainer = Trainer(model.to(device), config, batches, folder, valid, report)
+    if trainer.step:
+        say(f"going on from step {trainer.step} of {config.steps}")
+    trainer.run()
     return trainer
 
 
@@ -102,57 +129,10 @@ def _sole_owner(folder: Path) -> Iterator[None]:
 
 
 def _claim(folder: Path, config: TrainConfig) -> None:
-    """Notes whose folder this is. Texts for the model card may change between a run's parts, nothing else may."""
+    """Notes whose folder this is. Texts for the model card and use of the machine may change between a run's parts."""
     path = folder / "config.json"
     if not path.exists():
         (folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n", encoding="utf-8")
     elif not TrainConfig.from_json(json.loads(path.read_text(encoding="utf-8"))).same_run(config):
         raise ConfigError(f"{folder} belongs to a run with another config: choose another folder, or delete it")
     path.write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
-
-
-def _sources(config: TrainConfig, data_folder: Path, split: str) -> list[Source]:
-    out = []
-    for name, source in config.data.sources.items():
-        corpus = getattr(source, split)
-        if name != STRUCTURED and not corpus:
-            raise ConfigError(f"data.sources.{name} names no {split} corpus")
-        out.append(Source(name, source.share, str(data_folder / corpus) if corpus else ""))
-    if not out:
-        raise ConfigError("data.sources is empty: name at least one source of text")
-    return out
-
-
-def _data(
-    config: TrainConfig, folder: Path, data_folder: Path, say: Callable[[str], None]
-) -> tuple[PreTrainedTokenizerBase, TokenRows, TokenRows]:
-    """Vocabulary and packed rows, from the run folder if they are there, else made and kept there."""
-    cache = folder / "data"
-    done = cache / "recipe.json"
-    if not done.exists():
-        cache.mkdir(exist_ok=True)
-        train_sources = _sources(config, data_folder, "train")
-        most = config.data.max_document
-        say(f"fitting a vocabulary of {config.model.vocabulary} tokens")
-        texts = sample_text(train_sources, config.data.tokenizer_characters, config.seed, most)
-        tokenizer = fit_tokenizer(texts, config.model.vocabulary)
-        tokenizer.save_pretrained(cache / "tokenizer")
-        context = config.model.context
-        needed = config.steps * config.tokens_per_step
-        say(f"packing {needed:,} tokens of training text")
-        packed = pack(train_sources, tokenizer, needed, context, config.seed, most)
-        say("packing held-out text")
-        held_out = pack(
-            _sources(config, data_folder, "valid"),
-            tokenizer,
-            config.data.valid_tokens,
-            context,
-            config.seed + VALID_SEED_OFFSET,
-            most,
-        )
-        np.save(cache / "train.npy", packed.rows)
-        np.save(cache / "valid.npy", held_out.rows)
-        recipe: dict[str, Any] = {"train": packed.recipe, "valid": held_out.recipe}
-        done.write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(cache / "tokenizer", local_files_only=True)
-    return tokenizer, np.load(cache / "train.npy", mmap_mode="r"), np.load(cache / "valid.npy", mmap_mode="r")

@@ -5,7 +5,19 @@ One file a section; the optimiser's stands beside the optimisers.
 
 from mfn_core.training.config.data import DataConfig, SourceConfig
 from mfn_core.training.config.features import MFNTraining
-from mfn_core.training.config.model import ModelConfig
+from mfn_core.training.config.machine import MachineConfig
+from mfn_core.training.config.model import BaseConfig, ModelConfig
 from mfn_core.training.config.run import TrainConfig, load_config
+from mfn_core.training.config.sae import SAETraining
 
-__all__ = ["DataConfig", "MFNTraining", "ModelConfig", "SourceConfig", "TrainConfig", "load_config"]
+__all__ = [
+    "BaseConfig",
+    "DataConfig",
+    "MFNTraining",
+    "MachineConfig",
+    "ModelConfig",
+    "SAETraining",
+    "SourceConfig",
+    "TrainConfig",
+    "load_config",
+]

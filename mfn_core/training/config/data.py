@@ -37,12 +37,17 @@ class DataConfig:
         max_document: characters of a document that are used; longer ones are cut there.
         tokenizer_characters: how much of the mix the vocabulary is fitted to.
         valid_tokens: how much text held-out numbers are measured on.
+        stream: whether training text is read, tokenised and packed while the run goes on, each source in its own order,
+            instead of before it. For text that is too large to hold.
+        buffer: rows among which a stream's next row is chosen.
     """
 
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
     max_document: int = 6000
     tokenizer_characters: int = 20_000_000
     valid_tokens: int = 200_000
+    stream: bool = False
+    buffer: int = 2048
 
     def __post_init__(self) -> None:
-        require_positive(self, "max_document", "tokenizer_characters", "valid_tokens")
+        require_positive(self, "max_document", "tokenizer_characters", "valid_tokens", "buffer")

@@ -32,3 +32,17 @@ class ModelConfig:
         require(
             self.vocabulary >= 257, f"model.vocabulary must be at least 257 (a token a byte), not {self.vocabulary}"
         )
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """A model that exists already, to be equipped instead of a new one.
+
+    Attributes:
+        path: a folder or a hub id: a causal LM of Hugging Face, or a bundle, whose layers are trained on. Empty for a
+            new model. Its tokenizer and its shape take the place of `model`'s, but for `model.context`.
+        freeze: whether its own weights stay as they are, so that only the layers learn.
+    """
+
+    path: str = ""
+    freeze: bool = False

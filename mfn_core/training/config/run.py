@@ -12,8 +12,10 @@ from typing import Any, cast
 from mfn_core.training.config.checks import require, require_positive
 from mfn_core.training.config.data import DataConfig
 from mfn_core.training.config.features import MFNTraining
-from mfn_core.training.config.model import ModelConfig
+from mfn_core.training.config.machine import MachineConfig
+from mfn_core.training.config.model import BaseConfig, ModelConfig
 from mfn_core.training.config.reading import build, read_toml
+from mfn_core.training.config.sae import SAETraining
 from mfn_core.training.optimizer import OptimizerConfig
 
 
@@ -42,9 +44,12 @@ class TrainConfig:
     eval_every: int = 250
     checkpoint_every: int = 250
     model: ModelConfig = field(default_factory=ModelConfig)
+    base: BaseConfig = field(default_factory=BaseConfig)
     mfn: MFNTraining = field(default_factory=MFNTraining)
+    sae: SAETraining = field(default_factory=SAETraining)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    machine: MachineConfig = field(default_factory=MachineConfig)
 
     def __post_init__(self) -> None:
         require(self.autocast in ("bf16", "none"), f"autocast must be bf16 or none, not {self.autocast!r}")
@@ -54,11 +59,16 @@ class TrainConfig:
             self.tokens >= self.tokens_per_step,
             f"tokens must be at least one step's {self.tokens_per_step}, not {self.tokens}",
         )
-        for number in self.mfn.layers:
-            require(
-                0 <= number < self.model.blocks,
-                f"mfn.layers names block {number}; there are blocks 0 to {self.model.blocks - 1}",
-            )
+        require(
+            not (self.sae.layers and (self.mfn.layers or self.mfn.resid_final)),
+            "a run trains layers of features or SAEs, not both: leave mfn.layers or sae.layers empty",
+        )
+        for section, layers in (("mfn", self.mfn.layers), ("sae", self.sae.layers)):
+            for number in layers if not self.base.path else ():
+                require(
+                    0 <= number < self.model.blocks,
+                    f"{section}.layers names block {number}; there are blocks 0 to {self.model.blocks - 1}",
+                )
 
     @property
     def tokens_per_step(self) -> int:
@@ -71,8 +81,8 @@ class TrainConfig:
         return self.tokens // self.tokens_per_step
 
     def same_run(self, other: TrainConfig) -> bool:
-        """Whether the other config trains the same weights: texts for the model card may differ."""
-        return _without_texts(self) == _without_texts(other)
+        """Whether the other config trains the same weights: texts for the card and use of the machine may differ."""
+        return _essence(self) == _essence(other)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, every default filled in; `from_json` reads it back."""
@@ -101,6 +111,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     return TrainConfig.from_json(read_toml(path, overrides))
 
 
-def _without_texts(config: TrainConfig) -> TrainConfig:
+def _essence(config: TrainConfig) -> TrainConfig:
     sources = {name: dataclasses.replace(source, about="") for name, source in config.data.sources.items()}
-    return dataclasses.replace(config, description="", data=dataclasses.replace(config.data, sources=sources))
+    data = dataclasses.replace(config.data, sources=sources)
+    return dataclasses.replace(config, description="", data=data, machine=MachineConfig())

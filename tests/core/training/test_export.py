@@ -145,7 +145,7 @@ def test_what_is_refused(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_run_without_a_checkpoint_says_so(runs: Path, tmp_path: Path) -> None:
     early = tmp_path / "early"
     (early / "data").mkdir(parents=True)
-    for name in ("config.json", "environment.json", "data/recipe.json", "data/valid.npy"):
+    for name in ("config.json", "environment.json", "data/recipe.json", "data/model.json", "data/valid.npy"):
         (early / name).write_bytes((runs / "demo" / name).read_bytes())
     with pytest.raises(MFNError, match="no checkpoint yet"):
         export(early, tmp_path / "model")

@@ -149,7 +149,7 @@ def test_a_broken_checkpoint_is_named(tmp_path: Path, corpus: Path) -> None:
 
 
 def test_the_twins_share_their_first_weights_and_their_text(tmp_path: Path, corpus: Path) -> None:
-    from mfn_core.training.trainer import new_model
+    from mfn_core.training.building import new_model
 
     equipped = train(config(), tmp_path / "mfn", corpus)
     dense_config = config(mfn={"layers": []})

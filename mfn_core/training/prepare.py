@@ -1,0 +1,103 @@
+"""What a run reads, made before its first step and kept in its folder: vocabulary, held-out text, packed rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from mfn_core.data.mix import STRUCTURED, Packed, Source, pack, sample_text
+from mfn_core.data.stream import RowStream
+from mfn_core.data.tokenizer import fit_tokenizer
+from mfn_core.errors import ConfigError
+from mfn_core.training.batches import Batches, PackedRows, StreamedRows
+from mfn_core.training.building import base_tokenizer, start_token
+from mfn_core.training.config import TrainConfig
+
+VALID_SEED_OFFSET = 1_000_003  # generated held-out text comes from another seed than the training text
+RECIPE = "recipe.json"
+
+
+def make_data(config: TrainConfig, folder: Path, data_folder: Path, say: Callable[[str], None]) -> None:
+    """Makes what is not there yet. The recipe is written last: where it stands, all is there.
+
+    Args:
+        config: of the run.
+        folder: receives it.
+        data_folder: where relative corpus paths start.
+        say: called with a line on what is being done.
+    """
+    if (folder / RECIPE).exists():
+        return
+    folder.mkdir(exist_ok=True)
+    sources = _sources(config, data_folder, "train")
+    held_out_sources = _sources(config, data_folder, "valid")
+    tokenizer, start = _tokenizer(config, sources, say)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    say("packing held-out text")
+    held_out = _packed(config, held_out_sources, tokenizer, start, config.data.valid_tokens, VALID_SEED_OFFSET)
+    np.save(folder / "valid.npy", held_out.rows)
+    recipe: dict[str, Any] = {"start": start, "valid": held_out.recipe}
+    if not config.data.stream:
+        needed = config.steps * config.tokens_per_step
+        say(f"packing {needed:,} tokens of training text")
+        packed = _packed(config, sources, tokenizer, start, needed)
+        np.save(folder / "train.npy", packed.rows)
+        recipe["train"] = packed.recipe
+    draft = folder / f"{RECIPE}.draft"
+    draft.write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+    draft.replace(folder / RECIPE)
+
+
+def open_batches(config: TrainConfig, folder: Path, data_folder: Path, tokenizer: PreTrainedTokenizerBase) -> Batches:
+    """The rows of a run whose folder `make_data` has filled."""
+    start = json.loads((folder / RECIPE).read_text(encoding="utf-8"))["start"]
+    if not config.data.stream:
+        return PackedRows(np.load(folder / "train.npy", mmap_mode="r"), config.batch, start)
+    data = config.data
+    sources = _sources(config, data_folder, "train")
+    stream = RowStream(sources, tokenizer, config.model.context, config.seed, data.max_document, start, data.buffer)
+    return StreamedRows(stream, config.batch)
+
+
+def _packed(
+    config: TrainConfig,
+    sources: list[Source],
+    tokenizer: PreTrainedTokenizerBase,
+    start: int,
+    n_tokens: int,
+    seed_offset: int = 0,
+) -> Packed:
+    seed = config.seed + seed_offset
+    return pack(sources, tokenizer, n_tokens, config.model.context, seed, config.data.max_document, start)
+
+
+def _tokenizer(
+    config: TrainConfig, sources: list[Source], say: Callable[[str], None]
+) -> tuple[PreTrainedTokenizerBase, int]:
+    """The base's, or one that is fitted to the text; and the token that begins a document."""
+    if config.base.path:
+        tokenizer = base_tokenizer(config.base.path)
+        return tokenizer, start_token(config.base.path, tokenizer)
+    say(f"fitting a vocabulary of {config.model.vocabulary} tokens")
+    texts = sample_text(sources, config.data.tokenizer_characters, config.seed, config.data.max_document)
+    fitted: PreTrainedTokenizerFast = fit_tokenizer(texts, config.model.vocabulary)
+    return fitted, 0
+
+
+def _sources(config: TrainConfig, data_folder: Path, split: str) -> list[Source]:
+    out = []
+    for name, source in config.data.sources.items():
+        corpus = getattr(source, split)
+        if name != STRUCTURED and not corpus:
+            raise ConfigError(f"data.sources.{name} names no {split} corpus")
+        if corpus and not corpus.startswith("hf:"):
+            corpus = str(data_folder / corpus)
+        out.append(Source(name, source.share, corpus, config.data.stream))
+    if not out:
+        raise ConfigError("data.sources is empty: name at least one source of text")
+    return out
