@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from mfn_core import EditBuffers, Intervention, MFNModel, Scope
-from mfn_core.config import BlendInto
+from mfn_core import EditBuffers, Intervention, MFNLayerConfig, MFNModel, Scope
+from mfn_core.config import BlendInto, Site
 from mfn_core.layer import MFNLayer
 from mfn_core.sites import FAMILIES
 
-from .zoo import BLOCKS, CASES, WITH_MID, checkpoint, equipped, first, ids, mfn, plain
+from .zoo import BLOCKS, CASES, WITH_MID, at, checkpoint, equipped, first, ids, mfn, plain
 
 EDITS = [
     Intervention(0, 5, "set", 6.0, Scope("generation")),
@@ -151,32 +151,48 @@ def test_an_opened_block_compiles_without_a_break(name: str) -> None:
 
 @DYNAMO
 @pytest.mark.slow
-def test_a_whole_model_compiles_without_a_break() -> None:
-    model = equipped("llama", mfn())
+@pytest.mark.parametrize("site", get_args(Site))
+def test_a_whole_model_compiles_without_a_break(site: Site) -> None:
+    model = equipped("llama", at(BLOCKS if site == "resid_final" else 1, MFNLayerConfig(48, 6, site=site)))
     with torch.no_grad():
         expected = model.base(ids()).logits
         torch.compiler.reset()
-        compiled: Any = torch.compile(model.base, backend="aot_eager", fullgraph=True)
+        compiled: Any = torch.compile(model.base, backend="eager", fullgraph=True)
         torch.testing.assert_close(compiled(ids(), use_cache=False).logits, expected)
+
+
+def training_gradients(model: MFNModel) -> dict[str, Tensor]:
+    """By parameter, of a loss on the logits and one on the layers' own reconstructions."""
+    out = model(ids(), branch="train")
+    loss = out.logits.square().mean()
+    for trace in out.traces.values():
+        assert trace.aux is not None
+        assert trace.aux.x_hat is not None
+        loss = loss + (trace.aux.x_hat - trace.x).square().mean()
+    with model.stage.use(out.run):  # for what checkpointing computes again
+        loss.backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@DYNAMO
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo looks there
+@pytest.mark.slow
+def test_compiled_blocks_train_as_eager_ones_do() -> None:
+    models = [equipped("llama", mfn(0.5)).train() for _ in range(2)]
+    torch.compiler.reset()
+    for block in models[1].family.blocks(models[1].base):
+        block.compile(backend="aot_eager", fullgraph=True)
+    eager, compiled = map(training_gradients, models)
+    assert set(eager) == set(compiled)
+    for name, gradient in eager.items():
+        torch.testing.assert_close(compiled[name], gradient)
 
 
 @pytest.mark.parametrize("name", WITH_MID)
 def test_gradient_checkpointing_gives_the_same_gradients(name: str) -> None:
-    gradients = []
-    for checkpointing in (False, True):
-        model = equipped(name, mfn(0.5), torch.float64).train()
-        if checkpointing:
-            checkpoint(model.base)
-        out = model(ids(), branch="train")
-        loss = out.logits.square().mean()
-        for trace in out.traces.values():
-            assert trace.aux is not None
-            assert trace.aux.x_hat is not None
-            loss = loss + (trace.aux.x_hat - trace.x).square().mean()
-        with model.stage.use(out.run):
-            loss.backward()
-        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
-    plainly, again = gradients
+    models = [equipped(name, mfn(0.5), torch.float64).train() for _ in range(2)]
+    checkpoint(models[1].base)
+    plainly, again = map(training_gradients, models)
     assert set(plainly) == set(again)
     for parameter, gradient in plainly.items():
         torch.testing.assert_close(again[parameter], gradient)
