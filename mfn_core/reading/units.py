@@ -7,6 +7,7 @@ neighbours are joined back into what they spell.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, overload
@@ -102,12 +103,9 @@ class Tokens(Sequence[str]):
             return Unit(self._shown[start], start, start + 1, "special")
         raw = b""
         for stop in range(start + 1, min(start + _LONGEST, len(self)) + 1):
-            if self.special[stop - 1] or not self.pieces[stop - 1]:
+            if not self.pieces[stop - 1]:
                 break
             raw += self.pieces[stop - 1]
-            try:
+            with suppress(UnicodeDecodeError):
                 return Unit(raw.decode(), start, stop, "text")
-            except UnicodeDecodeError as error:
-                if error.reason != "unexpected end of data":
-                    break  # what follows cannot mend it
         return Unit(self._shown[start], start, start + 1, "bytes")

@@ -81,6 +81,12 @@ def test_padding_does_not_fire_and_values_below_0_do() -> None:
     assert [(row.feature, row.peak, row.share) for row in codes.top()] == [(3, -5.0, 0.5), (2, 3.0, 0.5)]
 
 
+def test_a_peak_is_the_value_farthest_from_0() -> None:
+    codes = small([[3.0], [-5.0], [4.0]], [b"a", b"b", b"c"])
+    assert [(row.peak, row.position) for row in codes.top()] == [(-5.0, 1)]
+    assert (codes.feature(4, 0).peak, codes.feature(4, 0).position) == (-5.0, 1)
+
+
 def test_values_of_a_feature(codes: TextCodes) -> None:
     row = codes.top(1)[0]
     values = codes.feature(row.layer, row.feature)
@@ -175,6 +181,11 @@ def test_a_character_of_several_tokens_is_shaded_once_by_its_strongest(read_html
     values = small([[1.0], [3.0], [0.0]], [b"\xe5", b"\xad\x97", b"!"]).feature(4, 0)
     page = read_html(values._repr_html_())
     assert page.titled() == [("字", "layer 4, feature 0: 1.00\nlayer 4, feature 0: 3.00")]
+
+
+def test_a_table_names_the_token_as_it_is_read(read_html: Any) -> None:
+    page = read_html(small([[1.0, 0.0], [3.0, 0.0], [0.0, 2.0]], [b"\xe5", b"\xad\x97", b"  "]).top()._repr_html_())
+    assert [text for text, tip in page.titled() if tip.startswith("token ")] == ["字", "␣␣"]
 
 
 def test_a_text_from_right_to_left_decides_its_own_direction(read_html: Any) -> None:

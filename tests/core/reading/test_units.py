@@ -48,6 +48,11 @@ def test_an_id_without_text_shows_its_number(tiny_model: MFNModel) -> None:
     assert Tokens.of([beyond], tiny_model.tokenizer)[0] == f"⟨#{beyond}⟩"
 
 
+def test_an_id_without_text_is_never_hidden_in_a_character() -> None:
+    units = spelled([b"\xe5", b"", b"\xad\x97"]).units
+    assert [unit.text for unit in units] == ["⟨e5⟩", "⟨#1⟩", "⟨ad 97⟩"]
+
+
 def test_the_tokens_of_a_text_spell_it(tiny_model: MFNModel) -> None:
     text = "naïve café 🙂 שלום\tx\n"
     tokens = Tokens.of(tiny_model.encode_text(text), tiny_model.tokenizer)
