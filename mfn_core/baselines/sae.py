@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from mfn_core.baselines.config import SAEConfig
 from mfn_core.coder import PostHocCoder
 from mfn_core.codes import SparseCodes, top_k
-from mfn_core.run import Stage
+from mfn_core.run import Run, Stage
 from mfn_core.world import World
 
 TINY = 1e-12  # keeps the scale of an all-zero token away from 0
@@ -130,8 +130,7 @@ class SAE(PostHocCoder):
         JumpReLU's entries then include those that lie just below their threshold, with value 0, since the threshold's
         gradient comes from both sides.
         """
-        run = self.stage.run
-        learning = run is not None and run.branch == "train"
+        run = self.stage.run if self.stage.run is not None and self.stage.run.branch == "train" else None
         match self.config.architecture:
             case "topk":
                 assert self.k is not None
@@ -139,10 +138,10 @@ class SAE(PostHocCoder):
             case "standard":
                 return entries(pre, pre > 0)
             case "batchtopk":
-                return entries(pre, self._largest(pre) if learning else pre > self._thresholds())
+                return entries(pre, pre > self._thresholds() if run is None else self._largest(pre, run))
             case "jumprelu":
                 threshold = self._thresholds()
-                if not learning:
+                if run is None:
                     return entries(pre, pre > threshold)
                 near = _padded(pre > threshold - self.config.bandwidth / 2)
                 # In the thresholds' own precision: their gradient is a sum over thousands of tokens.
@@ -163,8 +162,8 @@ class SAE(PostHocCoder):
         return self.threshold.clamp(min=0.0)
 
     @torch.no_grad()
-    def _largest(self, pre: Tensor) -> Tensor:
-        """bool [..., F]: the K·N largest positive pre-activations of N tokens. Moves the threshold."""
+    def _largest(self, pre: Tensor, run: Run) -> Tensor:
+        """bool [..., F]: the K·N largest positive pre-activations of N tokens. Moves the threshold, once a run."""
         assert self.k is not None
         assert self.threshold is not None
         flat = pre.reshape(-1)
@@ -172,6 +171,8 @@ class SAE(PostHocCoder):
         kept = values > 0
         chosen = torch.zeros_like(flat, dtype=torch.bool)
         chosen[places[kept]] = True
+        if self.number in run.traces:  # gradient checkpointing computes the pass a second time
+            return chosen.view_as(pre)
         world = World.current()
         smallest = values.where(kept, torch.inf).min().to(self.threshold.dtype)
         smallest = world.sum(smallest) / world.size

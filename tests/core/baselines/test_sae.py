@@ -132,6 +132,11 @@ def test_batch_top_ks_threshold_follows_the_smallest_that_was_kept() -> None:
     learn(sae, h)
     assert float(sae.threshold) == pytest.approx(first)
     sae.encode(h)  # looking changes nothing
+    run = Run(branch="train")
+    for _ in range(2):  # nor does computing one pass again, as gradient checkpointing does
+        with sae.stage.use(run):
+            sae(h)
+        assert float(sae.threshold) == pytest.approx(first)
     with torch.no_grad():
         sae.b_enc.add_(1.0)
     learn(sae, h)
