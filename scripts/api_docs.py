@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import shutil
 import sys
 import warnings
@@ -29,11 +30,22 @@ SITE = ROOT / "site"
 
 
 def modules() -> Iterator[ModuleType]:
-    """`mfn_core` and every module in it whose name does not begin with an underscore."""
+    """`mfn_core` and every module in it that can be imported here and whose name does not begin with an underscore."""
     yield mfn_core
     for found in walk_packages(mfn_core.__path__, "mfn_core."):
-        if not found.name.rpartition(".")[2].startswith("_"):
+        if not found.name.rpartition(".")[2].startswith("_") and not lacks(found.name):
             yield import_module(found.name)
+
+
+def lacks(module: str) -> str | None:
+    """The package of others that a module needs and that is not installed here (Triton, say, where there is no GPU)."""
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("mfn_core"):
+            raise
+        return error.name
+    return None
 
 
 def public_names(module: ModuleType) -> dict[str, object]:
@@ -57,18 +69,24 @@ def build(folder: Path) -> None:
     """
     for name in mfn_core.__all__:  # they are loaded when first used, and pdoc looks without using
         setattr(mfn_core, name, getattr(mfn_core, name))
+    left_out = {}
+    for found in walk_packages(mfn_core.__path__, "mfn_core."):
+        if package := lacks(found.name):
+            left_out[found.name] = package
+            print(f"left out, since {package} is not installed: {found.name}")
     for module in list(modules()):
-        for thing in public_names(module).values():
+        names = public_names(module)
+        for thing in names.values():
             _mend(thing)
-        # What a package holds would be left out of its page if `__all__` did not name it.
-        if hasattr(module, "__path__") and hasattr(module, "__all__"):
-            held = (found.name for found in iter_modules(module.__path__) if not found.name.startswith("_"))
-            module.__all__ = sorted({*module.__all__, *held})
+        if hasattr(module, "__path__"):  # its page would leave out the modules that `__all__` does not name
+            held = {found.name for found in iter_modules(module.__path__) if not found.name.startswith("_")}
+            held -= {name.rpartition(".")[2] for name in left_out if name.rpartition(".")[0] == module.__name__}
+            module.__all__ = sorted({*names, *held})
     pdoc.render.configure(docformat="google", footer_text="MFN Studio")
     shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pdoc.pdoc("mfn_core", output_directory=folder)
+        pdoc.pdoc("mfn_core", *("!" + re.escape(name) for name in left_out), output_directory=folder)
 
 
 def _mend(thing: object) -> None:
