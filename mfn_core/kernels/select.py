@@ -4,9 +4,14 @@
 entries, which is one pass at the speed of memory. The K-th largest of maxima of disjoint sets is a lower bound on the
 K-th largest entry of the row: K entries at least reach it. What lies below the bound cannot be among the K largest, and
 only a few more than K entries do not; among them `torch.topk` decides.
+
+On a GPU `torch.topk` decides alone, unless the environment variable MFN_TRITON is 1: then it is `triton_select`, which
+has been compared with it in Triton's interpreter, and not yet timed.
 """
 
 from __future__ import annotations
+
+import os
 
 import torch
 from torch import Tensor
@@ -15,6 +20,7 @@ BLOCK = 8  # entries to a block; a block's members lie F / BLOCK apart, so that 
 MIN_ENTRIES = 1 << 18  # below, a dozen small operations cost more than they save
 MIN_WIDTH_OVER_K = 64  # F/K; below, too much of a row survives
 MAX_SURVIVING = 0.25  # share of blocks; above (many ties, NaN), sorting out survivors costs more than it saves
+TRITON_MAX_K = 256
 
 
 def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -30,11 +36,15 @@ def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns:
         [..., K] in the dtype of `pre`, and int64 [..., K], distinct within a row.
     """
-    if not _worth_screening(pre, k):
+    if _worth_screening(pre, k):
+        choose = _screened
+    elif _wants_triton(pre, k):
+        from mfn_core.kernels.triton_select import largest_rows as choose
+    else:
         values, indices = torch.topk(pre, k, dim=-1, sorted=False)
         return values, indices
     rows = pre.detach().reshape(-1, pre.shape[-1])
-    indices = _screened(rows, k).view(*pre.shape[:-1], k)
+    indices = choose(rows, k).view(*pre.shape[:-1], k)
     return pre.gather(-1, indices), indices
 
 
@@ -47,6 +57,17 @@ def _worth_screening(pre: Tensor, k: int) -> bool:
         and n_features % BLOCK == 0
         and n_features >= MIN_WIDTH_OVER_K * k
         and not torch.compiler.is_compiling()  # how many survive decides the shapes within
+    )
+
+
+def _wants_triton(pre: Tensor, k: int) -> bool:
+    return (
+        os.environ.get("MFN_TRITON") == "1"
+        and pre.is_cuda
+        and pre.dtype in (torch.float32, torch.bfloat16, torch.float16)
+        and pre.shape[-1] >= 4 * TRITON_MAX_K
+        and k <= TRITON_MAX_K
+        and not torch.compiler.is_compiling()
     )
 
 
