@@ -55,7 +55,7 @@ class SAEObjective:
         figures: dict[str, Any] = defaultdict(dict)
         for number, trace in out.traces.items():
             self.statistics[number].update(trace.raw_codes, batch.keep, self.world)
-            judged = self.each[number](self.saes[number], trace, batch.keep, progress, self.dead(number))
+            judged = self.each[number](self.saes[number], trace, batch.keep, progress, self.dead(number), self.world)
             total.append(judged.loss)
             for name, value in judged.metrics.items():
                 figures[name][number] = value

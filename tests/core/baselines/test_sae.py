@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,11 +14,12 @@ from torch.nn import functional as F
 from mfn_core import Run
 from mfn_core.baselines import SAE, SAEConfig, objective_of
 from mfn_core.baselines.config import Architecture
-from mfn_core.baselines.objectives import count_firing
+from mfn_core.baselines.objectives import Judged, count_firing
 from mfn_core.baselines.sae import entries, jump_relu
 from mfn_core.config import Norm
 from mfn_core.errors import ConfigError
 from mfn_core.run import LayerTrace, Revive
+from mfn_core.world import World
 
 D, N_FEATURES, K = 12, 40, 5
 ARCHITECTURES: list[Architecture] = ["standard", "topk", "batchtopk", "jumprelu"]
@@ -133,12 +136,13 @@ def test_batch_top_ks_threshold_follows_the_smallest_that_was_kept() -> None:
     assert float(sae.threshold) == pytest.approx(first)
     sae.encode(h)  # looking changes nothing
     run = Run(branch="train")
-    for _ in range(2):  # nor does computing one pass again, as gradient checkpointing does
-        with sae.stage.use(run):
-            sae(h)
-        assert float(sae.threshold) == pytest.approx(first)
+    with sae.stage.use(run):
+        sae(h)
     with torch.no_grad():
         sae.b_enc.add_(1.0)
+    with sae.stage.use(run):  # nor does a pass that is computed again, as gradient checkpointing does
+        sae(h)
+    assert float(sae.threshold) == pytest.approx(first)
     learn(sae, h)
     assert float(sae.threshold) == pytest.approx(0.99 * first + 0.01 * (first + 1.0))
     with torch.no_grad():
@@ -232,6 +236,59 @@ def test_an_objectives_gradient_is_plain_autograds(architecture: Architecture, s
         assert float(mine.abs().max()) > 0
     assert float(metrics["dead"]) == 0.25
     assert not any(value.requires_grad for value in metrics.values())
+
+
+class Paired(World):
+    """Two processes, as two threads."""
+
+    def __init__(self, rank: int, meeting: Barrier, values: dict[int, Tensor]) -> None:
+        super().__init__(2, rank)
+        object.__setattr__(self, "meeting", meeting)
+        object.__setattr__(self, "values", values)
+
+    def sum(self, value: Tensor) -> Tensor:
+        self.values[self.rank] = value.detach()
+        self.meeting.wait(30)
+        total = self.values[0] + self.values[1]
+        self.meeting.wait(30)
+        return total
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("standard", {"l1": 0.7, "revive": 0.9}),
+        ("topk", {"auxk": 0.6, "auxk_k": 2}),
+        ("jumprelu", {"l0": 0.3, "penalty": "l0", "revive": 0.9}),
+        ("jumprelu", {"l0": 0.3, "penalty": "tanh", "revive": 0.9}),
+    ],
+)
+def test_the_mean_of_two_processes_gradients_is_the_wholes(
+    architecture: Architecture, settings: dict[str, Any]
+) -> None:
+    sae, h = make(architecture, bandwidth=0.4), stream(4)
+    dead = torch.arange(N_FEATURES) % 4 == 0
+    keep = torch.rand(4, 7, generator=torch.Generator().manual_seed(4)) < 0.7  # not as many tokens on either side
+    objective = objective_of(sae, **settings)
+    revive = None if objective.auxk_k is None else Revive(dead, objective.auxk_k)
+    parameters = list(sae.parameters())
+    whole = objective(sae, learn(sae, h, revive), keep, 1.0, dead)
+    expected = torch.autograd.grad(whole.loss, parameters)
+    meeting, values = Barrier(2), dict[int, Tensor]()
+    traces = [learn(sae, part, revive) for part in h.split(2)]
+
+    def one(rank: int) -> tuple[Judged, tuple[Tensor, ...]]:
+        world = Paired(rank, meeting, values)
+        judged = objective(sae, traces[rank], keep.split(2)[rank], 1.0, dead, world)
+        return judged, torch.autograd.grad(judged.loss, parameters)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(one, range(2)))
+    for judged, _ in found:
+        torch.testing.assert_close(judged.loss, whole.loss, **EXACT)
+        torch.testing.assert_close(judged.metrics, whole.metrics, **EXACT)
+    for first, second, both in zip(found[0][1], found[1][1], expected, strict=True):
+        torch.testing.assert_close((first + second) / 2, both, rtol=1e-10, atol=1e-12)
 
 
 def test_the_penalty_rises_over_the_warm_up() -> None:
