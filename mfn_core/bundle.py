@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,7 +35,8 @@ from mfn_core.errors import BundleError
 from mfn_core.hf.configuration import as_json
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-INDEX, GENERATION = "model.safetensors.index.json", "generation_config.json"
+INDEX, SHARDS = "model.safetensors.index.json", "model-*-of-*.safetensors"
+GENERATION = "generation_config.json"
 # What is fetched from a hub: no pickles, no code. A chat template is text that a sandbox fills in, if it is asked for.
 FETCHED, NOT_FETCHED = ["*.safetensors", "*.json", "chat_template.jinja"], "*/*"
 
@@ -106,7 +108,7 @@ def locate(where: str | os.PathLike[str], **hub: Any) -> Path:
         raise BundleError(f"{neither}, and no such model on the hub, or none that you may see") from error
     except LocalEntryNotFoundError as error:
         raise BundleError(f"{neither}, nor is it in the hub's cache, and the hub cannot be reached") from error
-    except OSError as error:
+    except _hub_errors() as error:
         raise BundleError(f"{neither}, and it cannot be fetched from the hub: {_brief(error)}") from error
 
 
@@ -118,7 +120,7 @@ def push(
     revision: str | None,
     token: str | None,
 ) -> str:
-    """Uploads what `save` writes into a folder, as one commit; weights there in another number of files are deleted.
+    """Uploads what `save` writes into a folder, as one commit. Weights that lie there in several files are deleted.
 
     Returns:
         The commit's address.
@@ -126,26 +128,34 @@ def push(
     Raises:
         BundleError: the hub cannot be reached, or refuses.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     hub = HfApi(token=token)
     try:
         repository = hub.create_repo(name, private=private, exist_ok=True).repo_id
         if revision is not None:
             hub.create_branch(repository, branch=revision, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            save(Path(folder))
-            done = hub.upload_folder(
-                repo_id=repository,
-                folder_path=folder,
-                commit_message=message,
-                revision=revision,
-                delete_patterns=[INDEX, "model-*-of-*.safetensors"],
-            )
-    except (OSError, HFValidationError) as error:
+        with tempfile.TemporaryDirectory() as space:
+            folder = Path(space)
+            save(folder)
+            here = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+            there = set(hub.list_repo_files(repository, revision=revision))
+            stale = {name for name in there - here if name == INDEX or fnmatch(name, SHARDS)}
+            operations: list[CommitOperationAdd | CommitOperationDelete] = [
+                *(CommitOperationAdd(name, str(folder / name)) for name in sorted(here)),
+                *(CommitOperationDelete(name) for name in sorted(stale)),
+            ]
+            done = hub.create_commit(repository, operations, commit_message=message, revision=revision)
+    except _hub_errors() as error:
         raise BundleError(f"cannot write {name} to the hub: {_brief(error)}") from error
     return str(done.commit_url)
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """What goes wrong between here and a hub: among it errors of its HTTP library, which has changed over versions."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    return OSError, HFValidationError, *cast("tuple[type[Exception], ...]", HfHubHTTPError.__bases__)
 
 
 def read(folder: Path) -> Bundle:
@@ -188,7 +198,7 @@ def write(
         for name, tensor in _stored(base, base.state_dict()).items()
     }
     safetensors.torch.save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    for shard in (folder / INDEX, *folder.glob("model-*-of-*.safetensors")):
+    for shard in (folder / INDEX, *folder.glob(SHARDS)):
         shard.unlink(missing_ok=True)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)

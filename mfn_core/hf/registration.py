@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
@@ -24,8 +23,11 @@ ENTRIES = {
 }
 
 
-class AfterImport(MetaPathFinder):
-    """Finds nothing itself; once certain modules have been executed, it imports what belongs to them."""
+class AfterImport:
+    """A finder for `sys.meta_path` that finds nothing itself.
+
+    Once certain modules have been executed, it imports what belongs to them.
+    """
 
     def __init__(self, companions: dict[str, str]) -> None:
         self.companions = companions
