@@ -30,14 +30,16 @@ def divergence(steered: Tensor, plain: Tensor) -> float:
 
 
 def strongest(traces: Mapping[int, LayerTrace], count: int) -> list[tuple[Fired, ...]]:
-    """The `count` strongest features of each row at the last position, over all layers, after interventions."""
+    """The `count` features of each row that are furthest from 0 at the last position, over all layers, as edited."""
     layers = sorted(traces)
     codes = [traces[layer].codes for layer in layers]
     values = torch.cat([code.values[:, -1] for code in codes], dim=-1)  # [R, ΣK]
     features = torch.cat([code.indices[:, -1] for code in codes], dim=-1)
     bounds = list(accumulate(code.width for code in codes))
-    top, columns = values.topk(min(count, values.shape[-1]), dim=-1)
-    rows = zip(top.tolist(), columns.tolist(), features.gather(-1, columns).tolist(), strict=True)
+    columns = values.abs().topk(min(count, values.shape[-1]), dim=-1).indices
+    rows = zip(
+        values.gather(-1, columns).tolist(), columns.tolist(), features.gather(-1, columns).tolist(), strict=True
+    )
     return [
         tuple(
             Fired(layers[bisect_right(bounds, column)], feature, value)
