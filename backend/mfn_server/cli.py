@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from sqlalchemy.exc import DBAPIError
 
 from mfn_server import __version__
+from mfn_server.equipping import equip
 
 app = typer.Typer(
     name="mfn",
@@ -164,7 +165,9 @@ def train(
     config: Annotated[Path, typer.Argument(help="What to train (TOML); see configs/.")],
     overrides: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="KEY=VALUE...", help="Settings that replace the file's, such as mfn.k=16."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A setting in place of the file's, such as mfn.k=16; repeatable."
+        ),
     ] = None,
     run: Annotated[
         Optional[Path],  # noqa: UP045
@@ -172,10 +175,13 @@ def train(
     ] = None,
     data: Annotated[Path, typer.Option(help="Folder at which relative corpus paths of the config start.")] = Path(),
 ) -> None:
-    """Train a model from a config file, or go on where an interrupted run stood."""
+    """Train a model from a config file, or go on where an interrupted run stood. Works under torchrun, too."""
     from mfn_server.training import run_training
 
     run_training(config, overrides or [], run, data, err)
+
+
+app.command()(equip)
 
 
 def _settings(**given: Any) -> Any:

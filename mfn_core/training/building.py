@@ -9,6 +9,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedConfig,
@@ -44,12 +45,17 @@ def same_model(config: TrainConfig, structure: dict[str, Any], tokenizer: Any) -
     base = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
         AutoConfig.for_model(**structure["base_config"]), trust_remote_code=False
     )
+    base.generation_config = GenerationConfig.from_dict(structure["generation_config"])
     return _prepared(MFNModel.equip(base, MFNConfig.from_json(structure["mfn"]), tokenizer), config)
 
 
 def structure_of(model: MFNModel) -> dict[str, Any]:
     """All of a model but its weights and its tokenizer, as plain data."""
-    return {"base_config": model.base.config.to_dict(), "mfn": model.config.to_json()}
+    return {
+        "base_config": model.base.config.to_dict(),
+        "generation_config": model.base.generation_config.to_dict(),
+        "mfn": model.config.to_json(),
+    }
 
 
 def objective_of(model: MFNModel, config: TrainConfig, world: World = ALONE) -> Objective:

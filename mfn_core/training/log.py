@@ -18,7 +18,7 @@ Metrics = dict[str, Any]
 class Log:
     """`metrics.jsonl` in a run's folder, and who else wants to hear of it. Of several processes, the first writes."""
 
-    def __init__(self, folder: Path, report: Callable[[Metrics], None] | None, rank: int = 0) -> None:
+    def __init__(self, folder: Path, report: Callable[[Metrics], object] | None, rank: int = 0) -> None:
         self.path = folder / "metrics.jsonl"
         self.report = report
         self.silent = rank > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -15,7 +16,10 @@ def recompute_blocks(model: MFNModel) -> None:
 
     Blocks that drop channels in their own code (OPT's) drop none from here on.
     """
-    model.base.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+    # The older name goes in transformers 6; the newer one came after 5.10.
+    base: Any = model.base
+    enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
     for block in model.family.blocks(model.base):
         if isinstance(getattr(block, "dropout", None), float):
             block.dropout = 0.0  # type: ignore[assignment]

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from transformers import PreTrainedTokenizerFast
 
 from mfn_core.errors import ConfigError
+from mfn_core.training.board import MISSING, Board, available
 from mfn_core.training.building import new_model, same_model, structure_of
 from mfn_core.training.checkpoint import has_checkpoint
 from mfn_core.training.config import TrainConfig
@@ -81,11 +82,27 @@ def _train(
             (data / "model.json").write_text(json.dumps(structure_of(model), indent=2) + "\n", encoding="utf-8")
     batches = open_batches(config, data, data_folder, tokenizer)
     valid = np.load(data / "valid.npy", mmap_mode="r")
-    trainer = Trainer(model.to(device), config, batches, folder, valid, report)
+    board = _board(config, folder, say)
+    reports = [call for call in (report, board and board.write) if call]
+    trainer = Trainer(model.to(device), config, batches, folder, valid, lambda line: [call(line) for call in reports])
     if trainer.step:
         say(f"going on from step {trainer.step} of {config.steps}")
-    trainer.run()
+    try:
+        trainer.run()
+    finally:
+        if board is not None:
+            board.close()
     return trainer
+
+
+def _board(config: TrainConfig, folder: Path, say: Callable[[str], None]) -> Board | None:
+    """Where TensorBoard's events go, if they are wanted."""
+    if not config.machine.tensorboard or World.current().rank > 0:
+        return None
+    if not available():
+        say(MISSING)
+        return None
+    return Board(folder / "tensorboard")
 
 
 def environment() -> dict[str, str]:

@@ -47,7 +47,7 @@ class Trainer:
         batches: Batches,
         folder: Path,
         valid: TokenRows | None = None,
-        report: Callable[[Metrics], None] | None = None,
+        report: Callable[[Metrics], object] | None = None,
     ) -> None:
         """Takes up the newest checkpoint of the folder, if there is one.
 

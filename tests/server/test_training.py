@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from rich.console import Console
 
 from mfn_core import MFNModel
 from mfn_core.training.trainer import Trainer
-from mfn_server.training import figures_of, run_training
+from mfn_server.training import figures_of, run_training, time_left
 
 CONFIG = """
 name = "tiny"
@@ -23,7 +26,10 @@ eval_every = 5
 checkpoint_every = 5
 model = { width = 16, blocks = 2, heads = 2, mlp = 24, context = 12, vocabulary = 270 }
 mfn = { layers = [0], n_features = 32, k = 4, k_first = 4 }
+[machine]
+tensorboard = false
 [data]
+tokenizer_characters = 20_000
 valid_tokens = 96
 [data.sources]
 sentences = { share = 1.0, train = "s.jsonl", valid = "s.jsonl" }
@@ -60,12 +66,31 @@ def test_a_run_ends_with_a_model_and_an_interrupted_one_says_how_to_go_on(
     run_training(*arguments, Console(file=said, width=200))
     assert "going on from step 7 of 10" in said.getvalue()
     assert "step 10: held-out cross-entropy" in said.getvalue()
+    assert re.search(r"step 10 of 10, 0:00:00 left: loss \d\.\d{3}  \d+ tokens/s  α 1.00", said.getvalue())
     model = MFNModel.from_pretrained(folder / "run/model")
     assert (model.coders[0].alpha, model.coders[0].k) == (1.0, 4)
 
 
 def test_figures_fit_a_line() -> None:
-    plain = {"step": 3, "utility": 2.5, "tokens_per_second": 1234.5}
+    plain = {"step": 3, "loss": 2.6, "utility": 2.5, "tokens_per_second": 1234.5}
     assert figures_of(plain) == "loss 2.500  1,234 tokens/s"
     full = plain | {"alpha": 0.5, "fvu": {0: 0.1, 1: 0.3}, "dead": {0: 0.0, 1: 0.04}}
     assert figures_of(full).endswith("α 0.50  FVU ≤ 0.30  dead ≤ 4%")
+    assert figures_of({"step": 3, "loss": 0.5, "tokens_per_second": 10.0}) == "loss 0.500  10 tokens/s"
+
+
+def test_the_time_left_is_that_of_the_tokens_left() -> None:
+    assert time_left({"step": 10, "tokens": 1000, "tokens_per_second": 2.0}, 20) == "0:08:20"
+
+
+def test_the_command_replaces_settings_and_says_what_is_wrong_in_a_line(folder: Path) -> None:
+    command = [sys.executable, "-m", "mfn_server.cli", "train", str(folder / "tiny.toml"), "--data", str(folder)]
+    wrong = subprocess.run([*command, "--set", "mfn.kk=3"], capture_output=True, text=True, cwd=folder)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "unknown setting mfn.kk" in wrong.stderr
+    other = subprocess.run(
+        [*command, "--set", "name=other", "--set", "tokens=96"], capture_output=True, text=True, cwd=folder
+    )
+    assert other.returncode == 0, other.stderr
+    assert "step 2 of 2" in other.stderr
+    assert json.loads((folder / "runs/other/config.json").read_text())["tokens"] == 96

@@ -27,7 +27,8 @@ class MFNTraining:
         rate_tau: τ of the soft rate (see `losses.Rate`).
         rate_every, comp_every: every how many-th position of a text takes part in the rate and in the competition;
             where it begins moves with the step. The competition's cost grows with the square of what takes part.
-        stab_every: every how many-th text of a batch goes through the perturbed pass, too.
+        stab_every: every how many-th text goes through the perturbed pass, too; at least one of those that a process
+            takes at once.
         perturb, perturb_amount: what is done to it (see `losses.Perturbation`).
         horizon: tokens over which firing rates and strengths are averaged.
         dead_after: tokens without firing after which a feature is dead.

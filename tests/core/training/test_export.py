@@ -33,6 +33,7 @@ def config(name: str, layers: list[int], seed: int = 0) -> TrainConfig:
             "model": {"width": 16, "blocks": 2, "heads": 2, "mlp": 24, "context": 16, "vocabulary": 280},
             "mfn": {"layers": layers, "n_features": 48, "k": 4, "k_first": 8, "dead_after": 200},
             "data": {
+                "tokenizer_characters": 20_000,
                 "valid_tokens": 160,
                 "sources": {
                     "texts": {"share": 1, "train": "t.jsonl", "valid": "v.jsonl", "about": "made up; CC0"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,75 +15,35 @@ import torch
 
 from mfn_core import MFNConfig, MFNLayerConfig, MFNModel
 from mfn_core.errors import ConfigError, MFNError
+from mfn_core.training.building import new_model
 from mfn_core.training.checkpoint import load_latest
-from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
+from mfn_core.training.log import Metrics
 from mfn_core.training.run import train
-from mfn_core.training.trainer import Metrics, Trainer
 
-SENTENCES = [
-    f"The {adjective} {noun} went to the {place}. It was {feeling} there, and it stayed until the evening."
-    for adjective in ("old", "young", "quick", "tired")
-    for noun in ("fox", "hen", "miller", "sailor", "child")
-    for place in ("river", "market", "hill")
-    for feeling in ("happy", "cold")
-]
+from .conftest import lines, same_weights, small
+
+Folders = Callable[[str], Path]
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    folder = tmp_path / "text"
-    folder.mkdir()
-    for split, part in (("train", SENTENCES[:100]), ("valid", SENTENCES[100:])):
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps({"text": s}) + "\n" for s in part))
-    return folder
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, prepared: Path, corpus: Path) -> Callable[[str], Any]:
+    """Uninterrupted runs by precision: the folder and the trainer."""
+    done: dict[str, Any] = {}
+
+    def run(autocast: str = "none") -> Any:
+        if autocast not in done:
+            folder = tmp_path_factory.mktemp(autocast)
+            shutil.copytree(prepared, folder / "data")
+            done[autocast] = folder, train(small(autocast=autocast), folder, corpus)
+        return done[autocast]
+
+    return run
 
 
-def config(**change: Any) -> TrainConfig:
-    data: dict[str, Any] = {
-        "tokens": 24 * 4 * 24,
-        "batch": 4,
-        "log_every": 1,
-        "eval_every": 12,
-        "checkpoint_every": 8,
-        "optimizer": {"lr": 2e-2, "matrix_lr": 2e-2},
-        "model": {"width": 16, "blocks": 2, "heads": 2, "mlp": 24, "context": 24, "vocabulary": 300},
-        "mfn": {"layers": [0, 1], "n_features": 64, "k": 4, "k_first": 8, "auxk_k": 8, "dead_after": 300},
-        "data": {
-            "tokenizer_characters": 20_000,
-            "valid_tokens": 480,
-            "sources": {
-                "sentences": {"share": 0.8, "train": "train.jsonl", "valid": "valid.jsonl"},
-                "structured": {"share": 0.2},
-            },
-        },
-    }
-    data.update(change)
-    return TrainConfig.from_json(data)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def lines(folder: Path) -> list[Metrics]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for row in rows:
-        row.pop("tokens_per_second", None)
-    return rows
-
-
-def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in trainer.model.base.state_dict().items()}
-
-
-def test_a_run_learns_and_ends_with_every_stream_replaced(tmp_path: Path, corpus: Path) -> None:
-    trainer = train(config(), tmp_path / "run", corpus)
-    steps = [row for row in lines(tmp_path / "run") if "loss" in row]
+def test_a_run_learns_and_ends_with_every_stream_replaced(whole: Any) -> None:
+    folder, trainer = whole()
+    steps = [row for row in lines(folder) if "loss" in row]
     assert [row["step"] for row in steps] == list(range(1, 25))
     assert steps[-1]["utility"] < steps[0]["utility"] - 0.5
     assert (steps[0]["alpha"], steps[-1]["alpha"]) == (0.0, 1.0)
@@ -89,76 +51,89 @@ def test_a_run_learns_and_ends_with_every_stream_replaced(tmp_path: Path, corpus
     assert any(share > 0 for row in steps for share in row["dead"].values())
     for layer in trainer.model.coders.values():
         torch.testing.assert_close(layer.W_dec.norm(dim=-1), torch.ones(64))
-    recipe = json.loads((tmp_path / "run/data/recipe.json").read_text())
+    recipe = json.loads((folder / "data/recipe.json").read_text())
     assert recipe["train"]["sentences"]["documents"] > 0
-    assert set(json.loads((tmp_path / "run/environment.json").read_text())) >= {"commit", "torch"}
+    assert set(json.loads((folder / "environment.json").read_text())) >= {"commit", "torch"}
 
 
-@pytest.mark.parametrize("autocast", ["none", "bf16"])
-@pytest.mark.parametrize(("stop", "number"), [(12, signal.SIGINT), (13, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("autocast", "stop", "number"),
+    [("none", 13, signal.SIGINT), ("bf16", 12, signal.SIGTERM)],
+)
 def test_resuming_is_bit_identical_to_not_having_stopped(
-    tmp_path: Path, corpus: Path, autocast: str, stop: int, number: signal.Signals
+    run_folder: Folders, corpus: Path, whole: Any, autocast: str, stop: int, number: signal.Signals
 ) -> None:
-    whole = train(config(autocast=autocast), tmp_path / "whole", corpus)
-
     def interrupt(metrics: Metrics) -> None:
         if metrics["step"] == stop:
             signal.raise_signal(number)
 
+    cut, config = run_folder("cut"), small(autocast=autocast)
     with pytest.raises(KeyboardInterrupt):
-        train(config(autocast=autocast), tmp_path / "cut", corpus, interrupt)
-    assert lines(tmp_path / "cut")[-1]["step"] == stop
-    with (tmp_path / "cut/metrics.jsonl").open("a") as log:
+        train(config, cut, corpus, interrupt)
+    assert lines(cut)[-1]["step"] == stop
+    with (cut / "metrics.jsonl").open("a") as log:
         log.write('{"step": 1')  # a line that a crash cut off
-    resumed = train(config(autocast=autocast), tmp_path / "cut", corpus)
-    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
-    mine, theirs = weights(resumed), weights(whole)
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    resumed = train(config, cut, corpus)
+    folder, uncut = whole(autocast)
+    assert lines(cut) == lines(folder)
+    assert same_weights(resumed.model, uncut.model)
 
 
-def test_after_a_crash_the_steps_since_the_last_checkpoint_are_done_again(tmp_path: Path, corpus: Path) -> None:
-    whole = train(config(), tmp_path / "whole", corpus)
-
+def test_after_a_crash_the_steps_since_the_last_checkpoint_are_done_again(
+    run_folder: Folders, corpus: Path, whole: Any
+) -> None:
     def crash(metrics: Metrics) -> None:
         if metrics["step"] == 14:
             raise MemoryError  # not an interrupt: nothing is saved on the way out
 
+    cut = run_folder("cut")
     with pytest.raises(MemoryError):
-        train(config(), tmp_path / "cut", corpus, crash)
-    found = load_latest(tmp_path / "cut/checkpoints")
+        train(small(), cut, corpus, crash)
+    found = load_latest(cut / "checkpoints")
     assert found is not None
     assert found.step == 8
-    (tmp_path / "cut/checkpoints/.draft-1").mkdir()  # what a kill in mid-write leaves behind
-    resumed = train(config(), tmp_path / "cut", corpus)
-    assert lines(tmp_path / "cut") == lines(tmp_path / "whole")
-    assert all(torch.equal(a, b) for a, b in zip(weights(resumed).values(), weights(whole).values(), strict=True))
+    (cut / "checkpoints/.draft-1").mkdir()  # what a kill in mid-write leaves behind
+    resumed = train(small(), cut, corpus)
+    folder, uncut = whole()
+    assert lines(cut) == lines(folder)
+    assert same_weights(resumed.model, uncut.model)
 
 
-def test_a_folder_belongs_to_one_config(tmp_path: Path, corpus: Path) -> None:
-    train(config(), tmp_path / "run", corpus)
+def test_a_folder_belongs_to_one_config_but_may_move_to_another_machine(
+    run_folder: Folders, corpus: Path, whole: Any, tmp_path: Path
+) -> None:
+    folder = run_folder("run")
+    shutil.copytree(whole()[0], folder, dirs_exist_ok=True)
     with pytest.raises(ConfigError, match="another config"):
-        train(config(seed=1), tmp_path / "run", corpus)
+        train(small(seed=1), folder, corpus)
+    again = train(small(machine={"accumulate": 2}), folder, corpus)  # at its last step already
+    assert same_weights(again.model, whole()[1].model)
 
 
-def test_a_broken_checkpoint_is_named(tmp_path: Path, corpus: Path) -> None:
-    train(config(), tmp_path / "run", corpus)
-    newest = sorted((tmp_path / "run/checkpoints").iterdir())[-1]
+def test_a_broken_checkpoint_is_named(run_folder: Folders, corpus: Path, whole: Any) -> None:
+    folder = run_folder("run")
+    shutil.copytree(whole()[0], folder, dirs_exist_ok=True)
+    newest = sorted((folder / "checkpoints").iterdir())[-1]
     (newest / "tensors.safetensors").write_bytes(b"?")
     with pytest.raises(MFNError, match=newest.name):
-        train(config(), tmp_path / "run", corpus)
+        train(small(), folder, corpus)
 
 
-def test_the_twins_share_their_first_weights_and_their_text(tmp_path: Path, corpus: Path) -> None:
-    from mfn_core.training.building import new_model
-
-    equipped = train(config(), tmp_path / "mfn", corpus)
-    dense_config = config(mfn={"layers": []})
-    dense = train(dense_config, tmp_path / "dense", corpus)
+def test_the_twins_share_their_first_weights_and_their_text(tmp_path: Path, corpus: Path, whole: Any) -> None:
+    equipped = whole()[1]
+    config = small(mfn={"layers": []})
+    dense = train(config, tmp_path / "dense", corpus)
     np.testing.assert_array_equal(equipped.batches.take(5), dense.batches.take(5))
     assert not dense.model.coders
-    fresh = new_model(config(), equipped.model.tokenizer).base.state_dict()
-    for name, tensor in new_model(dense_config, dense.model.tokenizer).base.state_dict().items():
+    fresh = new_model(small(), equipped.model.tokenizer).base.state_dict()
+    for name, tensor in new_model(config, dense.model.tokenizer).base.state_dict().items():
         assert torch.equal(tensor, fresh[name]), name
+
+
+def test_a_loss_that_is_no_number_ends_the_run(run_folder: Folders, corpus: Path) -> None:
+    config = small(optimizer={"lr": 1e30, "matrix_lr": 1e30, "warmup": 0.0}, machine={"tensorboard": False})
+    with pytest.raises(MFNError, match="lower the learning rates"):
+        train(config, run_folder("run"), corpus)
 
 
 def test_evaluation_is_its_definition() -> None:
