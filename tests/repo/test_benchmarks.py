@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from benchmarks import harness
 from benchmarks.__main__ import available, main
-from benchmarks.harness import Metric, Paired, paired, percentile, summary
+from benchmarks.harness import Metric, Paired, Seconds, paired, percentile, summary
 
 
 def test_each_module_is_listed_with_a_description() -> None:
@@ -31,6 +33,55 @@ def test_ratio_is_the_median_over_pairs() -> None:
     ratio = timing.ratio(target=1.5)
     assert ratio.value == pytest.approx(2.0)
     assert ratio.met is False
+
+
+def test_processor_time_has_a_ratio_of_its_own() -> None:
+    timing = Paired.of([(Seconds(2.0, 3.0), Seconds(1.0, 1.0)), (Seconds(4.0, 8.0), Seconds(2.0, 2.0))])
+    assert timing.ratio().value == pytest.approx(2.0)
+    assert timing.processor_ratio().value == pytest.approx(3.5)
+
+
+PEER = """
+import json, sys
+names = []
+for line in sys.stdin:
+    question = json.loads(line)
+    if question:
+        names.append(question["work"])
+        answer = {"package": f"some {question['size']}"}
+    else:
+        answer = {"clock": 0.5, "processor": 0.25 * len(names)}
+    print(json.dumps(answer), flush=True)
+    if names == ["fail"]:
+        sys.exit(3)
+"""
+
+
+def test_a_peer_is_told_what_to_time_and_takes_turns(tmp_path: Path) -> None:
+    script = tmp_path / "peer.py"
+    script.write_text(PEER)
+    with harness.Peer(sys.executable, str(script)) as peer:
+        assert peer.prepare("forward", size=3) == {"package": "some 3"}
+        peer.prepare("training", size=4)
+        timing = harness.against(lambda: None, peer)
+    assert timing.second == [0.5] * 20
+    assert timing.second_processor == [0.5] * 20
+    assert len(timing.first) == len(timing.first_processor) == 20
+
+
+def test_a_peer_that_fails_says_so(tmp_path: Path) -> None:
+    script = tmp_path / "peer.py"
+    script.write_text(PEER)
+    with harness.Peer(sys.executable, str(script)) as peer:
+        peer.prepare("fail", size=1)
+        with pytest.raises(RuntimeError, match="ended with status 3"):
+            peer.run()
+
+
+def test_only_a_benchmark_with_a_peer_takes_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["overhead", "--peer", sys.executable])
+    assert "compares with no peer" in capsys.readouterr().err
 
 
 def test_few_pairs_are_refused() -> None:
@@ -79,7 +130,7 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["layer", "overhead", "training"])
+@pytest.mark.parametrize("name", ["layer", "overhead", "screening", "training"])
 def test_quick_run_gives_finite_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--quick", "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
