@@ -53,7 +53,10 @@ def test_gradients_are_autograds(outputs: str, offset: str) -> None:
     random = torch.Generator().manual_seed(1)
     cotangents = [torch.randn(a.shape, generator=random, dtype=a.dtype) for a in mine]
     if "pre" in outputs:
-        cotangents[outputs.split().index("pre")][:, 1:4] = 0.0  # a loss that looks at some of the tokens
+        of_pre = cotangents[outputs.split().index("pre")]
+        of_pre[:, 1:4] = 0.0  # a loss that looks at some of the tokens
+        of_pre[:, 3, :4] = -1.0  # and wants less of all features of one
+        of_pre[:, 2, 5:] = torch.rand(25)
     for a, b in zip(gradients(mine, inputs, cotangents), gradients(theirs, inputs, cotangents), strict=True):
         torch.testing.assert_close(a, b)
     if "values" not in outputs:
