@@ -57,7 +57,7 @@ class RowStream:
             seed: fixes everything.
             max_characters: a longer document is cut there.
             start: the token that begins a document, and every row.
-            buffer: rows among which the next is chosen.
+            buffer: rows that wait, among which and the next one it is chosen. 0 for the order in which they are read.
         """
         self.sources, self.tokenizer, self.context, self.seed = sources, tokenizer, context, seed
         self.max_characters, self.start, self.size = max_characters, start, buffer
@@ -75,12 +75,10 @@ class RowStream:
     def _next(self) -> TokenRows:
         while len(self._buffer) <= self.size:
             self._read()
-        chosen = scatter(self.seed, self.given) % len(self._buffer)
+        chosen = scatter(self.seed, self.given) % (self.size + 1)
         self.given += 1
-        last = self._buffer.pop()
-        if chosen == len(self._buffer):
-            return last
-        row, self._buffer[chosen] = self._buffer[chosen], last
+        row, self._buffer[chosen] = self._buffer[chosen], self._buffer[self.size]
+        del self._buffer[self.size]
         return row
 
     def _read(self) -> None:

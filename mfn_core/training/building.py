@@ -69,6 +69,7 @@ def base_tokenizer(path: str) -> PreTrainedTokenizerBase:
     Raises:
         ConfigError: there is none, or it cannot be read.
     """
+    _settings(path)
     try:
         return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(path, trust_remote_code=False))
     except (OSError, ValueError) as error:

@@ -78,8 +78,9 @@ def load_run(folder: Path) -> SavedRun:
         raise MFNError(f"{folder} has no checkpoint yet: let the run come to its first one")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "data" / "tokenizer", local_files_only=True)
     model = same_model(config, structure, tokenizer)
-    # Where a mean of the weights was kept, it is what is shipped.
-    model.base.load_state_dict(found.part("model") | found.part("average"))
+    model.base.load_state_dict(found.part("model"))
+    # Where a mean of the weights was kept, it is what is shipped. Afterwards, since tied weights have several names.
+    model.base.load_state_dict(found.part("average"), strict=False)
     objective = objective_of(model, config)
     objective.begin(found.step)
     objective.constrain()

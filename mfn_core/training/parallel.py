@@ -72,6 +72,12 @@ def shard(model: MFNModel, world: World) -> None:
     for block in model.family.blocks(model.base):
         fully_shard(block, mesh=mesh, reshard_after_forward=False)
     fully_shard(model.base, mesh=mesh, reshard_after_forward=False)
+    # FSDP2 learns of a backward pass from what blocks put out: with a frozen base and α = 0 that had no gradient.
+    model.base.get_input_embeddings().register_forward_hook(_ask_for_gradient)
+
+
+def _ask_for_gradient(module: nn.Module, args: tuple[object, ...], output: Tensor) -> Tensor:
+    return output if output.requires_grad else output.requires_grad_()
 
 
 def let_go(model: MFNModel) -> None:

@@ -70,6 +70,8 @@ class Trainer:
         if config.machine.checkpoint_gradients:
             recompute_blocks(model)
         self.sharded = config.machine.parallel == "fsdp" and self.world.size > 1
+        if self.sharded and config.sae.layers:
+            raise ConfigError("SAEs are trained with machine.parallel = ddp: their losses read whole decoders")
         if self.sharded:
             shard(model, self.world)
         self.objective = objective_of(model, config, self.world)

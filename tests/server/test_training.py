@@ -6,7 +6,6 @@ import io
 import json
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from mfn_core import MFNModel
 from mfn_core.training.trainer import Trainer
+from mfn_server.cli import main
 from mfn_server.training import figures_of, run_training, time_left
 
 CONFIG = """
@@ -83,14 +83,19 @@ def test_the_time_left_is_that_of_the_tokens_left() -> None:
     assert time_left({"step": 10, "tokens": 1000, "tokens_per_second": 2.0}, 20) == "0:08:20"
 
 
-def test_the_command_replaces_settings_and_says_what_is_wrong_in_a_line(folder: Path) -> None:
-    command = [sys.executable, "-m", "mfn_server.cli", "train", str(folder / "tiny.toml"), "--data", str(folder)]
-    wrong = subprocess.run([*command, "--set", "mfn.kk=3"], capture_output=True, text=True, cwd=folder)
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
-    assert "unknown setting mfn.kk" in wrong.stderr
-    other = subprocess.run(
-        [*command, "--set", "name=other", "--set", "tokens=96"], capture_output=True, text=True, cwd=folder
-    )
-    assert other.returncode == 0, other.stderr
-    assert "step 2 of 2" in other.stderr
+def test_the_command_replaces_settings_and_says_what_is_wrong_in_a_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    for settings, code in ((["mfn.kk=3"], 1), (["name=other", "tokens=96"], 0)):
+        arguments = [part for setting in settings for part in ("--set", setting)]
+        monkeypatch.setattr(sys, "argv", ["mfn", "train", "tiny.toml", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr().err
+        assert ended.value.code == code, said
+        if code:
+            assert said.startswith("Error: unknown setting mfn.kk; ")
+            assert said.count("\n") == 1
+    assert "step 2 of 2" in said
     assert json.loads((folder / "runs/other/config.json").read_text())["tokens"] == 96

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from mfn_core.data.mix import Source, pack, sample_text
+from mfn_core.data.mix import Source, cut, pack, sample_text
 from mfn_core.data.structured import KINDS, structured_documents
 from mfn_core.data.tokenizer import fit_tokenizer
 
@@ -77,11 +77,25 @@ def test_packing_keeps_shares_order_and_beginnings(tmp_path: Path, tokenizer: Pr
     assert packed.recipe["structured"]["epochs"] == 1
     np.testing.assert_array_equal(packed.rows, pack(sources, tokenizer, 4000, 32, 5, 500).rows)
     assert not np.array_equal(packed.rows, pack(sources, tokenizer, 4000, 32, 6, 500).rows)
-    stream = packed.rows.ravel()
-    starts = np.flatnonzero(stream == 0)
-    assert starts[0] == 0
-    whole = tokenizer.decode(stream[starts[3] + 1 : starts[4]].tolist())
+    assert (packed.rows[:, 0] == 0).all()
+    whole = tokenizer.decode(packed.rows[3, 1:].tolist())
     assert whole
+
+
+def test_rows_of_one_document_do_not_follow_each_other(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    for name in "abcdefgh":
+        (tmp_path / f"{name}.txt").write_text(f"{name} " * 200)
+    packed = pack([Source("letters", 1.0, str(tmp_path / "*.txt"))], tokenizer, 16_000, 20, 0, 10_000)
+    letter = np.array([np.bincount(row).argmax() for row in packed.rows])
+    same = float((letter[1:] == letter[:-1]).mean())
+    assert same < 0.25  # in the documents' order it would be near 1
+
+
+def test_cutting_repeats_nothing_and_loses_nothing() -> None:
+    stream = np.array([0, 5, 6, 7, 0, 8, 9, 10, 11, 12, 13, 14, 15, 16], dtype=np.uint16)
+    rows = cut(stream, 3, 4, start=0)
+    np.testing.assert_array_equal(rows, [[0, 5, 6, 7], [0, 8, 9, 10], [0, 11, 12, 13]])
+    np.testing.assert_array_equal(cut(stream, 3, 5, start=0), [[0, 5, 6, 7, 0], [0, 8, 9, 10, 11], [0, 12, 13, 14, 15]])
 
 
 def test_a_sample_for_the_vocabulary_has_every_source(tmp_path: Path) -> None:
