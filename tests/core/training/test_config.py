@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,17 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = [")
     with pytest.raises(ConfigError, match="not TOML"):
         load_config(tmp_path / "bad.toml")
+
+
+def test_what_the_page_on_training_shows_can_be_read(tmp_path: Path) -> None:
+    page = (CONFIGS.parent / "docs/how-to/train.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    assert len(blocks) >= 5
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.toml").write_text(block)
+        load_config(tmp_path / f"{number}.toml")
+
+
+def test_use_of_the_machine_is_not_part_of_the_run() -> None:
+    demo = load_config(CONFIGS / "demo.toml")
+    assert demo.same_run(load_config(CONFIGS / "demo.toml", ["machine.accumulate=4", "machine.parallel=fsdp"]))
