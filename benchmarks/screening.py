@@ -97,14 +97,16 @@ def _error(encoder: Encoder, x: Tensor, weight: Tensor) -> Tensor:
     """[N, F]: |x·w − x'·w'| ≤ ‖x − x'‖ ‖w'‖ + ‖x‖ ‖w − w'‖, and what summing in fp32 adds."""
     of_x = (encoder.x - x).norm(dim=-1)[:, None] * weight.norm(dim=-1)
     of_weight = encoder.x.norm(dim=-1)[:, None] * (encoder.weight - weight).norm(dim=-1)
-    return of_x + of_weight + _summing(encoder)
+    error: Tensor = of_x + of_weight + _summing(encoder)
+    return error
 
 
 def _summing(encoder: Encoder) -> Tensor:
     """[N, F]: twice d · 2⁻²⁴ ‖x‖ ‖w‖, for both sums, and as much of the bias."""
     d = encoder.x.shape[1]
     norms = encoder.x.norm(dim=-1)[:, None] * encoder.weight.norm(dim=-1) + encoder.bias.abs()
-    return 4 * d * 2.0**-24 * norms
+    bound: Tensor = 4 * d * 2.0**-24 * norms
+    return bound
 
 
 def screened_encoder(encoder: Encoder) -> Callable[[], tuple[Tensor, Tensor]]:

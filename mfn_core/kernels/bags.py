@@ -73,6 +73,6 @@ def dot_rows(indices: Tensor, tokens: Tensor, rows: Tensor) -> Tensor:
     begins = torch.arange(0, n * k, k, device=indices.device)
     bags = torch.arange(n, device=indices.device).repeat_interleave(k)
     flat: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        tokens.contiguous(), rows, indices.reshape(-1), begins, bags, 0, -1
+        tokens, rows, indices.reshape(-1), begins, bags, 0, -1
     )
     return flat.view(n, k)
