@@ -30,6 +30,7 @@ from mfn_server.settings import Settings
 from mfn_server.steering.routes import router as steering
 from mfn_server.steering.service import GenerationService
 from mfn_server.studio import Studio
+from mfn_server.threads import to_the_end
 
 if TYPE_CHECKING:
     from mfn_core.model import MFNModel
@@ -107,7 +108,7 @@ async def _start(studio: Studio) -> None:
 
     def prepare() -> None:
         try:
-            with index_lock(studio.database):
+            with index_lock(studio.database, patience=0.0):
                 sweep(studio.database)
         except IndexBusyError:
             logger.info("someone is indexing; leftovers are removed another time")
@@ -115,7 +116,7 @@ async def _start(studio: Studio) -> None:
             with studio.database.write() as connection:
                 install_builtin(connection, served.model_id, studio.settings.presets_file)
 
-    await asyncio.to_thread(prepare)
+    await to_the_end(prepare)
     await studio.index_task.start(served)
 
 

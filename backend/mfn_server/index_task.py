@@ -19,6 +19,7 @@ from mfn_core.errors import MFNError
 from mfn_server.db.session import Database
 from mfn_server.db.tables import IndexRun, Model, RunState, Source
 from mfn_server.settings import Settings
+from mfn_server.threads import to_the_end
 
 if TYPE_CHECKING:
     from mfn_server.studio import Served
@@ -61,7 +62,7 @@ class IndexTask:
 
         Raises MFNError when it is missing, cannot be made, and the database holds another model's.
         """
-        if await asyncio.to_thread(self.has_index, served):
+        if await to_the_end(self.has_index, served):
             return
         sources = [*self._settings.corpus]
         if self._settings.index_file is not None and self._settings.index_file.is_file():
@@ -69,7 +70,7 @@ class IndexTask:
         if sources and self._settings.corpus_name is not None:
             sources += ["--name", self._settings.corpus_name]
         if not sources:
-            await asyncio.to_thread(self._refuse_foreign, served)
+            await to_the_end(self._refuse_foreign, served)
             return
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "mfn_server.cli", "index", str(self._settings.model), *sources),

@@ -66,7 +66,7 @@ def test_a_run_ends_with_a_model_and_an_interrupted_one_says_how_to_go_on(
     run_training(*arguments, Console(file=said, width=200))
     assert "going on from step 7 of 10" in said.getvalue()
     assert "step 10: held-out cross-entropy" in said.getvalue()
-    assert re.search(r"step 10 of 10, 0:00:00 left: loss \d\.\d{3}  \d+ tokens/s  α 1.00", said.getvalue())
+    assert re.search(r"step 10 of 10, 0:00:00 left: loss \d\.\d{3}  [\d,]+ tokens/s  α 1.00", said.getvalue())
     model = MFNModel.from_pretrained(folder / "run/model")
     assert (model.coders[0].alpha, model.coders[0].k) == (1.0, 4)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,12 +18,20 @@ class IndexBusyError(DatabaseError):
     """Another process builds an index in this database."""
 
 
+PATIENCE_SECONDS = 3.0  # a server that has just started tidies up under the lock; that is over in a moment
+_POLL_SECONDS = 0.1
+
+
 @contextmanager
-def index_lock(database: Database) -> Iterator[None]:
-    """Hold the right to build an index or to remove one. Raises IndexBusyError at once if someone else has it."""
+def index_lock(database: Database, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
+    """Hold the right to build an index or to remove one.
+
+    Raises:
+        IndexBusyError: someone else has it, and has had it for `patience` seconds.
+    """
     busy = IndexBusyError(f"another process is indexing into {database.name}; wait until it is done")
     if database.path:
-        lock = FileLock(database.path.with_name(database.path.name + ".indexing"), timeout=0)
+        lock = FileLock(database.path.with_name(database.path.name + ".indexing"), timeout=patience)
         try:
             lock.acquire()
         except Timeout:
@@ -33,8 +42,11 @@ def index_lock(database: Database) -> Iterator[None]:
             lock.release()
     else:
         with database.read() as connection:
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
-                raise busy
+            deadline = time.monotonic() + patience
+            while not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+                if time.monotonic() >= deadline:
+                    raise busy
+                time.sleep(_POLL_SECONDS)
             try:
                 yield
             finally:
