@@ -204,7 +204,7 @@ def test_missing_text_is_one_line(mfn: Mfn, llama: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(not STORIES.is_dir(), reason="the model of stories is not here")
 def test_a_model_that_nobody_here_wrote(mfn: Mfn, tmp_path: Path) -> None:
-    """Small as the run is, the layers must have learned: half of the stream's variance within two hundred steps."""
+    """Seventy steps, with every block read from its code at the end: it knows this text better than the base did."""
     names, places = ("Lily", "Tom", "Mia", "Ben"), ("park", "garden", "kitchen", "forest", "shop")
     (tmp_path / "stories.txt").write_text(
         "\n".join(
@@ -214,10 +214,12 @@ def test_a_model_that_nobody_here_wrote(mfn: Mfn, tmp_path: Path) -> None:
             for animal in ("dog", "cat", "bird", "frog", "bear", "bunny")
         )
     )
-    chosen = ("--layers", "0-4", "--tokens", "400k", "--data", tmp_path / "stories.txt", "--out", tmp_path / "run")
+    chosen = ("--layers", "0-4", "--tokens", "150k", "--data", tmp_path / "stories.txt", "--out", tmp_path / "run")
     code, said = mfn(STORIES, *chosen)
     assert code == 0, said
     card = json.loads((tmp_path / "run/model/card.json").read_text())
-    assert len(card["layers"]) == 5
-    assert max(layer["fvu"] for layer in card["layers"]) < 0.5
+    assert [(layer["layer"], layer["alpha"], layer["l0"]) for layer in card["layers"]] == [
+        (n, 1.0, 16.0) for n in range(5)
+    ]
+    assert card["held_out"]["cross_entropy"] < card["held_out"]["base_cross_entropy"]
     assert MFNModel.from_pretrained(tmp_path / "run/model").n_features == dict.fromkeys(range(5), 1024)
