@@ -80,9 +80,8 @@ def reporter(bar: Progress, task: TaskID, steps: int, console: Console) -> Calla
         elif console.is_terminal:
             bar.update(task, completed=metrics["step"], figures=figures_of(metrics))
         else:
-            console.print(
-                f"step {metrics['step']:,} of {steps:,}, {time_left(metrics, steps)} left: {figures_of(metrics)}"
-            )
+            place = f"step {metrics['step']:,} of {steps:,}, {time_left(metrics, steps)} left"
+            console.print(f"{place}: {figures_of(metrics)}", soft_wrap=True)
 
     return report
 

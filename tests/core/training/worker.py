@@ -28,7 +28,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "autocast": "none",
         "ema": 0.9,
         "log_every": 1,
-        "eval_every": 4,
+        "eval_every": 3,  # not with a checkpoint, which has gathered weights let go of, too
         "checkpoint_every": 4,
     },
     "model": {"width": 16, "blocks": 2, "heads": 2, "mlp": 24, "context": 16, "vocabulary": VOCABULARY},
