@@ -171,6 +171,8 @@ def test_a_token_shows_what_was_considered_and_its_features_can_be_added(page: P
     expect(hits.first.get_by_role("link")).to_have_attribute("href", re.compile(r"^/feature/mfn\.resid_mid\."))
     hits.first.get_by_role("button", name="Add").click()
     expect(page.locator("mfn-intervention-editor")).to_have_count(2)
+    expect(detail).to_contain_text("Point at a token")  # the texts are written again, and what was said of them goes
+    wait_until_written(page)
     stream(page, "plain").locator(".is-prompt").nth(2).click()
     expect(detail).to_contain_text("in the prompt")
     expect(detail.locator(".hit").first).to_be_visible()
