@@ -84,7 +84,7 @@ def config_of(order: Order) -> TrainConfig:
         name=f"{name}-mfn",
         description=f"{name} with layers of features in {len(layers)} of its {len(family.blocks(base))} blocks.",
         tokens=order.tokens,
-        autocast="bf16" if shape.hidden_size >= BF16_FROM else "none",
+        autocast="auto" if shape.hidden_size >= BF16_FROM else "none",
         eval_every=pace,
         checkpoint_every=pace,
         model=ModelConfig(context=context),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from mfn_core.losses import FeatureStatistics
 from mfn_core.run import Run
-from mfn_core.training.config import TrainConfig
 from mfn_core.training.optimizer import Optimizers
 
 Figures = Mapping[str, Tensor | Mapping[int, Tensor]]
@@ -92,8 +89,3 @@ def load_state(objective: Objective, tensors: Mapping[str, Tensor]) -> None:
     for number, statistics in objective.statistics.items():
         prefix = f"{number}."
         statistics.load_tensors({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-
-
-def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManager[Any]:
-    """The precision that forward passes of a run have."""
-    return nullcontext() if config.autocast == "none" else torch.autocast(device.type, torch.bfloat16)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from mfn_core.errors import ConfigError
 from mfn_core.model import MFNModel
+from mfn_core.training.muon import Muon
 from mfn_core.training.parallel import placed, set_rows, whole
 
 
@@ -81,7 +82,7 @@ class Optimizers:
         decayed = {"params": groups["matrices"], "lr": config.matrix_lr, "weight_decay": config.weight_decay}
         self._all: dict[str, Optimizer] = {}
         if config.matrices == "muon" and groups["matrices"]:
-            self._all["muon"] = Muon([decayed], adjust_lr_fn="match_rms_adamw")
+            self._all["muon"] = Muon([decayed])
         else:
             adam.append(decayed)
         adam = [group for group in adam if group["params"]]

@@ -26,8 +26,9 @@ from mfn_core.losses import (
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace, Revive
 from mfn_core.training.config import TrainConfig
-from mfn_core.training.objective import Batch, Figures, Losses, autocast
+from mfn_core.training.objective import Batch, Figures, Losses
 from mfn_core.training.optimizer import Optimizers
+from mfn_core.training.precision import autocast
 from mfn_core.training.recompute import not_recomputed
 from mfn_core.training.renewal import Renewal
 from mfn_core.training.schedules import anneal_k, ramp
@@ -63,7 +64,7 @@ class Pressures:
     def losses(self, batch: Batch) -> Losses:
         """The loss of one batch: the sum of the weighted pressures, each a mean over layers."""
         training = bool(self.model.mfn_layers)
-        with autocast(self.config, self.model.device):
+        with autocast(self.config.autocast, self.model.device):
             out = self.model(
                 batch.ids, branch="train" if training else "none", revive=self._revive(batch) if training else None
             )

@@ -22,6 +22,7 @@ from mfn_core.training.checkpoint import has_checkpoint
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.log import Metrics
 from mfn_core.training.parallel import processes
+from mfn_core.training.precision import resolved
 from mfn_core.training.prepare import make_data, open_batches
 from mfn_core.training.trainer import Trainer
 from mfn_core.world import World
@@ -58,7 +59,7 @@ def train(
             return _train(config, folder, data_folder, device, None, lambda line: None)
         folder.mkdir(parents=True, exist_ok=True)
         with _sole_owner(folder):
-            _claim(folder, config)
+            _claim(folder, config, device)
             make_data(config, folder / "data", data_folder, say)
             world.wait()
             return _train(config, folder, data_folder, device, report, say)
@@ -105,8 +106,8 @@ def _board(config: TrainConfig, folder: Path, say: Callable[[str], None]) -> Boa
     return Board(folder / "tensorboard")
 
 
-def environment() -> dict[str, str]:
-    """Versions and commit, as far as they can be found out."""
+def environment(config: TrainConfig, device: torch.device) -> dict[str, str]:
+    """Versions, commit, device and precision, as far as they can be found out."""
     try:
         here = Path(__file__).parent
         commit = subprocess.run(
@@ -123,6 +124,8 @@ def environment() -> dict[str, str]:
         "commit": commit,
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "autocast": resolved(config.autocast, device),
         **{name: metadata.version(name) for name in packages},
     }
 
@@ -145,11 +148,12 @@ def _sole_owner(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _claim(folder: Path, config: TrainConfig) -> None:
+def _claim(folder: Path, config: TrainConfig, device: torch.device) -> None:
     """Notes whose folder this is. Texts for the model card and use of the machine may change between a run's parts."""
     path = folder / "config.json"
     if not path.exists():
-        (folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n", encoding="utf-8")
+        facts = json.dumps(environment(config, device), indent=2)
+        (folder / "environment.json").write_text(facts + "\n", encoding="utf-8")
     elif not TrainConfig.from_json(json.loads(path.read_text(encoding="utf-8"))).same_run(config):
         raise ConfigError(f"{folder} belongs to a run with another config: choose another folder, or delete it")
     path.write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")

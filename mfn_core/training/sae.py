@@ -14,8 +14,9 @@ from mfn_core.losses import FeatureStatistics
 from mfn_core.model import MFNModel
 from mfn_core.run import Revive
 from mfn_core.training.config import TrainConfig
-from mfn_core.training.objective import Batch, Losses, autocast
+from mfn_core.training.objective import Batch, Losses
 from mfn_core.training.optimizer import Optimizers
+from mfn_core.training.precision import autocast
 from mfn_core.world import ALONE, World
 
 FOLDED = ("standard", "jumprelu")  # whose decoder norms are free in training
@@ -49,7 +50,7 @@ class SAEObjective:
             for number, each in self.each.items()
             if each.auxk_k is not None
         }
-        with autocast(self.config, self.model.device):
+        with autocast(self.config.autocast, self.model.device):
             out = self.model(batch.ids, branch="train", revive=revive, logits_to_keep=1)
         total: list[Tensor] = []
         figures: dict[str, Any] = defaultdict(dict)

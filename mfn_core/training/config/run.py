@@ -17,6 +17,7 @@ from mfn_core.training.config.model import BaseConfig, ModelConfig
 from mfn_core.training.config.reading import build, read_toml
 from mfn_core.training.config.sae import SAETraining
 from mfn_core.training.optimizer import OptimizerConfig
+from mfn_core.training.precision import CHOICES
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class TrainConfig:
         description: one or two sentences, for the model card.
         tokens: how many to train on; fixes the number of steps.
         batch: texts of `model.context` tokens in a step.
-        autocast: `bf16` or `none`.
+        autocast: precision of the forward passes: `bf16`, `none` (float32), or `auto`: bf16 where the device has units
+            for it.
         ema: decay a step of a running mean of the weights, which is what is then measured and exported; 0 for none.
         log_every, eval_every, checkpoint_every: in steps.
     """
@@ -38,7 +40,7 @@ class TrainConfig:
     seed: int = 0
     tokens: int = 1_000_000
     batch: int = 8
-    autocast: str = "bf16"
+    autocast: str = "auto"
     ema: float = 0.0
     log_every: int = 10
     eval_every: int = 250
@@ -52,7 +54,7 @@ class TrainConfig:
     machine: MachineConfig = field(default_factory=MachineConfig)
 
     def __post_init__(self) -> None:
-        require(self.autocast in ("bf16", "none"), f"autocast must be bf16 or none, not {self.autocast!r}")
+        require(self.autocast in CHOICES, f"autocast must be one of {', '.join(CHOICES)}, not {self.autocast!r}")
         require(0 <= self.ema < 1, f"ema is a decay, from 0 (off) to below 1, not {self.ema}")
         require_positive(self, "batch", "log_every", "eval_every", "checkpoint_every")
         require(
