@@ -128,11 +128,6 @@ def test_the_decoder_keeps_unit_norm_and_its_gradient_stays_tangent() -> None:
     torch.testing.assert_close(layer.W_dec.norm(dim=-1), torch.ones(N_FEATURES, dtype=torch.float64))
 
 
-def test_codes_refuse_values_that_do_not_match_their_indices() -> None:
-    with pytest.raises(ValueError, match="differ"):
-        SparseCodes(torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 4), 5)
-
-
 @pytest.mark.parametrize("branch", ["none", "train"])
 def test_a_token_lookup_is_an_offset_that_each_token_has_of_its_own(branch: Branch) -> None:
     vocabulary = 5
