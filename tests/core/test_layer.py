@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mfn_core import MFNLayer, MFNLayerConfig, Run, SparseCodes
+from mfn_core import MFNLayer, MFNLayerConfig, Run
 from mfn_core.coder import NORM_EPS
 from mfn_core.config import Norm
 from mfn_core.errors import ConfigError
