@@ -86,6 +86,9 @@ class _Turns:
         self._left = Seconds(time.perf_counter(), time.process_time())
         return self.rows
 
+    def preview(self, count: int) -> TokenRows:
+        return self.rows[:count]
+
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         return {}, {}
 

@@ -24,6 +24,9 @@ class Batches(Protocol):
     def take(self, step: int) -> TokenRows:
         """[batch, context], the rows of the step that follows `step` finished ones. Steps come in their order."""
 
+    def preview(self, count: int) -> TokenRows:
+        """[≤ count, context], the rows with which the run begins. They are not taken."""
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What a checkpoint has to keep: plain data, and tensors."""
 
@@ -51,6 +54,10 @@ class PackedRows:
         assert len(rows) == self.batch, "fewer rows were packed than the run has steps for"
         return rows
 
+    def preview(self, count: int) -> TokenRows:
+        """[≤ count, context], the first rows."""
+        return self.rows[:count]
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Nothing."""
         return {}, {}
@@ -75,6 +82,13 @@ class StreamedRows:
         """[batch, context], the next rows."""
         assert self.stream.given == step * self.batch, "steps come in their order"
         return self.stream.take(self.batch)
+
+    def preview(self, count: int) -> TokenRows:
+        """[count, context], the next rows; the stream then begins anew."""
+        before = self.stream.state()
+        rows = self.stream.take(count)
+        self.stream.load(*before)
+        return rows
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Where the stream stands, and what went in so far."""

@@ -89,6 +89,15 @@ def start_token(path: str, tokenizer: PreTrainedTokenizerBase) -> int:
     raise ConfigError(f"base.path {path} has no token that begins or ends a text")
 
 
+def is_bundle(path: str) -> bool:
+    """Whether a base has layers of features already.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    return bool(path) and _settings(path).get("model_type") == "mfn"
+
+
 def _from_scratch(config: TrainConfig, tokenizer: Any) -> MFNModel:
     shape = config.model
     base = LlamaForCausalLM(
@@ -110,7 +119,7 @@ def _from_scratch(config: TrainConfig, tokenizer: Any) -> MFNModel:
 
 def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
     path = config.base.path
-    if _settings(path).get("model_type") == "mfn":
+    if is_bundle(path):
         model = MFNModel.from_pretrained(path)
         _check_equipment(model, config)
         return model

@@ -17,13 +17,15 @@ from transformers import PreTrainedTokenizerFast
 
 from mfn_core.errors import ConfigError
 from mfn_core.training.board import MISSING, Board, available
-from mfn_core.training.building import new_model, same_model, structure_of
+from mfn_core.training.building import is_bundle, new_model, same_model, structure_of
+from mfn_core.training.calibrate import TOKENS, calibrate
 from mfn_core.training.checkpoint import has_checkpoint
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.log import Metrics
 from mfn_core.training.parallel import processes
 from mfn_core.training.precision import resolved
 from mfn_core.training.prepare import make_data, open_batches
+from mfn_core.training.pressures import apply_schedules
 from mfn_core.training.trainer import Trainer
 from mfn_core.world import World
 
@@ -75,17 +77,21 @@ def _train(
 ) -> Trainer:
     data = folder / "data"
     tokenizer = PreTrainedTokenizerFast.from_pretrained(data / "tokenizer", local_files_only=True)
+    batches = open_batches(config, data, data_folder, tokenizer)
     if has_checkpoint(folder / "checkpoints"):  # the weights are there
-        model = same_model(config, json.loads((data / "model.json").read_text(encoding="utf-8")), tokenizer)
+        structure = json.loads((data / "model.json").read_text(encoding="utf-8"))
+        model = same_model(config, structure, tokenizer).to(device)
     else:
-        model = new_model(config, tokenizer)
+        model = new_model(config, tokenizer).to(device)
+        if config.mfn.calibrate and not is_bundle(config.base.path):
+            apply_schedules(model, config, 0)
+            calibrate(model, batches.preview(-(-TOKENS // config.model.context)), batches.start)
         if World.current().rank == 0:
             (data / "model.json").write_text(json.dumps(structure_of(model), indent=2) + "\n", encoding="utf-8")
-    batches = open_batches(config, data, data_folder, tokenizer)
     valid = np.load(data / "valid.npy", mmap_mode="r")
     board = _board(config, folder, say)
     reports = [call for call in (report, board and board.write) if call]
-    trainer = Trainer(model.to(device), config, batches, folder, valid, lambda line: [call(line) for call in reports])
+    trainer = Trainer(model, config, batches, folder, valid, lambda line: [call(line) for call in reports])
     if trainer.step:
         say(f"going on from step {trainer.step} of {config.steps}")
     try:

@@ -19,6 +19,7 @@ class MFNTraining:
     Attributes:
         layers: the blocks to equip; empty for a dense twin.
         resid_final: whether there is one more layer before the final norm, so that the logits are read from a code.
+        calibrate: whether new layers begin at the mean and the length of what passes through them (see `calibrate`).
         n_features, k, site, norm, blend_into, token_lookup: as `MFNLayerConfig` says, k being the final K.
         k_first, k_until: K starts at `k_first` and reaches `k` at this share of the steps.
         alpha_from, alpha_until: α is 0 up to the first share of the steps, 1 from the second on.
@@ -40,6 +41,7 @@ class MFNTraining:
 
     layers: tuple[int, ...] = ()
     resid_final: bool = False
+    calibrate: bool = True
     n_features: int = 2048
     k: int = 32
     site: str = "resid_mid"
