@@ -1,6 +1,6 @@
 """Equips a model that nobody here wrote, and measures what it costs: stories260K, α = 1 in all five blocks.
 
-    python scripts/stories260k.py --shared ../shared --out FOLDER [--tokens 3000000] [--only NAME …]
+    python scripts/stories260k.py --shared ../shared --out FOLDER [--tokens 2500000] [--only NAME …]
 
 Trains, one after the other, the plain model on the same text (its fair rival: the pretrained one has not seen this
 text's mix), the equipped model with the base free and with the base frozen, and a grid over K and F. Each run has a
@@ -66,38 +66,42 @@ def configs(shared: Path, tokens: int) -> dict[str, TrainConfig]:
     plain = TrainConfig(
         name="stories260K",
         tokens=tokens,
-        batch=16,
-        autocast="none",  # at this width bf16 takes three times as long on a CPU
-        log_every=20,
-        eval_every=500,
+        batch=4,  # many small steps: what a budget of this size lacks is steps
+        autocast="none",  # at this width bf16 costs a CPU more than it saves, whatever units it has
+        log_every=100,
+        eval_every=1000,
         checkpoint_every=250,
         model=ModelConfig(context=CONTEXT),
         base=BaseConfig(str(shared / "models" / "stories260K")),
         data=DataConfig({"stories": SourceConfig(1.0, "train.jsonl", "valid.jsonl")}, valid_tokens=120_000),
-        # The base is trained already: a tenth of what training from scratch takes moves it.
-        optimizer=OptimizerConfig(lr=4e-4, matrix_lr=4e-4, mfn_lr=2e-3, weight_decay=0.0),
+        # The base is trained already: a quarter of what training from scratch takes moves it.
+        optimizer=OptimizerConfig(lr=1e-3, matrix_lr=1e-3, mfn_lr=4e-3, weight_decay=0.0),
     )
 
-    def equipped(k: int, times: int, freeze: bool = False) -> TrainConfig:
+    def equipped(k: int, times: int, freeze: bool = False, lookup: bool = True) -> TrainConfig:
         mfn = MFNTraining(
             layers=tuple(range(BLOCKS)),
             n_features=times * WIDTH,
             k=k,
-            k_first=max(64, k) if times * WIDTH >= 64 else k,
-            k_until=0.3,
-            alpha_from=0.05,
-            alpha_until=0.4,
+            k_first=64,
+            k_until=0.2,
+            alpha_from=0.02,
+            alpha_until=0.25,
             recon=1.0 if freeze else 0.5,
-            dead_after=100_000,
+            rate=0.005,
+            comp=0.002,
+            stab=0.02,
+            token_lookup=lookup,
         )
         return replace(plain, mfn=mfn, base=replace(plain.base, freeze=freeze))
 
     runs = {"plain": plain, "joint-k16-f16": equipped(16, 16), "frozen-k16-f16": equipped(16, 16, freeze=True)}
-    for k in (4, 8, 32):
+    runs["joint-k16-f16-no-lookup"] = equipped(16, 16, lookup=False)
+    for k in (4, 8, 32, 64):
         runs[f"joint-k{k}-f16"] = equipped(k, 16)
     for times in (4, 8, 32):
         runs[f"joint-k16-f{times}"] = equipped(16, times)
-    for k in (8, 32):
+    for k in (32, 64):
         runs[f"frozen-k{k}-f16"] = equipped(k, 16, freeze=True)
     return runs
 
@@ -115,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tokens", type=int, default=3_000_000)
+    parser.add_argument("--tokens", type=int, default=2_500_000)
     parser.add_argument("--only", nargs="*", help="names of runs; the plain one is always there to compare with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # a model of this size gains nothing from a second
