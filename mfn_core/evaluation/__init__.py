@@ -1,0 +1,1 @@
+"""Measures of a model's features on text whose meaning is known."""

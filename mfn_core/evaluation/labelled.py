@@ -1,0 +1,133 @@
+"""Text of which is known what it is about, or what its parts are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from mfn_core.data.corpus import Document, read_corpus
+from mfn_core.errors import CorpusError
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters `start` up to `stop` of a text are an instance of `concept`."""
+
+    start: int
+    stop: int
+    concept: str
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    """A text with what is known of it.
+
+    Attributes:
+        name: tells it from all others; decides which half it belongs to.
+        text: never empty.
+        spans: concepts of its parts.
+        concepts: of the text as a whole.
+    """
+
+    name: str
+    text: str
+    spans: tuple[Span, ...] = ()
+    concepts: tuple[str, ...] = ()
+
+    @property
+    def scored(self) -> bool:
+        """Whether it is in the half on which is scored what was chosen on the other. Follows from the name alone."""
+        return hashlib.blake2b(self.name.encode(), digest_size=1).digest()[0] % 2 == 1
+
+
+def read_labelled(path: str | Path) -> Iterator[LabelledText]:
+    """Labelled texts of a file or a folder of JSON lines.
+
+    A line holds `id`, `text`, and either `spans`, [[start, stop, concept], …] in characters, or `concept` (a string)
+    or `concepts` (a list) of the whole text.
+
+    Raises:
+        CorpusError: a line that is none of these, and why.
+    """
+    for document in read_corpus(path):
+        yield _labelled(document)
+
+
+def _labelled(document: Document) -> LabelledText:
+    meta = document.meta
+    name = meta.get("id")
+    if not isinstance(name, str) or not name:
+        raise CorpusError(f"a labelled text needs an id: {document.text[:60]!r}")
+    whole = meta.get("concepts", [meta["concept"]] if "concept" in meta else [])
+    if not isinstance(whole, list) or not all(isinstance(concept, str) for concept in whole):
+        raise CorpusError(f"{name}: concept must be a string, concepts a list of strings, not {whole!r}")
+    return LabelledText(
+        name, document.text, tuple(_span(name, document.text, s) for s in meta.get("spans", [])), tuple(whole)
+    )
+
+
+def _span(name: str, text: str, entry: Any) -> Span:
+    match entry:
+        case [int(start), int(stop), str(concept)] if 0 <= start < stop <= len(text):
+            return Span(start, stop, concept)
+    raise CorpusError(f"{name}: a span is [start, stop, concept] inside of the text, not {entry!r}")
+
+
+@dataclass(frozen=True)
+class LabelledTokens:
+    """A labelled text as the model reads it.
+
+    Attributes:
+        ids: int64 [T], beginning with the token that begins a document.
+        labels: bool [T, C], which concept a token is an instance of. A concept of the whole text marks all its tokens
+            but the first.
+        scored: see `LabelledText`.
+    """
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.bool_]
+    scored: bool
+
+
+def concepts_of(texts: Iterable[LabelledText]) -> list[str]:
+    """All concepts that occur, in alphabetical order."""
+    found: set[str] = set()
+    for text in texts:
+        found.update(text.concepts, (span.concept for span in text.spans))
+    return sorted(found)
+
+
+def tokenise(
+    text: LabelledText, concepts: Sequence[str], tokenizer: PreTrainedTokenizerBase, start: int | None, longest: int
+) -> LabelledTokens:
+    """A labelled text in tokens, cut to `longest`. A token that shares a character other than a space with a span has
+    the span's concept.
+
+    Args:
+        text: the text.
+        concepts: whose number is a column of `labels`.
+        tokenizer: a fast one.
+        start: token put at the beginning, or None.
+        longest: most tokens, that one included.
+    """
+    encoded = tokenizer(text.text, return_offsets_mapping=True, add_special_tokens=False)
+    begin = [] if start is None else [start]
+    ids = np.asarray([*begin, *encoded["input_ids"]], dtype=np.int64)[:longest]
+    offsets = [*((0, 0) for _ in begin), *encoded["offset_mapping"]][:longest]
+    column = {concept: number for number, concept in enumerate(concepts)}
+    labels = np.zeros((len(ids), len(concepts)), dtype=np.bool_)
+    for concept in text.concepts:
+        labels[len(begin) :, column[concept]] = True
+    visible = np.asarray([not character.isspace() for character in text.text], dtype=np.bool_)
+    for span in text.spans:
+        for place, (first, last) in enumerate(offsets):
+            if visible[max(first, span.start) : min(last, span.stop)].any():
+                labels[place, column[span.concept]] = True
+    return LabelledTokens(ids, labels, text.scored)
