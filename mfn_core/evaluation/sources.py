@@ -1,0 +1,52 @@
+"""Labelled text that needs no hand: generated formats, and scripts, which can be told from the characters."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+
+from mfn_core.data.structured import KINDS, structured_documents
+from mfn_core.evaluation.labelled import LabelledText, Span
+
+SEED = 20_000  # far from the seeds with which training text is generated
+UNWRITTEN = frozenset(
+    {"LATIN", "DIGIT", "COMBINING", "MODIFIER", "FULLWIDTH", "IDEOGRAPHIC", "MIDDLE", "RIGHT", "LEFT"}
+)
+
+
+def formats(per_kind: int, seed: int = SEED) -> Iterator[LabelledText]:
+    """So many generated documents of each kind that training text has, too; `format/KIND` is their concept."""
+    counts: dict[str, int] = {}
+    documents = structured_documents(seed)
+    while not counts or min(counts.values()) < per_kind or len(counts) < len(KINDS):
+        document = next(documents)
+        kind = str(document.meta["kind"])
+        counts[kind] = counts.get(kind, 0) + 1
+        if counts[kind] <= per_kind:
+            yield LabelledText(f"format/{kind}/{counts[kind]}", document.text, (), (f"format/{kind}",))
+
+
+def with_scripts(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:
+    """The same texts, each run of letters of a script other than Latin marked as `script/NAME`."""
+    for text in texts:
+        yield replace(text, spans=tuple(sorted((*text.spans, *_scripts(text.text)), key=lambda s: (s.start, s.stop))))
+
+
+def _scripts(text: str) -> Iterator[Span]:
+    at = 0
+    for script, run in groupby(text, script_of):
+        length = sum(1 for _ in run)
+        if script is not None:
+            yield Span(at, at + length, f"script/{script}")
+        at += length
+
+
+def script_of(character: str) -> str | None:
+    """The script of a letter or a vowel sign, in lower case: the first word of its Unicode name. None for Latin ones
+    and for what is no letter."""
+    if unicodedata.category(character)[0] not in "LM":
+        return None
+    first = unicodedata.name(character, "LATIN").split(" ")[0].split("-")[0]
+    return None if first in UNWRITTEN else first.lower()
