@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mfn_core.evaluation.labelled import LabelledTokens
+from mfn_core.evaluation.labelled import LabelledTokens, padded
 from mfn_core.model import MFNModel
 
 Unit = Literal["token", "text"]
@@ -225,18 +225,7 @@ def _count(
 @torch.no_grad()
 def _firings(model: MFNModel, texts: Sequence[LabelledTokens], unit: Unit, batch: int) -> Iterator[dict[int, Firings]]:
     """What fires, by layer, batch by batch. The first token of a text, and padding, are no units."""
-    order = sorted(texts, key=lambda text: len(text.ids))
-    for at in range(0, len(order), batch):
-        group = order[at : at + batch]
-        length = max(len(text.ids) for text in group)
-        ids = torch.zeros(len(group), length, dtype=torch.int64)
-        keep = torch.zeros(len(group), length, dtype=torch.bool)
-        labels = torch.zeros(len(group), length, group[0].labels.shape[1])
-        for row, text in enumerate(group):
-            ids[row, : len(text.ids)] = torch.from_numpy(text.ids)
-            keep[row, 1 : len(text.ids)] = True
-            labels[row, : len(text.ids)] = torch.from_numpy(text.labels)
-        ids, keep, labels = ids.to(model.device), keep.to(model.device), labels.to(model.device)
+    for ids, keep, labels in padded(texts, batch, model.device):
         traces = model(ids, record=True, logits_to_keep=1).traces
         yield {n: _of_layer(t.codes.indices, t.codes.values, keep, labels, unit) for n, t in traces.items()}
 

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from mfn_core.data.corpus import Document, read_corpus
@@ -94,6 +96,36 @@ class LabelledTokens:
     ids: NDArray[np.int64]
     labels: NDArray[np.bool_]
     scored: bool
+
+
+class Padded(NamedTuple):
+    """Some labelled texts as one batch.
+
+    Attributes:
+        ids: int64 [B, T].
+        keep: bool [B, T], all but padding and each text's first token.
+        labels: [B, T, C], 1 for instances.
+    """
+
+    ids: Tensor
+    keep: Tensor
+    labels: Tensor
+
+
+def padded(texts: Iterable[LabelledTokens], size: int, device: torch.device) -> Iterator[Padded]:
+    """Batches of so many texts, those of like length together, padded behind."""
+    order = sorted(texts, key=lambda text: len(text.ids))
+    for at in range(0, len(order), size):
+        group = order[at : at + size]
+        length = max(len(text.ids) for text in group)
+        ids = torch.zeros(len(group), length, dtype=torch.int64)
+        keep = torch.zeros(len(group), length, dtype=torch.bool)
+        labels = torch.zeros(len(group), length, group[0].labels.shape[1])
+        for row, text in enumerate(group):
+            ids[row, : len(text.ids)] = torch.from_numpy(text.ids)
+            keep[row, 1 : len(text.ids)] = True
+            labels[row, : len(text.ids)] = torch.from_numpy(text.labels)
+        yield Padded(ids.to(device), keep.to(device), labels.to(device))
 
 
 def concepts_of(texts: Iterable[LabelledText]) -> list[str]:
