@@ -50,9 +50,9 @@ class Ablations:
         inside, outside = [], []
         for part, plain in zip(self._batches, self._plain, strict=True):
             more = self._costs(part, off) - plain
-            instance, counts = part.labels[:, :-1, column].bool(), part.keep[:, 1:]
-            inside.append(_by_text(more, counts & instance))
-            outside.append(_by_text(more, counts & ~instance))
+            label, counts = part.labels[:, :-1, column], part.keep[:, 1:]
+            inside.append(_by_text(more, counts & (label == 1)))
+            outside.append(_by_text(more, counts & (label == 0)))
         (inside_mean, inside_error), (outside_mean, outside_error) = _mean(inside), _mean(outside)
         return AblationEffect(inside_mean, outside_mean, inside_error, outside_error)
 

@@ -52,7 +52,7 @@ class Detector:
         concept, unit: what is detected, and in what it is counted.
         layer, feature, threshold: fires where its strength is greater than 0 and at least the threshold.
         precision, recall: on the scored half.
-        base: share of instances among all units of that half: the precision of firing anywhere.
+        base: share of instances among the units of that half of which it is known: the precision of firing anywhere.
     """
 
     concept: str
@@ -75,8 +75,8 @@ class Counts:
     """How often the features of one layer fire, and on what.
 
     Attributes:
-        fired: [levels, F], units in which a feature reaches a threshold.
-        hits: [levels, F, C], those among them that are instances.
+        fired: [levels, F, C], units in which a feature reaches a threshold, of those of which a concept is known.
+        hits: [levels, F, C], instances among them.
     """
 
     fired: Tensor
@@ -90,7 +90,7 @@ class Firings(NamedTuple):
         units: int64 [M], which unit an entry is of.
         features: int64 [M].
         values: [M], > 0.
-        labels: [N, C], 1 where a unit is an instance.
+        labels: int8 [N, C]: 1 where a unit is an instance, 0 where not, −1 where that is unknown.
     """
 
     units: Tensor
@@ -139,7 +139,7 @@ def _score(
     top: Mapping[int, Tensor],
     batch: int,
 ) -> Iterator[Detector]:
-    counts, instances, n_units = _count(model, texts, unit, top, batch)
+    counts, instances, known = _count(model, texts, unit, top, batch)
     for column, (concept, own) in enumerate(concepts.items()):
         if own != unit or concept not in best:
             continue
@@ -152,9 +152,9 @@ def _score(
             layer,
             feature,
             float(top[layer][feature]) * level / LEVELS,
-            Share(hits, int(counts[layer].fired[level, feature])),
+            Share(hits, int(counts[layer].fired[level, feature, column])),
             Share(hits, positive),
-            Share(positive, n_units),
+            Share(positive, int(known[column])),
         )
 
 
@@ -162,7 +162,7 @@ def _best(counts: Mapping[int, Counts], column: int, instances: float) -> tuple[
     """Layer, level and feature."""
     ranked = []
     for layer, found in counts.items():
-        hits, fired = found.hits[..., column].double(), found.fired.double()
+        hits, fired = found.hits[..., column].double(), found.fired[..., column].double()
         recall = hits / instances
         precise = _lower(hits, fired)
         f1 = 2 * hits / (fired + instances)
@@ -193,33 +193,30 @@ def _greatest(model: MFNModel, texts: Sequence[LabelledTokens], batch: int) -> d
 
 def _count(
     model: MFNModel, texts: Sequence[LabelledTokens], unit: Unit, top: Mapping[int, Tensor], batch: int
-) -> tuple[dict[int, Counts], Tensor, int]:
-    """Counts by layer, instances of each concept [C], and the number of units."""
+) -> tuple[dict[int, Counts], Tensor, Tensor]:
+    """Counts by layer, instances of each concept [C], and units of which it is known [C]."""
     n_concepts = texts[0].labels.shape[1] if texts else 0
     counts = {
-        n: Counts(
-            torch.zeros(LEVELS * t.numel(), device=t.device),
-            torch.zeros(LEVELS * t.numel(), n_concepts, device=t.device),
-        )
+        n: Counts(*(torch.zeros(LEVELS * t.numel(), n_concepts, device=t.device) for _ in range(2)))
         for n, t in top.items()
     }
-    instances, n_units = torch.zeros(n_concepts, device=model.device), 0
+    instances, known = (torch.zeros(n_concepts, device=model.device) for _ in range(2))
     for firings in _firings(model, texts, unit, batch):
         for number, found in firings.items():
             greatest = top[number]
             level = (found.values / greatest[found.features].clamp(min=1e-12) * LEVELS).long().clamp(max=LEVELS - 1)
             place = level * greatest.numel() + found.features
-            counts[number].fired.index_add_(0, place, torch.ones_like(found.values))
-            counts[number].hits.index_add_(0, place, found.labels[found.units])
+            labels = found.labels[found.units]
+            counts[number].fired.index_add_(0, place, (labels >= 0).float())
+            counts[number].hits.index_add_(0, place, (labels == 1).float())
         labels = next(iter(firings.values())).labels
-        instances += labels.sum(0)
-        n_units += len(labels)
+        instances += (labels == 1).sum(0)
+        known += (labels >= 0).sum(0)
     for found_counts in counts.values():
         for name in ("fired", "hits"):
-            at_level = getattr(found_counts, name)
-            at_level = at_level.reshape(LEVELS, -1, *at_level.shape[1:])
+            at_level = getattr(found_counts, name).reshape(LEVELS, -1, n_concepts)
             setattr(found_counts, name, at_level.flip(0).cumsum(0).flip(0))  # at a threshold: of all levels above, too
-    return counts, instances, n_units
+    return counts, instances, known
 
 
 @torch.no_grad()
@@ -239,5 +236,5 @@ def _of_layer(indices: Tensor, values: Tensor, keep: Tensor, labels: Tensor, uni
         return Firings(number[row * keep.shape[1] + position], features, strengths, labels[keep])
     pairs, which = torch.unique(torch.stack([row, features]), dim=1, return_inverse=True)
     greatest = strengths.new_zeros(pairs.shape[1]).scatter_reduce_(0, which, strengths, "amax")
-    of_text = (labels * keep[..., None]).amax(1)
+    of_text = torch.where(keep[..., None], labels, -1).amax(1)
     return Firings(pairs[0], pairs[1], greatest, of_text)

@@ -17,10 +17,12 @@ from transformers import PreTrainedTokenizerBase
 from mfn_core.data.corpus import Document, read_corpus
 from mfn_core.errors import CorpusError
 
+EVERYWHERE = frozenset({"format", "script"})  # kinds that are known of any text: it is prose, and has its characters
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters `start` up to `stop` of a text are an instance of `concept`."""
+    """Characters `start` up to `stop` of a text are an instance of `concept`, named KIND/NAME."""
 
     start: int
     stop: int
@@ -35,13 +37,15 @@ class LabelledText:
         name: tells it from all others; decides which half it belongs to.
         text: never empty.
         spans: concepts of its parts.
-        concepts: of the text as a whole.
+        concepts: of the text as a whole, named KIND/NAME.
+        kinds: of which kinds of concepts all instances in it are marked. Of others nothing is known.
     """
 
     name: str
     text: str
     spans: tuple[Span, ...] = ()
     concepts: tuple[str, ...] = ()
+    kinds: frozenset[str] = EVERYWHERE
 
     @property
     def scored(self) -> bool:
@@ -52,8 +56,8 @@ class LabelledText:
 def read_labelled(path: str | Path) -> Iterator[LabelledText]:
     """Labelled texts of a file or a folder of JSON lines.
 
-    A line holds `id`, `text`, and either `spans`, [[start, stop, concept], …] in characters, or `concept` (a string)
-    or `concepts` (a list) of the whole text.
+    A line holds `id`, `text`, `kind`, and either `spans`, [[start, stop, name], …] in characters, or `concept`, a name
+    for the whole text. All instances of that kind have to be marked.
 
     Raises:
         CorpusError: a line that is none of these, and why.
@@ -64,22 +68,26 @@ def read_labelled(path: str | Path) -> Iterator[LabelledText]:
 
 def _labelled(document: Document) -> LabelledText:
     meta = document.meta
-    name = meta.get("id")
-    if not isinstance(name, str) or not name:
-        raise CorpusError(f"a labelled text needs an id: {document.text[:60]!r}")
-    whole = meta.get("concepts", [meta["concept"]] if "concept" in meta else [])
-    if not isinstance(whole, list) or not all(isinstance(concept, str) for concept in whole):
-        raise CorpusError(f"{name}: concept must be a string, concepts a list of strings, not {whole!r}")
+    name, kind, whole = meta.get("id"), meta.get("kind"), meta.get("concept")
+    for key, value in (("an id", name), ("a kind", kind)):
+        if not isinstance(value, str) or not value:
+            raise CorpusError(f"a labelled text needs {key}: {document.text[:60]!r}")
+    if whole is not None and not isinstance(whole, str):
+        raise CorpusError(f"{name}: concept must be a string, not {whole!r}")
     return LabelledText(
-        name, document.text, tuple(_span(name, document.text, s) for s in meta.get("spans", [])), tuple(whole)
+        str(name),
+        document.text,
+        tuple(_span(document.text, entry, str(name), str(kind)) for entry in meta.get("spans", [])),
+        () if whole is None else (f"{kind}/{whole}",),
+        EVERYWHERE | {str(kind)},
     )
 
 
-def _span(name: str, text: str, entry: Any) -> Span:
+def _span(text: str, entry: Any, name: str, kind: str) -> Span:
     match entry:
         case [int(start), int(stop), str(concept)] if 0 <= start < stop <= len(text):
-            return Span(start, stop, concept)
-    raise CorpusError(f"{name}: a span is [start, stop, concept] inside of the text, not {entry!r}")
+            return Span(start, stop, f"{kind}/{concept}")
+    raise CorpusError(f"{name}: a span is [start, stop, name] inside of the text, not {entry!r}")
 
 
 @dataclass(frozen=True)
@@ -88,13 +96,13 @@ class LabelledTokens:
 
     Attributes:
         ids: int64 [T], beginning with the token that begins a document.
-        labels: bool [T, C], which concept a token is an instance of. A concept of the whole text marks all its tokens
-            but the first.
+        labels: int8 [T, C]: 1 where a token is an instance of a concept, 0 where it is not, −1 where that is unknown.
+            A concept of the whole text marks all its tokens but the first.
         scored: see `LabelledText`.
     """
 
     ids: NDArray[np.int64]
-    labels: NDArray[np.bool_]
+    labels: NDArray[np.int8]
     scored: bool
 
 
@@ -104,7 +112,7 @@ class Padded(NamedTuple):
     Attributes:
         ids: int64 [B, T].
         keep: bool [B, T], all but padding and each text's first token.
-        labels: [B, T, C], 1 for instances.
+        labels: int8 [B, T, C], 1, 0 or −1 as in `LabelledTokens`; 0 at padding.
     """
 
     ids: Tensor
@@ -120,7 +128,7 @@ def padded(texts: Iterable[LabelledTokens], size: int, device: torch.device) -> 
         length = max(len(text.ids) for text in group)
         ids = torch.zeros(len(group), length, dtype=torch.int64)
         keep = torch.zeros(len(group), length, dtype=torch.bool)
-        labels = torch.zeros(len(group), length, group[0].labels.shape[1])
+        labels = torch.zeros(len(group), length, group[0].labels.shape[1], dtype=torch.int8)
         for row, text in enumerate(group):
             ids[row, : len(text.ids)] = torch.from_numpy(text.ids)
             keep[row, 1 : len(text.ids)] = True
@@ -154,12 +162,13 @@ def tokenise(
     ids = np.asarray([*begin, *encoded["input_ids"]], dtype=np.int64)[:longest]
     offsets = [*((0, 0) for _ in begin), *encoded["offset_mapping"]][:longest]
     column = {concept: number for number, concept in enumerate(concepts)}
-    labels = np.zeros((len(ids), len(concepts)), dtype=np.bool_)
+    labels = np.zeros((len(ids), len(concepts)), dtype=np.int8)
+    labels[:, [concept.split("/")[0] not in text.kinds for concept in concepts]] = -1
     for concept in text.concepts:
-        labels[len(begin) :, column[concept]] = True
+        labels[len(begin) :, column[concept]] = 1
     visible = np.asarray([not character.isspace() for character in text.text], dtype=np.bool_)
     for span in text.spans:
         for place, (first, last) in enumerate(offsets):
             if visible[max(first, span.start) : min(last, span.stop)].any():
-                labels[place, column[span.concept]] = True
+                labels[place, column[span.concept]] = 1
     return LabelledTokens(ids, labels, text.scored)

@@ -26,7 +26,7 @@ def test_effects_are_those_of_each_text_alone(tiny_model: MFNModel) -> None:
     texts = []
     for length in (7, 12, 3, 20, 9):
         ids = np.concatenate([[0], rng.integers(1, tiny_model.vocab_size, length)]).astype(np.int64)
-        texts.append(LabelledTokens(ids, rng.random((len(ids), 2)) < 0.4, True))
+        texts.append(LabelledTokens(ids, (rng.random((len(ids), 2)) < 0.4).astype(np.int8), True))
     with torch.no_grad():
         fires = tiny_model(torch.from_numpy(texts[3].ids)[None], record=True).traces[1].codes
     feature = int(fires.indices[0, 5][fires.values[0, 5].argmax()])
@@ -35,7 +35,7 @@ def test_effects_are_those_of_each_text_alone(tiny_model: MFNModel) -> None:
         ids = torch.from_numpy(text.ids)
         change = costs(tiny_model, ids, [Intervention(1, feature, "ablate")]) - costs(tiny_model, ids, [])
         more.append(change)
-        inside.append(torch.from_numpy(text.labels[:-1, 1]))
+        inside.append(torch.from_numpy(text.labels[:-1, 1] == 1))
         by_text.append(change[inside[-1]])
     effect = Ablations(tiny_model, texts, batch=2).effect(1, feature, 1)
     everywhere, instance = torch.cat(more), torch.cat(inside)

@@ -25,9 +25,10 @@ def texts(tiny_model: MFNModel) -> list[LabelledTokens]:
     out = []
     for number in range(30):
         ids = np.concatenate([[0], rng.integers(1, tiny_model.vocab_size, int(rng.integers(5, 30)))])
-        labels = rng.random((len(ids), len(CONCEPTS))) < 0.3
+        labels = (rng.random((len(ids), len(CONCEPTS))) < 0.3).astype(np.int8)
+        labels[:, 1] = -1 if number % 5 == 0 else labels[:, 1]  # nothing is known of it
         labels[:, 2] = number % 3 == 0
-        labels[:, 3] = False
+        labels[:, 3] = 0
         out.append(LabelledTokens(ids.astype(np.int64), labels, number % 2 == 1))
     return out
 
@@ -50,8 +51,11 @@ def by_hand(
     for text, code in zip(texts, codes, strict=True):
         if text.scored == scored:
             strengths, label = code[layer], text.labels[1:, column]
-            values.append(strengths.max(0, keepdims=True) if unit == "text" else strengths)
-            labels.append(label.max(keepdims=True) if unit == "text" else label)
+            known = label >= 0
+            strengths, label = strengths[known], label[known] == 1
+            if known.any():
+                values.append(strengths.max(0, keepdims=True) if unit == "text" else strengths)
+                labels.append(label.max(keepdims=True) if unit == "text" else label)
     return np.concatenate(values), np.concatenate(labels)
 
 
@@ -71,7 +75,7 @@ def test_counts_are_those_of_every_threshold_tried_by_hand(tiny_model: MFNModel,
             score(values[:, feature], labels, level / LEVELS * greatest)
             for layer in codes[0]
             for values, labels in [by_hand(texts, codes, detector.unit, column, False, layer)]
-            for feature, greatest in enumerate(by_hand(texts, codes, "token", column, False, layer)[0].max(0))
+            for feature, greatest in enumerate(by_hand(texts, codes, "token", 0, False, layer)[0].max(0))
             for level in range(LEVELS)
         )
         values, labels = by_hand(texts, codes, detector.unit, column, False, detector.layer)
@@ -92,7 +96,7 @@ def test_a_feature_that_is_the_concept_is_found(tiny_model: MFNModel, texts: lis
     feature = int(sum((code[layer] > 0).sum(0) for code in codes).argmax())
     planted = []
     for text, code in zip(texts, codes, strict=True):
-        labels = np.zeros((len(text.ids), 1), dtype=np.bool_)
+        labels = np.zeros((len(text.ids), 1), dtype=np.int8)
         labels[1:, 0] = code[layer][:, feature] > 0
         planted.append(LabelledTokens(text.ids, labels, text.scored))
     (found,) = find_detectors(tiny_model, planted, {"planted": "token"})
@@ -110,16 +114,18 @@ def test_wilsons_interval_has_its_published_values() -> None:
 
 def test_tokens_that_touch_a_span_have_its_concept_and_spaces_do_not_count(tiny_model: MFNModel) -> None:
     tokenizer = tiny_model._need_tokenizer()
-    text = LabelledText("x", "one two  three", (Span(4, 7, "two"), Span(8, 9, "space")), ("whole",))
-    assert concepts_of([text]) == ["space", "two", "whole"]
-    tokens = tokenise(text, concepts_of([text]), tokenizer, 0, 1000)
+    spans = (Span(4, 7, "a/two"), Span(8, 9, "a/space"))
+    text = LabelledText("x", "one two  three", spans, ("b/whole",), frozenset("ab"))
+    concepts = ["a/space", "a/two", "b/whole", "c/other"]
+    assert concepts_of([text]) == concepts[:3]
+    tokens = tokenise(text, concepts, tokenizer, 0, 1000)
     pieces = tokenizer(text.text, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]
     assert tokens.ids[0] == 0
-    assert tokens.labels[0].tolist() == [False] * 3
+    assert tokens.labels[0].tolist() == [0, 0, 0, -1]
     for (first, last), label in zip(pieces, tokens.labels[1:], strict=True):
         touches = bool(text.text[max(first, 4) : min(last, 7)].strip()) if first < 7 and last > 4 else False
-        assert label.tolist() == [False, touches, True]
-    assert len(tokenise(text, ["space", "two", "whole"], tokenizer, 0, 3).ids) == 3
+        assert label.tolist() == [0, touches, 1, -1]
+    assert len(tokenise(text, concepts, tokenizer, 0, 3).ids) == 3
 
 
 def test_halves_follow_from_names_and_are_nearly_equal() -> None:
@@ -132,9 +138,10 @@ def test_halves_follow_from_names_and_are_nearly_equal() -> None:
     ("line", "problem"),
     [
         ({"text": "no name"}, "needs an id"),
-        ({"id": "a", "text": "abc", "spans": [[0, 9, "x"]]}, "inside of the text"),
-        ({"id": "a", "text": "abc", "spans": [[0, 1]]}, "inside of the text"),
-        ({"id": "a", "text": "abc", "concepts": "x"}, "list of strings"),
+        ({"id": "a", "text": "no kind"}, "needs a kind"),
+        ({"id": "a", "kind": "k", "text": "abc", "spans": [[0, 9, "x"]]}, "inside of the text"),
+        ({"id": "a", "kind": "k", "text": "abc", "spans": [[0, 1]]}, "inside of the text"),
+        ({"id": "a", "kind": "k", "text": "abc", "concept": ["x"]}, "must be a string"),
     ],
 )
 def test_lines_that_say_nothing_clear_are_refused(tmp_path: Path, line: dict[str, object], problem: str) -> None:
@@ -145,10 +152,11 @@ def test_lines_that_say_nothing_clear_are_refused(tmp_path: Path, line: dict[str
 
 def test_files_are_read(tmp_path: Path) -> None:
     rows = [
-        {"id": "a", "text": "abc", "spans": [[0, 1, "x"]]},
-        {"id": "b", "text": "d", "concept": "y", "kind": "topic"},
+        {"id": "a", "kind": "syntax", "text": "abc", "spans": [[0, 1, "verb"]]},
+        {"id": "b", "kind": "topic", "text": "d", "concept": "war"},
     ]
     (tmp_path / "l.jsonl").write_text("\n".join(map(json.dumps, rows)))
     first, second = read_labelled(tmp_path)
-    assert first == LabelledText("a", "abc", (Span(0, 1, "x"),))
-    assert second.concepts == ("y",)
+    known = frozenset({"format", "script", "syntax"})
+    assert first == LabelledText("a", "abc", (Span(0, 1, "syntax/verb"),), (), known)
+    assert second.concepts == ("topic/war",)
