@@ -315,7 +315,7 @@ class MFNModel(nn.Module):
 
         Names of special tokens within the text are text.
         """
-        tokenizer = self._need_tokenizer()
+        tokenizer = self.required_tokenizer
         ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         start = [] if self.bos_token_id is None else [self.bos_token_id]
         return start + list(ids)
@@ -374,7 +374,7 @@ class MFNModel(nn.Module):
             out = cast(Any, self.base).generate(
                 inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=max_new_tokens, **options
             )
-        return cast(str, self._need_tokenizer().decode(out[0, len(ids) :], skip_special_tokens=True))
+        return cast(str, self.required_tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True))
 
     def compare(
         self,
@@ -388,7 +388,9 @@ class MFNModel(nn.Module):
 
         return compare(self, prompt, interventions, max_new_tokens, sampling)
 
-    def _need_tokenizer(self) -> PreTrainedTokenizerBase:
+    @property
+    def required_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer. Raises ConfigError where the model was made without one."""
         if self.tokenizer is None:
             raise ConfigError("this model was made without a tokenizer: give token ids instead of text")
         return self.tokenizer

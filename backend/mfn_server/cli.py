@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from sqlalchemy.exc import DBAPIError
 
 from mfn_server import __version__
+from mfn_server.concepts import concepts
 from mfn_server.equipping import equip
 
 app = typer.Typer(
@@ -182,6 +183,7 @@ def train(
 
 
 app.command()(equip)
+app.command()(concepts)
 
 
 def _settings(**given: Any) -> Any:

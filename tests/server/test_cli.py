@@ -70,7 +70,7 @@ def one_line_error(result: tuple[int, str, str]) -> str:
 def test_help_names_every_command(mfn: Mfn) -> None:
     code, text, _ = mfn("--help")
     assert code == 0
-    for command in ("demo", "serve", "train", "index", "info"):
+    for command in ("demo", "serve", "train", "equip", "index", "info", "concepts"):
         assert re.search(rf"^\W*{command}\b", text, re.MULTILINE)
         assert mfn(command, "--help")[0] == 0
 
@@ -104,6 +104,34 @@ def test_an_exported_index_is_the_computed_one(mfn: Mfn, tiny_bundle: Path, corp
         assert rows[0]
 
 
+def test_concepts_are_tabled_and_written(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
+    rows = [
+        {"id": f"{name}/{n}", "kind": "topic", "concept": name, "text": " ".join([text] * (n % 3 + 1))}
+        for name, text in (("sea", TINY_TEXTS[5]), ("kitchen", TINY_TEXTS[7]))
+        for n in range(12)
+    ]
+    rows += [{"id": f"s{n}", "kind": "syntax", "text": "see 12 жук", "spans": [[4, 6, "number"]]} for n in range(8)]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    table = tmp_path / "table.json"
+    code, text, _ = mfn(
+        "concepts", tiny_bundle, "--labels", tmp_path / "labels.jsonl", "--formats", 2, "--ablate", "--json", table
+    )
+    assert code == 0
+    found = {row["concept"]: row for row in json.loads(table.read_text())["concepts"]}
+    kinds = {name for name in found if not name.startswith("format/")}
+    assert kinds == {"topic/sea", "topic/kitchen", "syntax/number", "script/cyrillic"}
+    sea = found["topic/sea"]
+    assert sea["unit"] == "text"
+    assert sea["recall"]["whole"] + found["topic/kitchen"]["recall"]["whole"] == sea["base"]["whole"]
+    assert found["script/cyrillic"]["unit"] == "token"
+    assert {"inside", "outside", "specific"} <= set(sea["ablated"])
+    for name, row in found.items():
+        line = next(line for line in text.splitlines() if line.strip().startswith(name))
+        assert f"L{row['layer']}/{row['feature']}" in line
+        assert line.rstrip().endswith("found") == row["found"]
+    assert f"{sum(row['found'] for row in found.values())} of {len(found)} concepts found" in text
+
+
 def test_wrong_arguments_are_one_line(mfn: Mfn, tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
     db = tmp_path / "studio.sqlite3"
     assert "there is no corpus" in one_line_error(mfn("index", tiny_bundle, tmp_path / "none.txt", "--db", db))
@@ -112,6 +140,7 @@ def test_wrong_arguments_are_one_line(mfn: Mfn, tiny_bundle: Path, corpus: Path,
     assert "there is no index file" in one_line_error(mfn("index", tiny_bundle, "--import", tmp_path / "x", "--db", db))
     assert "neither a model nor a database" in one_line_error(mfn("info", tmp_path / "none"))
     assert "cannot read the config" in one_line_error(mfn("train", tmp_path / "none.toml"))
+    assert "none.jsonl" in one_line_error(mfn("concepts", tiny_bundle, "--labels", tmp_path / "none.jsonl"))
     empty = tmp_path / "empty.txt"
     empty.write_text("\n")
     assert "no text" in one_line_error(mfn("index", tiny_bundle, empty, "--db", db))

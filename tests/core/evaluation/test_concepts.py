@@ -113,7 +113,7 @@ def test_wilsons_interval_has_its_published_values() -> None:
 
 
 def test_tokens_that_touch_a_span_have_its_concept_and_spaces_do_not_count(tiny_model: MFNModel) -> None:
-    tokenizer = tiny_model._need_tokenizer()
+    tokenizer = tiny_model.required_tokenizer
     spans = (Span(4, 7, "a/two"), Span(8, 9, "a/space"))
     text = LabelledText("x", "one two  three", spans, ("b/whole",), frozenset("ab"))
     concepts = ["a/space", "a/two", "b/whole", "c/other"]
