@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from mfn_server import __version__
 from mfn_server.concepts import concepts
 from mfn_server.equipping import equip
+from mfn_server.presets.measuring import presets
 
 app = typer.Typer(
     name="mfn",
@@ -184,6 +185,7 @@ def train(
 
 app.command()(equip)
 app.command()(concepts)
+app.command()(presets)
 
 
 def _settings(**given: Any) -> Any:

@@ -187,7 +187,7 @@ def test_builtin_presets_come_with_the_model_and_stay(
     database_url: str, make_client: Callable[..., TestClient], tmp_path: Path
 ) -> None:
     file = tmp_path / "presets.json"
-    file.write_text(json.dumps([preset(name="b"), preset(name="A")]))
+    file.write_text(json.dumps([preset(name="b"), {**preset(name="A"), "test": {"script": "greek"}}]))
     make_client(database_url, presets_file=file)
     client = make_client(database_url, presets_file=file)  # a second start does not double them
     items = _wait(lambda: client.get("/api/presets").json()["items"])

@@ -70,7 +70,7 @@ def one_line_error(result: tuple[int, str, str]) -> str:
 def test_help_names_every_command(mfn: Mfn) -> None:
     code, text, _ = mfn("--help")
     assert code == 0
-    for command in ("demo", "serve", "train", "equip", "index", "info", "concepts"):
+    for command in ("demo", "serve", "train", "equip", "index", "info", "concepts", "presets"):
         assert re.search(rf"^\W*{command}\b", text, re.MULTILINE)
         assert mfn(command, "--help")[0] == 0
 
@@ -130,6 +130,37 @@ def test_concepts_are_tabled_and_written(mfn: Mfn, tiny_bundle: Path, tmp_path: 
         assert f"L{row['layer']}/{row['feature']}" in line
         assert line.rstrip().endswith("found") == row["found"]
     assert f"{sum(row['found'] for row in found.values())} of {len(found)} concepts found" in text
+
+
+def test_presets_are_measured(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNModel, tmp_path: Path) -> None:
+    turned = {"source": tiny_model.source_key(1), "index": 7, "mode": "set", "value": 30.0}
+    presets = [
+        {"name": "never", "interventions": [turned], "test": {"pattern": "(?!)"}},
+        {"name": "always", "interventions": [turned], "test": {"pattern": ""}},
+        {"name": "untested", "interventions": [turned]},
+    ]
+    file, prompts, table = tmp_path / "presets.json", tmp_path / "prompts.txt", tmp_path / "table.json"
+    file.write_text(json.dumps(presets))
+    prompts.write_text("The ship\n\nSnow fell\n")
+    given = ("presets", tiny_bundle, "--presets", file, "--prompts", prompts, "--tokens", 6)
+    code, text, _ = mfn(*given, "--json", table)
+    assert code == 0
+    assert "0 of 2 presets show over 2 prompts" in text
+    found = json.loads(table.read_text())
+    assert [(row["name"], row["steered"]["part"], row["steered"]["whole"]) for row in found["presets"]] == [
+        ("never", 0, 2),
+        ("always", 2, 2),
+    ]
+    assert (found["tokens"], found["prompts"]) == (6, 2)
+    file.write_text(json.dumps(presets[2:]))
+    assert "no preset with a test" in one_line_error(mfn(*given))
+    file.write_text(json.dumps([{**presets[0], "test": {"script": "greek", "pattern": "x"}}]))
+    assert "exactly one" in one_line_error(mfn(*given))
+    file.write_text(json.dumps([{**presets[0], "interventions": [{**turned, "source": "mlp.3"}]}]))
+    assert "mlp.3" in one_line_error(mfn(*given))
+    prompts.write_text("\n")
+    file.write_text(json.dumps(presets))
+    assert "no prompt" in one_line_error(mfn(*given))
 
 
 def test_wrong_arguments_are_one_line(mfn: Mfn, tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:

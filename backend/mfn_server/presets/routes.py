@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, delete, func, insert, select
 from starlette.concurrency import run_in_threadpool
 
+from mfn_core.errors import ConfigError
 from mfn_server.db.tables import Preset
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.presets.schemas import NewPreset, PresetList, PresetView
+from mfn_server.presets.shipped import read_shipped
 from mfn_server.studio import StudioDep
 
 logger = logging.getLogger(__name__)
@@ -69,9 +70,9 @@ async def delete_preset(studio: StudioDep, preset_id: uuid.UUID) -> None:
 def install_builtin(connection: Connection, model_id: int, path: Path) -> None:
     """Replace the model's built-in presets by those of a file: a JSON list of presets. Needs a write transaction."""
     try:
-        presets = TypeAdapter(list[NewPreset]).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        logger.warning("no presets taken from %s: %s", path, str(error).splitlines()[0])
+        presets = [shipped.preset() for shipped in read_shipped(path)]
+    except ConfigError as error:
+        logger.warning("no presets taken: %s", error)
         return
     connection.execute(delete(Preset).where(Preset.model_id == model_id, Preset.builtin))
     for preset in presets:
