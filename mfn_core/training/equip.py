@@ -98,10 +98,10 @@ def config_of(order: Order) -> TrainConfig:
             k_until=0.2,
             alpha_from=0.02,
             alpha_until=0.25,
-            recon=1.0 if order.freeze else 0.5,
+            recon=1.0,
         ),
         data=DataConfig({"text": source}, valid_tokens=max(context, min(DataConfig.valid_tokens, order.tokens // 10))),
-        optimizer=OptimizerConfig(lr=4e-4, matrix_lr=4e-4, mfn_lr=3e-3, weight_decay=0.0),
+        optimizer=OptimizerConfig(lr=3e-4, matrix_lr=3e-4, mfn_lr=3e-3, weight_decay=0.0),
     )
 
 
