@@ -12,7 +12,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from mfn_core.evaluation.ablation import AblationEffect
-    from mfn_core.evaluation.concepts import Detector, Share
+    from mfn_core.evaluation.concepts import Detector
     from mfn_core.evaluation.labelled import LabelledText
 
 BY_TEXT = frozenset({"topic", "discourse"})  # kinds of which not every word of a text is an instance
@@ -110,16 +110,12 @@ def _row(d: Detector, effect: AblationEffect | None) -> dict[str, Any]:
         "layer": d.layer,
         "feature": d.feature,
         "threshold": d.threshold,
-        "precision": _share(d.precision),
-        "recall": _share(d.recall),
-        "base": _share(d.base),
+        "precision": d.precision.to_json(),
+        "recall": d.recall.to_json(),
+        "base": d.base.to_json(),
         "found": d.found,
     }
     if effect is not None:
         names = ("inside", "inside_error", "outside", "outside_error")
         row["ablated"] = {name: getattr(effect, name) for name in names} | {"specific": effect.specific}
     return row
-
-
-def _share(share: Share) -> dict[str, Any]:
-    return {"value": share.value, "part": share.part, "whole": share.whole, "interval": list(share.interval())}

@@ -7,15 +7,15 @@ whole texts, by a feature's greatest strength in each (`text`): a topic is not i
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from mfn_core.evaluation.labelled import LabelledTokens, padded
+from mfn_core.codes import SparseCodes
+from mfn_core.evaluation.labelled import LabelledTokens, Padded, padded
 from mfn_core.model import MFNModel
 
 Unit = Literal["token", "text"]
@@ -34,14 +34,16 @@ class Share(NamedTuple):
         """Part / whole; 0 of nothing."""
         return self.part / self.whole if self.whole else 0.0
 
-    def interval(self, z: float = 1.96) -> tuple[float, float]:
-        """Wilson's score interval, 95 % by default. Source: E. B. Wilson, JASA 22 (1927)."""
+    def interval(self) -> tuple[float, float]:
+        """Wilson's score interval, 95 %."""
         if not self.whole:
             return 0.0, 1.0
-        n, p = self.whole, self.value
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        low, high = _wilson(self.value, self.whole)
+        return max(0.0, low), min(1.0, high)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, with value and interval."""
+        return {"value": self.value, "part": self.part, "whole": self.whole, "interval": list(self.interval())}
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,17 @@ class Detector:
         return self.precision.value >= FOUND_PRECISION and self.recall.value >= FOUND_RECALL
 
 
+N = TypeVar("N", float, Tensor)
+
+
+def _wilson(p: N, n: N) -> tuple[N, N]:
+    """Ends of the 95 % score interval of a share p of n > 0. Source: E. B. Wilson, JASA 22 (1927)."""
+    z = 1.96
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
+    return middle - half, middle + half
+
+
 @dataclass
 class Counts:
     """How often the features of one layer fire, and on what.
@@ -83,20 +96,32 @@ class Counts:
     hits: Tensor
 
 
+class Tally(NamedTuple):
+    """What was counted in one unit, of the C concepts that are counted in it.
+
+    Attributes:
+        layers: by number.
+        instances: [C], units that are instances.
+        known: [C], units of which that is known.
+    """
+
+    layers: dict[int, Counts]
+    instances: Tensor
+    known: Tensor
+
+
 class Firings(NamedTuple):
-    """Units of one batch in which features of one layer fire. Lengths: N units, M entries.
+    """Units of one batch in which features of one layer fire: M entries.
 
     Attributes:
         units: int64 [M], which unit an entry is of.
         features: int64 [M].
         values: [M], > 0.
-        labels: int8 [N, C]: 1 where a unit is an instance, 0 where not, −1 where that is unknown.
     """
 
     units: Tensor
     features: Tensor
     values: Tensor
-    labels: Tensor
 
 
 def find_detectors(
@@ -116,46 +141,40 @@ def find_detectors(
     Returns:
         One for each concept that has instances in the half in which is chosen.
     """
-    chosen = [text for text in texts if not text.scored]
-    scored = [text for text in texts if text.scored]
-    top = _greatest(model, chosen, batch)
-    best: dict[str, tuple[int, int, int]] = {}
-    for unit in dict.fromkeys(concepts.values()):
-        counts, instances, _ = _count(model, chosen, unit, top, batch)
-        for column, (concept, own) in enumerate(concepts.items()):
-            if own == unit and instances[column] > 0:
-                best[concept] = _best(counts, column, float(instances[column]))
+    names = list(concepts)
+    columns = {
+        unit: [c for c, name in enumerate(names) if concepts[name] == unit] for unit in dict.fromkeys(concepts.values())
+    }
+    halves: dict[bool, list[LabelledTokens]] = {False: [], True: []}
+    for text in texts:
+        halves[text.scored].append(text)
+    top = _greatest(model, halves[False], batch)
+    chosen, scored = (_count(model, halves[half], columns, top, batch) for half in (False, True))
     return [
-        d for unit in dict.fromkeys(concepts.values()) for d in _score(model, scored, unit, concepts, best, top, batch)
+        _detector(names[column], unit, place, chosen[unit], scored[unit], top)
+        for unit, own in columns.items()
+        for place, column in enumerate(own)
+        if chosen[unit].instances[place] > 0
     ]
 
 
-def _score(
-    model: MFNModel,
-    texts: Sequence[LabelledTokens],
-    unit: Unit,
-    concepts: Mapping[str, Unit],
-    best: Mapping[str, tuple[int, int, int]],
-    top: Mapping[int, Tensor],
-    batch: int,
-) -> Iterator[Detector]:
-    counts, instances, known = _count(model, texts, unit, top, batch)
-    for column, (concept, own) in enumerate(concepts.items()):
-        if own != unit or concept not in best:
-            continue
-        layer, level, feature = best[concept]
-        hits = int(counts[layer].hits[level, feature, column])
-        positive = int(instances[column])
-        yield Detector(
-            concept,
-            unit,
-            layer,
-            feature,
-            float(top[layer][feature]) * level / LEVELS,
-            Share(hits, int(counts[layer].fired[level, feature, column])),
-            Share(hits, positive),
-            Share(positive, int(known[column])),
-        )
+def _detector(
+    concept: str, unit: Unit, place: int, chosen: Tally, scored: Tally, top: Mapping[int, Tensor]
+) -> Detector:
+    layer, level, feature = _best(chosen.layers, place, float(chosen.instances[place]))
+    found = scored.layers[layer]
+    hits = int(found.hits[level, feature, place])
+    instances = int(scored.instances[place])
+    return Detector(
+        concept,
+        unit,
+        layer,
+        feature,
+        float(top[layer][feature]) * level / LEVELS,
+        Share(hits, int(found.fired[level, feature, place])),
+        Share(hits, instances),
+        Share(instances, int(scored.known[place])),
+    )
 
 
 def _best(counts: Mapping[int, Counts], column: int, instances: float) -> tuple[int, int, int]:
@@ -174,67 +193,86 @@ def _best(counts: Mapping[int, Counts], column: int, instances: float) -> tuple[
     return layer, level, feature
 
 
-def _lower(hits: Tensor, fired: Tensor, z: float = 1.96) -> Tensor:
+def _lower(hits: Tensor, fired: Tensor) -> Tensor:
     """The lower end of `Share.interval`, for many at once; 0 where nothing fired."""
     n = fired.clamp(min=1.0)
-    p = hits / n
-    half = z * (p * (1 - p) / n + z * z / (4 * n * n)).sqrt()
-    return torch.where(fired > 0, (p + z * z / (2 * n) - half) / (1 + z * z / n), 0.0)
+    return torch.where(fired > 0, _wilson(hits / n, n)[0], 0.0)
 
 
+@torch.no_grad()
 def _greatest(model: MFNModel, texts: Sequence[LabelledTokens], batch: int) -> dict[int, Tensor]:
     """By layer, [F]: each feature's greatest strength."""
     top = {n: torch.zeros(layer.n_features, device=model.device) for n, layer in model.coders.items()}
-    for firings in _firings(model, texts, "token", batch):
-        for number, found in firings.items():
+    for part in padded(texts, batch, model.device):
+        for number, trace in model(part.ids, record=True, logits_to_keep=1).traces.items():
+            found = _firings(trace.codes, part, "token")
             top[number].scatter_reduce_(0, found.features, found.values, "amax")
     return top
 
 
-def _count(
-    model: MFNModel, texts: Sequence[LabelledTokens], unit: Unit, top: Mapping[int, Tensor], batch: int
-) -> tuple[dict[int, Counts], Tensor, Tensor]:
-    """Counts by layer, instances of each concept [C], and units of which it is known [C]."""
-    n_concepts = texts[0].labels.shape[1] if texts else 0
-    counts = {
-        n: Counts(*(torch.zeros(LEVELS * t.numel(), n_concepts, device=t.device) for _ in range(2)))
-        for n, t in top.items()
-    }
-    instances, known = (torch.zeros(n_concepts, device=model.device) for _ in range(2))
-    for firings in _firings(model, texts, unit, batch):
-        for number, found in firings.items():
-            greatest = top[number]
-            level = (found.values / greatest[found.features].clamp(min=1e-12) * LEVELS).long().clamp(max=LEVELS - 1)
-            place = level * greatest.numel() + found.features
-            labels = found.labels[found.units]
-            counts[number].fired.index_add_(0, place, (labels >= 0).float())
-            counts[number].hits.index_add_(0, place, (labels == 1).float())
-        labels = next(iter(firings.values())).labels
-        instances += (labels == 1).sum(0)
-        known += (labels >= 0).sum(0)
-    for found_counts in counts.values():
-        for name in ("fired", "hits"):
-            at_level = getattr(found_counts, name).reshape(LEVELS, -1, n_concepts)
-            setattr(found_counts, name, at_level.flip(0).cumsum(0).flip(0))  # at a threshold: of all levels above, too
-    return counts, instances, known
-
-
 @torch.no_grad()
-def _firings(model: MFNModel, texts: Sequence[LabelledTokens], unit: Unit, batch: int) -> Iterator[dict[int, Firings]]:
-    """What fires, by layer, batch by batch. The first token of a text, and padding, are no units."""
-    for ids, keep, labels in padded(texts, batch, model.device):
-        traces = model(ids, record=True, logits_to_keep=1).traces
-        yield {n: _of_layer(t.codes.indices, t.codes.values, keep, labels, unit) for n, t in traces.items()}
+def _count(
+    model: MFNModel,
+    texts: Sequence[LabelledTokens],
+    columns: Mapping[Unit, Sequence[int]],
+    top: Mapping[int, Tensor],
+    batch: int,
+) -> dict[Unit, Tally]:
+    """What is counted in each unit, of the concepts in these columns of the labels. One forward pass for all."""
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(shape, device=model.device)
+
+    tallies = {
+        unit: Tally(
+            {n: Counts(*(zeros(LEVELS * t.numel(), len(own)) for _ in range(2))) for n, t in top.items()},
+            zeros(len(own)),
+            zeros(len(own)),
+        )
+        for unit, own in columns.items()
+    }
+    for part in padded(texts, batch, model.device):
+        traces = model(part.ids, record=True, logits_to_keep=1).traces
+        for unit, tally in tallies.items():
+            labels = _labels(part, unit, columns[unit])
+            tally.instances.add_((labels == 1).sum(0))
+            tally.known.add_((labels >= 0).sum(0))
+            for number, trace in traces.items():
+                _add(tally.layers[number], _firings(trace.codes, part, unit), labels, top[number])
+    for tally in tallies.values():
+        for found in tally.layers.values():
+            found.fired, found.hits = (_from_above(each) for each in (found.fired, found.hits))
+    return tallies
 
 
-def _of_layer(indices: Tensor, values: Tensor, keep: Tensor, labels: Tensor, unit: Unit) -> Firings:
-    fires = (values > 0) & keep[..., None]
-    row, position, entry = fires.nonzero(as_tuple=True)
-    features, strengths = indices[row, position, entry], values[row, position, entry].float()
+def _add(counts: Counts, found: Firings, labels: Tensor, greatest: Tensor) -> None:
+    level = (found.values / greatest[found.features].clamp(min=1e-12) * LEVELS).long().clamp(max=LEVELS - 1)
+    place = level * greatest.numel() + found.features
+    own = labels[found.units]
+    counts.fired.index_add_(0, place, (own >= 0).float())
+    counts.hits.index_add_(0, place, (own == 1).float())
+
+
+def _from_above(at_level: Tensor) -> Tensor:
+    """[levels · F, C] at each level → [levels, F, C] at each threshold, where all levels above count, too."""
+    return at_level.reshape(LEVELS, -1, at_level.shape[1]).flip(0).cumsum(0).flip(0)
+
+
+def _labels(part: Padded, unit: Unit, columns: Sequence[int]) -> Tensor:
+    """int8 [N, C]: what is known of each unit. The first token of a text, and padding, are none."""
+    labels = part.labels[..., list(columns)]
     if unit == "token":
-        number = keep.flatten().long().cumsum(0) - 1  # of the token among those that count
-        return Firings(number[row * keep.shape[1] + position], features, strengths, labels[keep])
+        return labels[part.keep]
+    return torch.where(part.keep[..., None], labels, -1).amax(1)
+
+
+def _firings(codes: SparseCodes, part: Padded, unit: Unit) -> Firings:
+    """What fires in the units of a batch, in the order of `_labels`."""
+    row, position, entry = ((codes.values > 0) & part.keep[..., None]).nonzero(as_tuple=True)
+    features, strengths = codes.indices[row, position, entry], codes.values[row, position, entry].float()
+    if unit == "token":
+        number = part.keep.flatten().long().cumsum(0) - 1  # of the token among those that count
+        return Firings(number[row * part.keep.shape[1] + position], features, strengths)
     pairs, which = torch.unique(torch.stack([row, features]), dim=1, return_inverse=True)
     greatest = strengths.new_zeros(pairs.shape[1]).scatter_reduce_(0, which, strengths, "amax")
-    of_text = torch.where(keep[..., None], labels, -1).amax(1)
-    return Firings(pairs[0], pairs[1], greatest, of_text)
+    return Firings(pairs[0], pairs[1], greatest)

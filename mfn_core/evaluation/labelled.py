@@ -157,7 +157,7 @@ def tokenise(
         start: token put at the beginning, or None.
         longest: most tokens, that one included.
     """
-    encoded = tokenizer(text.text, return_offsets_mapping=True, add_special_tokens=False)
+    encoded = tokenizer(text.text, return_offsets_mapping=True, add_special_tokens=False, split_special_tokens=True)
     begin = [] if start is None else [start]
     ids = np.asarray([*begin, *encoded["input_ids"]], dtype=np.int64)[:longest]
     offsets = [*((0, 0) for _ in begin), *encoded["offset_mapping"]][:longest]

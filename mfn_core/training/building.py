@@ -73,7 +73,7 @@ def base_tokenizer(path: str) -> PreTrainedTokenizerBase:
     try:
         return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(path, trust_remote_code=False))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"the tokenizer of base.path {path} cannot be loaded: {_brief(error)}") from error
+        raise ConfigError(f"the tokenizer of base.path {path} cannot be loaded: {brief(error)}") from error
 
 
 def start_token(path: str, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -128,7 +128,7 @@ def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
             path, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
     except (OSError, ValueError) as error:
-        raise ConfigError(f"base.path {path} cannot be loaded: {_brief(error)}") from error
+        raise ConfigError(f"base.path {path} cannot be loaded: {brief(error)}") from error
     if base.config.max_position_embeddings < config.model.context:
         raise ConfigError(
             f"model.context must be at most {base.config.max_position_embeddings}, which is what {path} can read"
@@ -166,11 +166,12 @@ def _settings(path: str) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = PreTrainedConfig.get_config_dict(path)[0]
     except (OSError, ValueError) as error:
-        raise ConfigError(f"base.path {path} cannot be read: {_brief(error)}") from error
+        raise ConfigError(f"base.path {path} cannot be read: {brief(error)}") from error
     if not settings:
         raise ConfigError(f"base.path {path} is neither the folder of a model nor a model's name on the hub")
     return settings
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
+    """The first line of what an error says."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))

@@ -14,7 +14,7 @@ from mfn_core.config import MODEL_TYPE, Site
 from mfn_core.data import split
 from mfn_core.errors import ConfigError
 from mfn_core.sites import family_of
-from mfn_core.training.building import base_tokenizer, start_token
+from mfn_core.training.building import base_tokenizer, brief, start_token
 from mfn_core.training.config import BaseConfig, DataConfig, MFNTraining, ModelConfig, SourceConfig, TrainConfig
 from mfn_core.training.optimizer import OptimizerConfig
 
@@ -171,7 +171,7 @@ def _shape(model: str) -> PreTrainedConfig:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{model} is neither the folder of a model nor a model's name on the hub, as far as can be seen: "
-            f"{_brief(error)}"
+            f"{brief(error)}"
         ) from error
     if shape.model_type == MODEL_TYPE:
         raise ConfigError(f"{model} has layers of features already: train them on with mfn train and base.path")
@@ -185,9 +185,5 @@ def _without_weights(shape: PreTrainedConfig, model: str) -> PreTrainedModel:
                 shape, trust_remote_code=False
             )
     except ValueError as error:
-        raise ConfigError(f"{model} is no causal language model: {_brief(error)}") from error
+        raise ConfigError(f"{model} is no causal language model: {brief(error)}") from error
     return base
-
-
-def _brief(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from mfn_core.evaluation.concepts import Share
     from mfn_core.evaluation.steering import Steer, SteerEffect
     from mfn_core.model import MFNModel
     from mfn_server.presets.shipped import ShippedPreset
@@ -136,14 +135,11 @@ def _table(effects: Sequence[SteerEffect]) -> Table:
 
 
 def _row(effect: SteerEffect) -> dict[str, Any]:
-    def share(of: Share) -> dict[str, Any]:
-        return {"value": of.value, "part": of.part, "whole": of.whole, "interval": list(of.interval())}
-
     return {
         "name": effect.name,
-        "steered": share(effect.steered),
-        "plain": share(effect.plain),
-        "control": share(effect.control),
+        "steered": effect.steered.to_json(),
+        "plain": effect.plain.to_json(),
+        "control": effect.control.to_json(),
         "perplexity": effect.perplexity,
         "plain_perplexity": effect.plain_perplexity,
         "shows": effect.shows,
