@@ -105,7 +105,7 @@ def _plain_step(config: TrainConfig, ids: torch.Tensor) -> Callable[[], object]:
         logits = model.base(input_ids=ids, use_cache=False).logits
         F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()  # type: ignore[no-untyped-call]
         optimizers.clip()
-        optimizers.step(1.0)
+        optimizers.step(1.0, 1.0)
 
     return step
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from mfn_core.data.corpus import Document, read_corpus
+from mfn_core.data.duplicates import Deduplicated, SeenTexts
 from mfn_core.data.structured import structured_documents
 from mfn_core.errors import CorpusError
 
@@ -134,6 +135,7 @@ def pack(
     max_characters: int,
     start: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    seen: SeenTexts | None = None,
 ) -> Packed:
     """Draws documents, shuffles them across sources, packs them, and shuffles the rows.
 
@@ -148,6 +150,10 @@ def pack(
         max_characters: a longer document is cut there.
         start: the token that begins a document, and every row.
         progress: called with (source, tokens so far, tokens wanted).
+        seen: leaves out copies of these texts and of each other, but for generated ones; takes in what is drawn.
+
+    Raises:
+        CorpusError: a source cannot be read, or nothing of it is left.
     """
     total = sum(source.share for source in sources)
     pieces: list[TokenRows] = []
@@ -156,8 +162,10 @@ def pack(
         wanted = int(n_tokens * source.share / total) + context
         count = documents = characters = epoch = 0
         drawn = source.documents(seed, max_characters)
+        fresh = None if seen is None or source.name == STRUCTURED else Deduplicated(drawn, seen, source.label)
+        texts = drawn if fresh is None else iter(fresh)
         while count < wanted:
-            batch = list(islice(drawn, BATCH))
+            batch = list(islice(texts, BATCH))
             for (number, text), piece in zip(batch, encode(tokenizer, [t for _, t in batch], start), strict=True):
                 if count >= wanted:
                     break
@@ -175,6 +183,7 @@ def pack(
             "tokens": count,
             "characters": characters,
             "epochs": epoch + 1,
+            **({} if fresh is None else {"copies_left_out": fresh.dropped}),
         }
     random.Random(seed).shuffle(pieces)
     rows = cut(np.concatenate(pieces), n_tokens // context, context, start)

@@ -31,6 +31,7 @@ class OptimizerConfig:
         matrices: the optimiser of the inner matrices, `muon` or `adamw`.
         weight_decay: on the inner matrices alone.
         warmup: share of the steps over which the rates rise.
+        hold: share of the steps up to which the Transformer's rates stay at their peak before they fall.
         floor: share of the peak that is left at the end of the cosine.
         clip: largest norm of the gradient, of the Transformer's and of the layers' each: clipped together, a spike in
             one would slow the other down.
@@ -42,6 +43,7 @@ class OptimizerConfig:
     matrices: str = "muon"
     weight_decay: float = 0.1
     warmup: float = 0.03
+    hold: float = 0.0
     floor: float = 0.03
     clip: float = 1.0
 
@@ -50,8 +52,8 @@ class OptimizerConfig:
             raise ConfigError(f"optimizer.matrices must be muon or adamw, not {self.matrices!r}")
         if min(self.lr, self.matrix_lr, self.mfn_lr, self.clip) <= 0:
             raise ConfigError("optimizer.lr, matrix_lr, mfn_lr and clip must be positive")
-        if self.weight_decay < 0 or not 0 <= self.floor <= 1 or not 0 <= self.warmup < 1:
-            raise ConfigError("optimizer.weight_decay must not be negative; warmup and floor are shares, 0 to 1")
+        if self.weight_decay < 0 or not 0 <= self.floor <= 1 or not (0 <= self.warmup < 1 and 0 <= self.hold < 1):
+            raise ConfigError("optimizer.weight_decay must not be negative; warmup, hold and floor are shares, 0 to 1")
 
 
 class Optimizers:
@@ -77,7 +79,7 @@ class Optimizers:
         self._clipped = {"transformer": groups["matrices"] + groups["rest"], "features": groups["mfn"]}
         adam = [
             {"params": groups["rest"], "lr": config.lr, "weight_decay": 0.0},
-            {"params": groups["mfn"], "lr": config.mfn_lr, "weight_decay": 0.0},
+            {"params": groups["mfn"], "lr": config.mfn_lr, "weight_decay": 0.0, "features": True},
         ]
         decayed = {"params": groups["matrices"], "lr": config.matrix_lr, "weight_decay": config.weight_decay}
         self._all: dict[str, Optimizer] = {}
@@ -112,11 +114,11 @@ class Optimizers:
             if group
         }
 
-    def step(self, factor: float) -> None:
-        """One step of all, at `factor` times the peak learning rates."""
+    def step(self, factor: float, features: float) -> None:
+        """One step of all, at `factor` times the peak learning rates; of the features' at `features` times theirs."""
         for name, optimizer in self._all.items():
             for group, peak in zip(optimizer.param_groups, self._peaks[name], strict=True):
-                group["lr"] = peak * factor
+                group["lr"] = peak * (features if group.get("features") else factor)
             optimizer.step()
 
     def forget(self, parameter: nn.Parameter, rows: Tensor) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from mfn_core.data.duplicates import SeenTexts
 from mfn_core.data.mix import STRUCTURED, Packed, Source, pack, sample_text
 from mfn_core.data.stream import RowStream
 from mfn_core.data.tokenizer import fit_tokenizer
@@ -39,13 +40,14 @@ def make_data(config: TrainConfig, folder: Path, data_folder: Path, say: Callabl
     tokenizer, start = _tokenizer(config, sources, say)
     tokenizer.save_pretrained(folder / "tokenizer")
     say("packing held-out text")
-    held_out = _packed(config, held_out_sources, tokenizer, start, config.data.valid_tokens, VALID_SEED_OFFSET)
+    seen = SeenTexts() if config.data.deduplicate and not config.data.stream else None
+    held_out = _packed(config, held_out_sources, tokenizer, start, config.data.valid_tokens, seen, VALID_SEED_OFFSET)
     np.save(folder / "valid.npy", held_out.rows)
     recipe: dict[str, Any] = {"start": start, "valid": held_out.recipe}
     if not config.data.stream:
         needed = config.steps * config.tokens_per_step
         say(f"packing {needed:,} tokens of training text")
-        packed = _packed(config, sources, tokenizer, start, needed)
+        packed = _packed(config, sources, tokenizer, start, needed, seen)
         np.save(folder / "train.npy", packed.rows)
         recipe["train"] = packed.recipe
     draft = folder / f"{RECIPE}.draft"
@@ -70,10 +72,11 @@ def _packed(
     tokenizer: PreTrainedTokenizerBase,
     start: int,
     n_tokens: int,
+    seen: SeenTexts | None,
     seed_offset: int = 0,
 ) -> Packed:
     seed = config.seed + seed_offset
-    return pack(sources, tokenizer, n_tokens, config.model.context, seed, config.data.max_document, start)
+    return pack(sources, tokenizer, n_tokens, config.model.context, seed, config.data.max_document, start, seen=seen)
 
 
 def _tokenizer(
@@ -95,7 +98,7 @@ def _sources(config: TrainConfig, data_folder: Path, split: str) -> list[Source]
         corpus = getattr(source, split)
         if name != STRUCTURED and not corpus:
             raise ConfigError(f"data.sources.{name} names no {split} corpus")
-        if corpus and not corpus.startswith("hf:"):
+        if corpus and not corpus.startswith(("hf:", "./", "../")):
             corpus = str(data_folder / corpus)
         out.append(Source(name, source.share, corpus, config.data.stream))
     if not out:

@@ -40,10 +40,12 @@ class Pressures:
 
     Attributes:
         statistics: by block number.
+        entered: whether there are layers and they take part; before that, the next-token loss is alone.
     """
 
     def __init__(self, model: MFNModel, config: TrainConfig, world: World = ALONE) -> None:
         self.model, self.config, self.mfn, self.world = model, config, config.mfn, world
+        self.entered = False
         self.utility, self.recon, self.auxk = Utility(), Reconstruction(), DeadFeatures()
         self.rate, self.comp, self.stab = Rate(self.mfn.rate_tau), Competition(), Stability()
         self.perturbation = self.mfn.perturbation(config.seed)
@@ -59,11 +61,12 @@ class Pressures:
 
     def begin(self, step: int) -> dict[str, float]:
         """Sets α and K."""
+        self.entered = bool(self.model.mfn_layers) and step >= self.config.entry
         return apply_schedules(self.model, self.config, step)
 
     def losses(self, batch: Batch) -> Losses:
         """The loss of one batch: the sum of the weighted pressures, each a mean over layers."""
-        training = bool(self.model.mfn_layers)
+        training = self.entered
         with autocast(self.config.autocast, self.model.device):
             out = self.model(
                 batch.ids, branch="train" if training else "none", revive=self._revive(batch) if training else None
@@ -71,7 +74,7 @@ class Pressures:
             perturbed, rows, keep = self._perturbed(batch) if training and self.mfn.stab else ({}, slice(0), None)
         utility = self.utility(out.logits[:, :-1], batch.ids[:, 1:], self.world)
         terms: dict[str, dict[int, Tensor]] = defaultdict(dict)
-        for number, trace in out.traces.items():
+        for number, trace in out.traces.items() if training else ():
             self.statistics[number].update(trace.raw_codes, batch.keep, self.world)
             terms["fvu"][number] = self.recon(trace, batch.keep, self.world)
             for name, value in self._others(number, trace, batch).items():
@@ -86,7 +89,7 @@ class Pressures:
             total = total + weight * torch.stack(list(by_layer.values())).mean()
         figures: dict[str, Any] = {"utility": utility.detach()}
         figures |= {name: {n: value.detach() for n, value in by_layer.items()} for name, by_layer in terms.items()}
-        return Losses(total, {**figures, **self._census(batch)}, out.run)
+        return Losses(total, {**figures, **(self._census(batch) if training else {})}, out.run)
 
     def _others(self, number: int, trace: LayerTrace, batch: Batch) -> dict[str, Tensor]:
         """Rate, competition and AuxK of one layer, as far as they have a weight."""
@@ -127,7 +130,7 @@ class Pressures:
     def rare(self, number: int, step: int) -> Tensor:
         """bool [F]: which fire at less than `floor` of the target rate, once `dead_after` tokens have been seen."""
         layer, rate = self.model.mfn_layers[number], self.statistics[number].rate
-        if step * self.config.tokens_per_step < self.mfn.dead_after:
+        if (step - self.config.entry) * self.config.tokens_per_step < self.mfn.dead_after:
             return torch.zeros_like(rate, dtype=torch.bool)
         return rate < self.mfn.floor * layer.k / layer.n_features
 
@@ -163,10 +166,15 @@ def apply_schedules(model: MFNModel, config: TrainConfig, step: int) -> dict[str
     Returns:
         Both, for the log; nothing where there are no layers.
     """
-    progress = step / config.steps
+    progress = since_entry(config, step)
     alpha = ramp(progress, config.mfn.alpha_from, config.mfn.alpha_until)
     k = anneal_k(progress, config.mfn.k_first, config.mfn.k, config.mfn.k_until)
     layers: list[MFNLayer] = list(model.mfn_layers.values())
     for layer in layers:
         layer.alpha, layer.k = alpha, k
-    return {"alpha": round(alpha, 4), "k": k} if layers else {}
+    return {"alpha": round(alpha, 4), "k": k} if layers and step >= config.entry else {}
+
+
+def since_entry(config: TrainConfig, step: int) -> float:
+    """Share that is done of the steps with layers of features; 0 before they enter."""
+    return max(step - config.entry, 0) / (config.steps - config.entry)

@@ -83,7 +83,7 @@ def _train(
         model = same_model(config, structure, tokenizer).to(device)
     else:
         model = new_model(config, tokenizer).to(device)
-        if config.mfn.calibrate and not is_bundle(config.base.path):
+        if config.mfn.calibrate and config.entry == 0 and not is_bundle(config.base.path):
             apply_schedules(model, config, 0)
             calibrate(model, batches.preview(-(-TOKENS // config.model.context)), batches.start)
         if World.current().rank == 0:

@@ -17,9 +17,10 @@ def anneal_k(progress: float, first: int, last: int, until: float) -> int:
     return round(first + (last - first) * ramp(progress, 0.0, until))
 
 
-def warmup_cosine(progress: float, warmup: float, floor: float) -> float:
-    """Factor on a learning rate: linear from 0 during `warmup`, then a half cosine down to `floor`."""
+def warmup_cosine(progress: float, warmup: float, floor: float, hold: float = 0.0) -> float:
+    """Factor on a learning rate: linear from 0 during `warmup`, 1 up to `hold`, then a half cosine down to `floor`."""
     if progress < warmup:
         return progress / warmup
-    along = (progress - warmup) / max(1.0 - warmup, 1e-9)
+    hold = max(hold, warmup)
+    along = max(progress - hold, 0.0) / max(1.0 - hold, 1e-9)
     return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * min(along, 1.0)))

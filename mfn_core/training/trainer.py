@@ -21,15 +21,19 @@ from mfn_core.training import checkpoint
 from mfn_core.training.average import WeightAverage
 from mfn_core.training.batches import Batches
 from mfn_core.training.building import objective_of
+from mfn_core.training.calibrate import TOKENS, calibrate
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
 from mfn_core.training.log import FigureMeans, Log, Metrics
 from mfn_core.training.objective import Batch, load_state, state_of
 from mfn_core.training.optimizer import Optimizers
 from mfn_core.training.parallel import average_gradients, let_go, placed, shard, whole
+from mfn_core.training.pressures import apply_schedules, since_entry
 from mfn_core.training.recompute import recompute_blocks
 from mfn_core.training.schedules import warmup_cosine
 from mfn_core.world import World
+
+DENSE = "dense"  # where a run keeps what it was before layers entered
 
 
 class Trainer:
@@ -96,6 +100,8 @@ class Trainer:
             self._measure(self.valid)  # of the base as it was found
         with Interruption() as interruption:
             while self.step < config.steps:
+                if self.step == config.entry > 0:
+                    self._enter()
                 metrics = self._train_step()
                 self.step += 1
                 done = self.step == config.steps
@@ -127,7 +133,7 @@ class Trainer:
         average_gradients(self.optimizers.parameters, self.world)
         self.objective.project()
         norms = self.optimizers.clip()
-        self.optimizers.step(self._rate_factor())
+        self.optimizers.step(*self._rate_factors())
         self.objective.settle(self.optimizers)
         if self.average is not None:
             self.average.update(self.step + 1)
@@ -143,9 +149,21 @@ class Trainer:
             ids = torch.from_numpy(own.astype(np.int64)).to(self.model.device)
             yield Batch(ids, ids != self.batches.start, self.step, number, last=part + 1 == parts)
 
-    def _rate_factor(self) -> float:
-        settings = self.config.optimizer
-        return warmup_cosine(self.step / self.config.steps, settings.warmup, settings.floor)
+    def _rate_factors(self) -> tuple[float, float]:
+        """Of the Transformer's learning rates, and of the features', whose time begins when they enter."""
+        settings, progress = self.config.optimizer, self.step / self.config.steps
+        own = since_entry(self.config, self.step)
+        return (
+            warmup_cosine(progress, settings.warmup, settings.floor, settings.hold),
+            warmup_cosine(own, settings.warmup, settings.floor),
+        )
+
+    def _enter(self) -> None:
+        """Puts the layers in: they begin at what has come to pass through them. A copy of the state is kept first."""
+        self.save(DENSE)
+        if self.config.mfn.calibrate:
+            apply_schedules(self.model, self.config, self.step)
+            calibrate(self.model, self.batches.preview(-(-TOKENS // self.config.model.context)), self.batches.start)
 
     def _measure(self, valid: TokenRows) -> None:
         with self._averaged():
@@ -169,7 +187,7 @@ class Trainer:
             return wished
         return bool(self.world.sum(torch.tensor(float(wished), device=self.model.device)))
 
-    def save(self) -> None:
+    def save(self, place: str = "checkpoints") -> None:
         """Writes a checkpoint of the state after the steps done so far. Every process has to take part."""
         parts = {
             "model": self.model.base.state_dict(),
@@ -181,7 +199,7 @@ class Trainer:
         tensors = {f"{part}.{name}": whole(tensor) for part, named in parts.items() for name, tensor in named.items()}
         if self.world.rank == 0:
             self.log.flush()
-            checkpoint.save(self.folder / "checkpoints", checkpoint.Checkpoint(self.step, tensors, state))
+            checkpoint.save(self.folder / place, checkpoint.Checkpoint(self.step, tensors, state))
         self.world.wait()
 
     def _resume(self) -> None:

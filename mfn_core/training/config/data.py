@@ -14,8 +14,8 @@ class SourceConfig:
 
     Attributes:
         share: of the training tokens, relative to the other sources' shares.
-        train, valid: corpora as `read_corpus` takes them; relative paths start at the data folder. The source
-            `structured` is generated and needs neither.
+        train, valid: corpora as `read_corpus` takes them; relative paths start at the data folder, those that begin
+            with `./` or `../` where the program was called. The source `structured` is generated and needs neither.
         about: what it is, where it comes from, its licence; for the model card.
     """
 
@@ -39,6 +39,8 @@ class DataConfig:
         valid_tokens: how much text held-out numbers are measured on.
         stream: whether training text is read, tokenised and packed while the run goes on, each source in its own order,
             instead of before it. For text that is too large to hold.
+        deduplicate: whether texts that repeat others, held-out ones first, are left out. A stream does not do it: what
+            it has seen would grow without bound.
         buffer: rows among which a stream's next row is chosen.
     """
 
@@ -46,6 +48,7 @@ class DataConfig:
     max_document: int = 6000
     tokenizer_characters: int = 20_000_000
     valid_tokens: int = 200_000
+    deduplicate: bool = True
     stream: bool = False
     buffer: int = 2048
 

@@ -21,6 +21,8 @@ class MFNTraining:
         resid_final: whether there is one more layer before the final norm, so that the logits are read from a code.
         calibrate: whether new layers begin at the mean and the length of what passes through them (see `calibrate`).
         n_features, k, site, norm, blend_into, token_lookup: as `MFNLayerConfig` says, k being the final K.
+        enter: share of the run's steps before which there are no layers: the Transformer trains alone, just as its
+            dense twin does, and is kept for the twin to go on from. The shares below are of the steps that are left.
         k_first, k_until: K starts at `k_first` and reaches `k` at this share of the steps.
         alpha_from, alpha_until: α is 0 up to the first share of the steps, 1 from the second on.
         recon, rate, comp, stab, auxk: weights of the losses beside the next-token loss; each is a mean over layers, and
@@ -48,6 +50,7 @@ class MFNTraining:
     norm: str = "rms"
     blend_into: str = "residual"
     token_lookup: bool = False
+    enter: float = 0.0
     k_first: int = 64
     k_until: float = 0.25
     alpha_from: float = 0.15
@@ -84,6 +87,7 @@ class MFNTraining:
             0 <= self.alpha_from <= self.alpha_until <= 1 and 0 <= self.k_until <= 1,
             "mfn.alpha_from ≤ alpha_until and k_until are shares of the run, between 0 and 1",
         )
+        require(0 <= self.enter < 1, f"mfn.enter is a share of the run, from 0 to below 1, not {self.enter}")
         require(0 <= self.floor < 1, f"mfn.floor is a share of the target rate, from 0 to below 1, not {self.floor}")
         require(
             self.resample_after == 0 or self.resample_after > self.dead_after,

@@ -65,6 +65,10 @@ class TrainConfig:
             not (self.sae.layers and (self.mfn.layers or self.mfn.resid_final)),
             "a run trains layers of features or SAEs, not both: leave mfn.layers or sae.layers empty",
         )
+        require(
+            not (self.mfn.enter and self.machine.parallel == "fsdp"),
+            "layers that enter later (mfn.enter) need machine.parallel = ddp",
+        )
         for section, layers in (("mfn", self.mfn.layers), ("sae", self.sae.layers)):
             for number in layers if not self.base.path else ():
                 require(
@@ -81,6 +85,11 @@ class TrainConfig:
     def steps(self) -> int:
         """Optimiser steps in the run."""
         return self.tokens // self.tokens_per_step
+
+    @property
+    def entry(self) -> int:
+        """Steps before the layers of features enter."""
+        return round(self.mfn.enter * self.steps) if self.mfn.layers or self.mfn.resid_final else 0
 
     def same_run(self, other: TrainConfig) -> bool:
         """Whether the other config trains the same weights: texts for the card and use of the machine may differ."""

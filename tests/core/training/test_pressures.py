@@ -150,7 +150,7 @@ def test_features_long_dead_start_anew_where_the_code_is_worst() -> None:
     layer = model.mfn_layers[0]
     objective.begin(0)
     objective.losses(batch(step=0)).total.backward()  # type: ignore[no-untyped-call]
-    optimizers.step(1.0)
+    optimizers.step(1.0, 1.0)
     before = layer.W_dec.detach().clone()
     due = torch.tensor([3, 40])
     objective.statistics[0].tokens_since_fired.zero_()
