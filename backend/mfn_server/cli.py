@@ -176,11 +176,20 @@ def train(
         typer.Option("--run", help="Folder of the run; a run that was interrupted goes on. [runs/NAME]"),
     ] = None,
     data: Annotated[Path, typer.Option(help="Folder at which relative corpus paths of the config start.")] = Path(),
+    begin: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Folder of a run that differs in its layers of features alone: what it trained before they entered "
+            "is taken over instead of trained again.",
+        ),
+    ] = None,
 ) -> None:
     """Train a model from a config file, or go on where an interrupted run stood. Works under torchrun, too."""
     from mfn_server.training import run_training
 
-    run_training(config, overrides or [], run, data, err)
+    run_training(config, overrides or [], run, data, err, begin)
 
 
 app.command()(equip)

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 MODEL = "model"  # the bundle's place in the run folder
 
 
-def run_training(config_path: Path, overrides: Sequence[str], run: Path | None, data: Path, console: Console) -> None:
+def run_training(
+    config_path: Path,
+    overrides: Sequence[str],
+    run: Path | None,
+    data: Path,
+    console: Console,
+    begin: Path | None = None,
+) -> None:
     """Train, or go on, and write the model to `RUN/model`.
 
     Under `torchrun` every process calls this; the first one speaks, and writes.
@@ -30,10 +37,10 @@ def run_training(config_path: Path, overrides: Sequence[str], run: Path | None, 
     from mfn_core.training.config import load_config
 
     config = load_config(config_path, overrides)
-    run_config(config, run or Path("runs") / config.name, data, console)
+    run_config(config, run or Path("runs") / config.name, data, console, begin)
 
 
-def run_config(config: TrainConfig, folder: Path, data: Path, console: Console) -> None:
+def run_config(config: TrainConfig, folder: Path, data: Path, console: Console, begin: Path | None = None) -> None:
     """The same from a config that is at hand, in a folder that is chosen."""
     from mfn_core.training.export import export
     from mfn_core.training.run import train
@@ -43,7 +50,7 @@ def run_config(config: TrainConfig, folder: Path, data: Path, console: Console) 
         return
     with _progress(config.name, config.steps, console) as (bar, task):
         try:
-            train(config, folder, data, reporter(bar, task, config.steps, console), console.print)
+            train(config, folder, data, reporter(bar, task, config.steps, console), console.print, begin)
         except KeyboardInterrupt:
             bar.stop()
             console.print(

@@ -147,6 +147,8 @@ class Pressures:
 
     def settle(self, optimizers: Optimizers) -> None:
         """Gives directions unit norm again; starts features anew that are long dead, where that is asked for."""
+        if not self.entered:
+            return  # nothing has moved
         self.constrain()
         for renewal in self.renewals.values():
             renewal.apply(optimizers)

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mfn_core.errors import ConfigError
 from mfn_core.training.board import MISSING, Board, available
+from mfn_core.training.branch import branch
 from mfn_core.training.building import is_bundle, new_model, same_model, structure_of
 from mfn_core.training.calibrate import TOKENS, calibrate
 from mfn_core.training.checkpoint import has_checkpoint
@@ -36,6 +37,7 @@ def train(
     data_folder: Path,
     report: Callable[[Metrics], None] | None = None,
     note: Callable[[str], None] | None = None,
+    begin: Path | None = None,
 ) -> Trainer:
     """Trains, or goes on where the folder's newest checkpoint stands. Under `torchrun`, with all its processes.
 
@@ -45,6 +47,8 @@ def train(
         data_folder: where relative corpus paths of the config start.
         report: called with each line of metrics, on the first process.
         note: called with a line on what is being done before the first step, on the first process.
+        begin: folder of a run that is gone on from, as far as it went without layers of features (see `branch`). Only
+            looked at while the run folder has no checkpoint of its own.
 
     Returns:
         The trainer, at its last step.
@@ -62,6 +66,8 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         with _sole_owner(folder):
             _claim(folder, config, device)
+            if begin is not None and (taken := branch(config, folder, begin)):
+                say(f"the first {taken} steps are those of {begin}")
             make_data(config, folder / "data", data_folder, say)
             world.wait()
             return _train(config, folder, data_folder, device, report, say)

@@ -74,6 +74,8 @@ class Trainer:
         if config.machine.checkpoint_gradients:
             recompute_blocks(model)
         self.sharded = config.machine.parallel == "fsdp" and self.world.size > 1
+        if self.sharded and config.entry:
+            raise ConfigError("layers that enter later (mfn.enter) need machine.parallel = ddp: they begin whole")
         if self.sharded and config.sae.layers:
             raise ConfigError("SAEs are trained with machine.parallel = ddp: their losses read whole decoders")
         if self.sharded:

@@ -65,10 +65,6 @@ class TrainConfig:
             not (self.sae.layers and (self.mfn.layers or self.mfn.resid_final)),
             "a run trains layers of features or SAEs, not both: leave mfn.layers or sae.layers empty",
         )
-        require(
-            not (self.mfn.enter and self.machine.parallel == "fsdp"),
-            "layers that enter later (mfn.enter) need machine.parallel = ddp",
-        )
         for section, layers in (("mfn", self.mfn.layers), ("sae", self.sae.layers)):
             for number in layers if not self.base.path else ():
                 require(

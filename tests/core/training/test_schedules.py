@@ -22,3 +22,10 @@ def test_learning_rate() -> None:
     assert warmup_cosine(0.1, 0.1, 0.05) == pytest.approx(1.0)
     assert warmup_cosine(0.55, 0.1, 0.05) == pytest.approx(0.525)
     assert warmup_cosine(1.0, 0.1, 0.05) == pytest.approx(0.05)
+
+
+def test_rates_hold_their_peak_before_they_fall() -> None:
+    assert warmup_cosine(0.05, 0.1, 0.05, hold=0.5) == pytest.approx(0.5)
+    assert warmup_cosine(0.1, 0.1, 0.05, hold=0.5) == warmup_cosine(0.5, 0.1, 0.05, hold=0.5) == 1.0
+    assert warmup_cosine(0.75, 0.1, 0.05, hold=0.5) == pytest.approx(0.525)
+    assert warmup_cosine(1.0, 0.1, 0.05, hold=0.5) == pytest.approx(0.05)

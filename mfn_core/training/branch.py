@@ -1,0 +1,95 @@
+"""A run that begins where another stood: a dense twin and its model share all that comes before the layers enter.
+
+Both would otherwise be trained twice over the same steps, to the same bits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from mfn_core.errors import ConfigError
+from mfn_core.training import checkpoint
+from mfn_core.training.average import WeightAverage
+from mfn_core.training.building import new_model, objective_of, structure_of
+from mfn_core.training.checkpoint import Checkpoint
+from mfn_core.training.config import MFNTraining, TrainConfig
+from mfn_core.training.objective import state_of
+from mfn_core.training.prepare import RECIPE
+from mfn_core.training.trainer import DENSE
+
+STRUCTURE = "model.json"
+
+
+def branch(config: TrainConfig, folder: Path, source: Path) -> int:
+    """Fills a new run folder with the state of another run before any layer took part in it.
+
+    Args:
+        config: of the new run: the other's, but for `[mfn]` and for texts.
+        folder: of the new run. One that has a checkpoint already is left as it is.
+        source: folder of the other run: a dense one, or one whose layers entered after its first step.
+
+    Returns:
+        The steps that are taken over; 0 where the folder was left as it is.
+
+    Raises:
+        ConfigError: the other run is of another kind, or has layers from an earlier step on.
+        MFNError: it cannot be read, or the folder not be written.
+    """
+    if checkpoint.has_checkpoint(folder / "checkpoints"):
+        return 0
+    theirs = _config_of(source)
+    if not _bare(config).same_run(_bare(theirs)):
+        raise ConfigError(f"the run in {source} differs in more than its layers of features: it cannot be gone on from")
+    found = checkpoint.load_latest(source / (DENSE if _equipped(theirs) else "checkpoints"))
+    if found is None:
+        raise ConfigError(f"{source} holds nothing from before layers of features entered")
+    last = config.entry if _equipped(config) else config.steps
+    if found.step > last:
+        raise ConfigError(f"{source} stands at step {found.step}, and this run's layers enter at step {last}")
+    data = folder / "data"
+    if not (data / RECIPE).exists():
+        shutil.copytree(source / "data", data, ignore=shutil.ignore_patterns(STRUCTURE), dirs_exist_ok=True)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(data / "tokenizer", local_files_only=True)
+    model = new_model(config, tokenizer)
+    (data / STRUCTURE).write_text(json.dumps(structure_of(model), indent=2) + "\n", encoding="utf-8")
+    own = model.base.state_dict()
+    mean = WeightAverage(model, objective_of(model, config), config.ema).mean if config.ema else {}
+    tensors = {
+        **_prefixed("model", {**own, **_known(found.part("model"), own)}),
+        **_prefixed("optimizer", {k: v for k, v in found.part("optimizer").items() if k.rsplit("/", 1)[0] in own}),
+        **_prefixed("objective", state_of(objective_of(model, config))),
+        **_prefixed("average", {**mean, **_known(found.part("average"), mean)}),
+        **_prefixed("stream", found.part("stream")),
+    }
+    shutil.copy(source / "metrics.jsonl", folder / "metrics.jsonl")
+    checkpoint.save(folder / "checkpoints", Checkpoint(found.step, tensors, found.state))
+    return found.step
+
+
+def _config_of(folder: Path) -> TrainConfig:
+    try:
+        return TrainConfig.from_json(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{folder} is not the folder of a training run: {error.filename} is missing") from error
+
+
+def _bare(config: TrainConfig) -> TrainConfig:
+    return dataclasses.replace(config, name="", mfn=MFNTraining())  # which has no layers
+
+
+def _equipped(config: TrainConfig) -> bool:
+    return bool(config.mfn.layers or config.mfn.resid_final)
+
+
+def _known(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name in own}
+
+
+def _prefixed(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{part}.{name}": tensor for name, tensor in tensors.items()}
