@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mfn_core.evaluation.concepts import Detector
     from mfn_core.evaluation.labelled import LabelledText
 
+FEWEST = 6  # texts with a concept: with fewer, neither half of them could tell much
 BY_TEXT = frozenset({"topic", "discourse"})  # kinds of which not every word of a text is an instance
 
 
@@ -23,6 +24,13 @@ def concepts(
     labels: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
         typer.Option(metavar="FILE|FOLDER", help="Labelled text, JSON lines; repeatable. [what comes with MFN Studio]"),
+    ] = None,
+    scripts: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="CORPUS",
+            help="Text in many scripts, which needs no labels; repeatable. [what comes with MFN Studio]",
+        ),
     ] = None,
     formats: Annotated[int, typer.Option(help="Generated documents of each format to add.", min=0)] = 60,
     ablate: Annotated[bool, typer.Option("--ablate", help="Measure what ablating each feature costs, too.")] = False,
@@ -41,8 +49,8 @@ def concepts(
     from mfn_core.model import MFNModel
 
     loaded = MFNModel.from_pretrained(model)
-    texts = _texts(labels or [], formats)
-    names = concepts_of(texts)
+    texts = _texts(labels or [], scripts or [], formats)
+    names = concepts_of(texts, FEWEST)
     units: dict[str, Any] = {name: "text" if name.split("/")[0] in BY_TEXT else "token" for name in names}
     tokenizer, start, longest = loaded.required_tokenizer, loaded.bos_token_id, loaded.max_context
     console = Console(stderr=True, highlight=False)
@@ -67,12 +75,14 @@ def concepts(
         json_file.write_text(json.dumps({"model": loaded.fingerprint, "concepts": rows}, indent=2) + "\n")
 
 
-def _texts(labels: list[str], per_format: int) -> list[LabelledText]:
+def _texts(labels: list[str], scripts: list[str], per_format: int) -> list[LabelledText]:
     from mfn_core.evaluation.labelled import read_labelled
-    from mfn_core.evaluation.sources import formats, with_scripts
+    from mfn_core.evaluation.sources import formats, unlabelled, with_scripts
     from mfn_server import resources
 
-    read = [text for spec in (labels or [str(resources.demo() / "concepts")]) for text in read_labelled(spec)]
+    demo = resources.demo()
+    read = [text for spec in (labels or [str(demo / "concepts")]) for text in read_labelled(spec)]
+    read += [text for spec in scripts or [str(demo / "corpus/passages/languages.jsonl")] for text in unlabelled(spec)]
     return [*with_scripts(read), *(formats(per_format) if per_format else ())]
 
 

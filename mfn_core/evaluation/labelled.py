@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +137,10 @@ def padded(texts: Iterable[LabelledTokens], size: int, device: torch.device) -> 
         yield Padded(ids.to(device), keep.to(device), labels.to(device))
 
 
-def concepts_of(texts: Iterable[LabelledText]) -> list[str]:
-    """All concepts that occur, in alphabetical order."""
-    found: set[str] = set()
-    for text in texts:
-        found.update(text.concepts, (span.concept for span in text.spans))
-    return sorted(found)
+def concepts_of(texts: Iterable[LabelledText], fewest: int = 1) -> list[str]:
+    """All concepts that occur in at least so many texts, in alphabetical order."""
+    found = Counter(name for text in texts for name in {*text.concepts, *(span.concept for span in text.spans)})
+    return sorted(name for name, count in found.items() if count >= fewest)
 
 
 def tokenise(
@@ -164,10 +163,10 @@ def tokenise(
     column = {concept: number for number, concept in enumerate(concepts)}
     labels = np.zeros((len(ids), len(concepts)), dtype=np.int8)
     labels[:, [concept.split("/")[0] not in text.kinds for concept in concepts]] = -1
-    for concept in text.concepts:
+    for concept in column.keys() & set(text.concepts):
         labels[len(begin) :, column[concept]] = 1
     visible = np.asarray([not character.isspace() for character in text.text], dtype=np.bool_)
-    for span in text.spans:
+    for span in (span for span in text.spans if span.concept in column):
         for place, (first, last) in enumerate(offsets):
             if visible[max(first, span.start) : min(last, span.stop)].any():
                 labels[place, column[span.concept]] = 1

@@ -6,13 +6,31 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 
+from mfn_core.data.corpus import read_corpus
 from mfn_core.data.structured import KINDS, structured_documents
 from mfn_core.evaluation.labelled import LabelledText, Span
 
 SEED = 20_000  # far from the seeds with which training text is generated
+PIECE = 240  # characters
+MOST_PIECES = 8  # of one document
 UNWRITTEN = frozenset(
-    {"LATIN", "DIGIT", "COMBINING", "MODIFIER", "FULLWIDTH", "IDEOGRAPHIC", "MIDDLE", "RIGHT", "LEFT"}
+    {
+        "LATIN",
+        "DIGIT",
+        "COMBINING",
+        "MODIFIER",
+        "FULLWIDTH",
+        "IDEOGRAPHIC",
+        "MIDDLE",
+        "RIGHT",
+        "LEFT",
+        "MICRO",
+        "MASCULINE",
+        "FEMININE",
+        "SCRIPT",
+    }
 )
 
 
@@ -26,6 +44,21 @@ def formats(per_kind: int, seed: int = SEED) -> Iterator[LabelledText]:
         counts[kind] = counts.get(kind, 0) + 1
         if counts[kind] <= per_kind:
             yield LabelledText(f"format/{kind}/{counts[kind]}", document.text, (), (f"format/{kind}",))
+
+
+def unlabelled(corpus: str | Path) -> Iterator[LabelledText]:
+    """Pieces of a corpus's documents, of which nothing is known but what can be told from the characters.
+
+    Pieces, so that a script in which there is but one document is in both halves.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    for number, document in enumerate(read_corpus(corpus)):
+        for at in range(0, min(len(document.text), PIECE * MOST_PIECES), PIECE):
+            name, text = f"{Path(corpus).name}/{number}/{at}", document.text[at : at + PIECE]
+            if text.strip():
+                yield LabelledText(name, text, kinds=frozenset({"script"}))
 
 
 def with_scripts(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from mfn_core.data.structured import KINDS
 from mfn_core.evaluation.labelled import LabelledText, Span
-from mfn_core.evaluation.sources import formats, script_of, with_scripts
+from mfn_core.evaluation.sources import formats, script_of, unlabelled, with_scripts
 
 
 def test_every_kind_comes_as_often_as_asked_for_and_the_same_again() -> None:
@@ -16,6 +18,14 @@ def test_every_kind_comes_as_often_as_asked_for_and_the_same_again() -> None:
     assert Counter(text.concepts[0] for text in texts) == {f"format/{kind}": 3 for kind in KINDS}
     assert texts == list(formats(3))
     assert len({text.name for text in texts}) == len(texts)
+
+
+def test_of_unlabelled_text_nothing_but_its_scripts_is_known(tmp_path: Path) -> None:
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in ("Да", "Yes")))
+    texts = list(with_scripts(unlabelled(tmp_path / "some.jsonl")))
+    assert [text.name for text in texts] == ["some.jsonl/0/0", "some.jsonl/1/0"]
+    assert all(text.kinds == {"script"} and not text.concepts for text in texts)
+    assert [text.spans for text in texts] == [(Span(0, 2, "script/cyrillic"),), ()]
 
 
 @pytest.mark.parametrize(
