@@ -17,6 +17,7 @@ from mfn_server import __version__
 from mfn_server.concepts import concepts
 from mfn_server.equipping import equip
 from mfn_server.presets.measuring import presets
+from mfn_server.rates import rates
 
 app = typer.Typer(
     name="mfn",
@@ -194,6 +195,7 @@ def train(
 
 app.command()(equip)
 app.command()(concepts)
+app.command()(rates)
 app.command()(presets)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import func, select
 
@@ -70,7 +71,7 @@ def one_line_error(result: tuple[int, str, str]) -> str:
 def test_help_names_every_command(mfn: Mfn) -> None:
     code, text, _ = mfn("--help")
     assert code == 0
-    for command in ("demo", "serve", "train", "equip", "index", "info", "concepts", "presets"):
+    for command in ("demo", "serve", "train", "equip", "index", "info", "concepts", "rates", "presets"):
         assert re.search(rf"^\W*{command}\b", text, re.MULTILINE)
         assert mfn(command, "--help")[0] == 0
 
@@ -112,14 +113,16 @@ def test_concepts_are_tabled_and_written(mfn: Mfn, tiny_bundle: Path, tmp_path: 
     ]
     rows += [{"id": f"s{n}", "kind": "syntax", "text": "see 12 жук", "spans": [[4, 6, "number"]]} for n in range(8)]
     (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    table = tmp_path / "table.json"
-    code, text, _ = mfn(
-        "concepts", tiny_bundle, "--labels", tmp_path / "labels.jsonl", "--formats", 2, "--ablate", "--json", table
+    (tmp_path / "scripts.jsonl").write_text(json.dumps({"text": "Ωμέγα " * 300}))
+    table, sources = (
+        tmp_path / "table.json",
+        ("--labels", tmp_path / "labels.jsonl", "--scripts", tmp_path / "scripts.jsonl"),
     )
+    code, text, _ = mfn("concepts", tiny_bundle, *sources, "--formats", 2, "--ablate", "--json", table)
     assert code == 0
     found = {row["concept"]: row for row in json.loads(table.read_text())["concepts"]}
     kinds = {name for name in found if not name.startswith("format/")}
-    assert kinds == {"topic/sea", "topic/kitchen", "syntax/number", "script/cyrillic"}
+    assert kinds == {"topic/sea", "topic/kitchen", "syntax/number", "script/cyrillic", "script/greek"}
     sea = found["topic/sea"]
     assert sea["unit"] == "text"
     assert sea["recall"]["whole"] + found["topic/kitchen"]["recall"]["whole"] == sea["base"]["whole"]
@@ -316,3 +319,23 @@ def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> 
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_rates_are_counted_on_a_corpus_and_on_the_text_of_a_run(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(" ".join(TINY_TEXTS) * 30)
+    code, text, _ = mfn("rates", tiny_bundle, tmp_path / "text.txt", "--tokens", 500, "--json", tmp_path / "rates.json")
+    assert code == 0
+    assert "within 2 ×" in text
+    report = json.loads((tmp_path / "rates.json").read_text())
+    assert 400 < report["tokens"] <= 500
+    assert all(layer["tokens"] == report["tokens"] for layer in report["layers"].values())
+    (tmp_path / "short.txt").write_text("too short")
+    assert "give " in one_line_error(mfn("rates", tiny_bundle, tmp_path / "short.txt"))
+    data = tmp_path / "run" / "data"
+    data.mkdir(parents=True)
+    np.save(data / "train.npy", np.arange(1, 61, dtype=np.uint16).reshape(5, 12))
+    (data / "recipe.json").write_text('{"start": 1}')
+    assert mfn("rates", tiny_bundle, tmp_path / "run", "--json", tmp_path / "rates.json")[0] == 0
+    assert json.loads((tmp_path / "rates.json").read_text())["tokens"] == 59
+    np.save(data / "train.npy", np.full((5, 12), 60_000, dtype=np.uint16))
+    assert "another vocabulary" in one_line_error(mfn("rates", tiny_bundle, tmp_path / "run"))
