@@ -66,6 +66,13 @@ class RunState(enum.StrEnum):
     FAILED = "failed"
 
 
+class Origin(enum.StrEnum):
+    """Who wrote a label: a person, or a program (an atlas that came with the model). Agreement counts people alone."""
+
+    HUMAN = "human"
+    AUTOMATIC = "automatic"
+
+
 class Table(DeclarativeBase):
     """Base of all tables. Constraints are named, so that migrations can change them on every database."""
 
@@ -291,6 +298,7 @@ class LabelEvent(Table):
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"))
     number: Mapped[int]
     author: Mapped[str]
+    origin: Mapped[str] = mapped_column(server_default=Origin.HUMAN)
     created_at: Mapped[datetime]
     base_version: Mapped[int | None] = mapped_column(BigInteger)
     payload: Mapped[dict[str, Any]]
@@ -299,7 +307,11 @@ class LabelEvent(Table):
 
 
 class Label(Table):
-    """A standing label, projected from the events. `is_primary` marks the one that lists show for its feature."""
+    """A standing label, projected from the events. `is_primary` marks the one that lists show for its feature.
+
+    That is the latest of people's; an automatic one only where no person has written any, and never one that says
+    `unclear` in its event: then no label is primary.
+    """
 
     __tablename__ = "label"
     __table_args__ = (Index(None, "source_id", "number", "is_primary"),)
@@ -310,6 +322,7 @@ class Label(Table):
     number: Mapped[int]
     text: Mapped[str]
     author: Mapped[str]
+    origin: Mapped[str] = mapped_column(server_default=Origin.HUMAN)
     created_at: Mapped[datetime]
     is_primary: Mapped[bool]
 

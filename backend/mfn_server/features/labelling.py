@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, insert, select, update
 
 from mfn_server.db.search import add_to_search
-from mfn_server.db.tables import Counter, Label, LabelEvent, Source
+from mfn_server.db.tables import Counter, Label, LabelEvent, Origin, Source
 from mfn_server.errors import APIError
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.features.schemas import LabelEventView, ProposeLabel
@@ -52,6 +52,7 @@ def propose(
             source_id=source.id,
             number=index,
             author=proposal.author,
+            origin=Origin.HUMAN,
             created_at=now,
             base_version=proposal.base_version,
             payload={"text": text},
@@ -69,6 +70,7 @@ def propose(
             number=index,
             text=text,
             author=proposal.author,
+            origin=Origin.HUMAN,
             created_at=now,
             is_primary=True,
         )

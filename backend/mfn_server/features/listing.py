@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from mfn_server.db.search import found
-from mfn_server.db.tables import Activation, Feature, FeatureToken, Label, Source
+from mfn_server.db.tables import Activation, Feature, FeatureToken, Label, Origin, Source
 from mfn_server.features.cursor import SortKey, after, decode_cursor, encode_cursor
 from mfn_server.features.schemas import FeatureQuery
 
@@ -34,7 +34,7 @@ _MOST_TOKENS = 2_000
 def current_features(model_id: int) -> AnySelect:
     """Features of the runs that are current, with source and label. The start of every query over features."""
     return (
-        select(Feature, Source.key, Source.layer, Label.text.label("label"))
+        select(Feature, Source.key, Source.layer, Label.text.label("label"), Label.origin.label("label_origin"))
         .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
         .outerjoin(
             Label,
@@ -143,6 +143,8 @@ def _hits(dialect: str, query: str, token_texts: Sequence[str]) -> Any:
             .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
             .join(Label, (Label.source_id == Feature.source_id) & (Label.number == Feature.number))
             .where(Label.id.in_(labels))
+            # what a program wrote counts only as long as no person has written something else
+            .where(Label.is_primary | (Label.origin == Origin.HUMAN))
         )
     tokens = matching_tokens(query, token_texts)
     if tokens:

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, func, select, tuple_
 
 from mfn_server.db.blobs import F4, U4, unpack
-from mfn_server.db.tables import Feature, FeatureToken, IndexRun, Label, LabelEvent, Source, SourceIndex
+from mfn_server.db.tables import Feature, FeatureToken, IndexRun, Label, LabelEvent, Origin, Source, SourceIndex
 from mfn_server.errors import APIError
 from mfn_server.features.contexts import contexts_of, snippets_of
 from mfn_server.features.listing import current_features
@@ -114,9 +114,6 @@ def feature_page(
         .where(SourceIndex.run_id == row.run_id, SourceIndex.source_id == row.source_id)
     ).one()
     same = (Feature.run_id == row.run_id, Feature.source_id == row.source_id, Feature.firing_count > 0)
-    labels = connection.execute(
-        select(Label).where(Label.source_id == source.id, Label.number == index).order_by(Label.stream.desc())
-    ).all()
     snippets = snippets_of(connection, [row.id], token_texts)
     return FeaturePage(
         **_common(row),
@@ -129,11 +126,33 @@ def feature_page(
         contexts=top,
         bands=bands,
         n_tokens=n_tokens,
-        labels=[LabelView(text=label.text, author=label.author, created_at=label.created_at) for label in labels],
+        labels=_labels(connection, source.id, index),
         version=feature_version(connection, source.id, index),
         previous=connection.scalar(select(func.max(Feature.number)).where(*same, Feature.number < index)),
         next=connection.scalar(select(func.min(Feature.number)).where(*same, Feature.number > index)),
     )
+
+
+def _labels(connection: Connection, source_id: int, index: int) -> list[LabelView]:
+    """A feature's labels, people's before automatic ones, the latest first."""
+    statement = (
+        select(Label, LabelEvent.reason, LabelEvent.payload)
+        .join(LabelEvent, LabelEvent.stream == Label.stream)
+        .where(Label.source_id == source_id, Label.number == index)
+        .order_by(Label.origin == Origin.AUTOMATIC, Label.stream.desc())
+    )
+    return [
+        LabelView(
+            text=row.text,
+            author=row.author,
+            created_at=row.created_at,
+            origin=row.origin,
+            reason=row.reason,
+            confidence=row.payload.get("confidence"),
+            unclear=row.payload.get("unclear", False),
+        )
+        for row in connection.execute(statement)
+    ]
 
 
 def feature_version(connection: Connection, source_id: int, index: int) -> int:
@@ -155,6 +174,7 @@ def _common(row: Row[Any]) -> dict[str, Any]:
         "mean": row.mean,
         "status": status,
         "label": row.label,
+        "label_origin": row.label_origin,
         "sparkline": [int(part.sum()) for part in np.array_split(histogram, SPARKLINE_BINS)],
     }
 
@@ -173,16 +193,17 @@ def _neighbours(connection: Connection, row: Row[Any], token_texts: Sequence[str
     )
     id_of = {number: feature_id for feature_id, number in connection.execute(statement)}
     tokens = top_tokens_of(connection, list(id_of.values()), token_texts, most=3)
-    named = select(Label.number, Label.text).where(
+    named = select(Label.number, Label.text, Label.origin).where(
         Label.source_id == row.source_id, Label.number.in_(numbers), Label.is_primary
     )
-    labels = {label.number: label.text for label in connection.execute(named)}
+    labels = {label.number: (label.text, label.origin) for label in connection.execute(named)}
     return [
         Neighbour(
             source=row.key,
             index=number,
             cosine=round(cosine, 4),
-            label=labels.get(number),
+            label=labels.get(number, (None, None))[0],
+            label_origin=labels.get(number, (None, None))[1],
             top_tokens=tokens.get(id_of.get(number, -1), []),
         )
         for number, cosine in zip(numbers, cosines, strict=True)

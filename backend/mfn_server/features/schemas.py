@@ -8,11 +8,14 @@ from uuid import UUID
 
 from pydantic import Field
 
+from mfn_server.db.tables import Origin
 from mfn_server.schemas import Schema, Text, Token
 
 Status = Literal["alive", "dead", "labelled", "unlabelled", "all"]
 Sort = Literal["relevance", "rate", "max", "mean", "index", "label"]
 Order = Literal["asc", "desc"]
+
+ORIGIN = "`automatic`: written by a program; no person has named the feature yet."
 
 
 class FeatureQuery(Schema):
@@ -67,6 +70,7 @@ class FeatureRow(Schema):
     mean: float = Field(description="Mean over the tokens on which it fires.")
     status: Literal["alive", "dead"]
     label: str | None
+    label_origin: Origin | None = Field(description=ORIGIN)
     top_tokens: list[TokenShare]
     promoted: list[TokenLogit]
     sparkline: list[int] = Field(description="The activation histogram in 16 bins.")
@@ -124,15 +128,23 @@ class Neighbour(Schema):
     index: int
     cosine: float
     label: str | None
+    label_origin: Origin | None = Field(description=ORIGIN)
     top_tokens: list[TokenShare]
 
 
 class LabelView(Schema):
-    """A label that stands."""
+    """A label that stands.
+
+    Automatic ones come from the model's atlas: `reason` says what was seen. One that is `unclear` has no text.
+    """
 
     text: str
     author: str
     created_at: datetime
+    origin: Origin
+    reason: str | None
+    confidence: Literal["high", "medium", "low"] | None
+    unclear: bool
 
 
 class FeaturePage(FeatureRow):
@@ -144,7 +156,7 @@ class FeaturePage(FeatureRow):
     contexts: list[Context]
     bands: list[Band]
     n_tokens: int = Field(description="Tokens of the corpus.")
-    labels: list[LabelView] = Field(description="Latest first.")
+    labels: list[LabelView] = Field(description="People's first, the latest of them first.")
     version: int = Field(description="Number of the last label event on this feature; 0 without any.")
     previous: int | None = Field(description="The next lower feature of the source that is alive.")
     next: int | None = Field(description="The next higher feature of the source that is alive.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from sqlalchemy import Connection, Row, select
 from starlette.concurrency import run_in_threadpool
 
-from mfn_server.db.tables import Feature, FeatureToken, Label, Source
+from mfn_server.db.tables import Feature, FeatureToken, Label, Origin, Source
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.features.routes import FeatureIndex, SourceKey
@@ -76,26 +77,32 @@ def _tokens(ids: Sequence[int], served: Served) -> list[Token]:
     return [Token(id=number, text=served.token_texts[number]) for number in ids]
 
 
-def _firing(number: int, value: float, share: float, names: dict[int, tuple[str | None, list[str]]]) -> FiringFeature:
-    label, tokens = names.get(number, (None, []))
-    return FiringFeature(index=number, value=round(value, 4), share=round(share, 4), label=label, top_tokens=tokens)
+class _Name(NamedTuple):
+    """What a feature is called: its label, who wrote that, and the tokens it fires on most."""
+
+    label: str | None
+    label_origin: Origin | None
+    top_tokens: list[str]
 
 
-def _names(
-    connection: Connection, served: Served, key: str, numbers: Iterable[int]
-) -> dict[int, tuple[str | None, list[str]]]:
-    """Label and top tokens of a source's features."""
+def _firing(number: int, value: float, share: float, names: dict[int, _Name]) -> FiringFeature:
+    name = names[number]
+    return FiringFeature(index=number, value=round(value, 4), share=round(share, 4), **name._asdict())
+
+
+def _names(connection: Connection, served: Served, key: str, numbers: Iterable[int]) -> dict[int, _Name]:
+    """What a source's features are called."""
     wanted = sorted(numbers)
-    labels: dict[int, str] = {}
+    labels: dict[int, Row[Any]] = {}
     tokens: dict[int, list[str]] = {number: [] for number in wanted}
     for begin in range(0, len(wanted), _AT_ONCE):
         part = wanted[begin : begin + _AT_ONCE]
         labelled = (
-            select(Label.number, Label.text)
+            select(Label.number, Label.text, Label.origin)
             .join(Source, Source.id == Label.source_id)
             .where(Source.model_id == served.model_id, Source.key == key, Label.number.in_(part), Label.is_primary)
         )
-        labels.update({row.number: row.text for row in connection.execute(labelled)})
+        labels.update({row.number: row for row in connection.execute(labelled)})
         fired_on = (
             select(Feature.number, FeatureToken.token_id)
             .join(Feature, Feature.id == FeatureToken.feature_id)
@@ -106,4 +113,5 @@ def _names(
         )
         for number, token in connection.execute(fired_on):
             tokens[number].append(served.token_texts[token])
-    return {number: (labels.get(number), tokens[number]) for number in wanted}
+    named = {number: (row.text, row.origin) for number, row in labels.items()}
+    return {number: _Name(*named.get(number, (None, None)), tokens[number]) for number in wanted}

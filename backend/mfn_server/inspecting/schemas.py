@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from mfn_server.db.tables import Origin
+from mfn_server.features.schemas import ORIGIN
 from mfn_server.schemas import Schema, Text, Token
 
 LONGEST_TEXT = 100_000  # characters; the model's context is the real limit, this one spares the tokenizer
@@ -23,6 +25,7 @@ class FiringFeature(Schema):
     value: float
     share: float = Field(description="Its share of the code's squared length on this token.")
     label: str | None
+    label_origin: Origin | None = Field(description=ORIGIN)
     top_tokens: list[str]
 
 

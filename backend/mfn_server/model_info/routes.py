@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 from starlette.concurrency import run_in_threadpool
 
 from mfn_server import __version__
-from mfn_server.db.tables import Corpus, IndexRun, Label, Source, SourceIndex
+from mfn_server.db.tables import Corpus, IndexRun, Label, Origin, Source, SourceIndex
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.model_info.schemas import CorpusView, Health, IndexHealth, ModelView, SourceView
 from mfn_server.studio import Served, StudioDep
@@ -46,11 +46,22 @@ async def get_model(studio: StudioDep) -> ModelView:
 
 
 def _view(connection: Connection, served: Served) -> ModelView:
+    automatic = func.sum(case((Label.origin == Origin.AUTOMATIC, 1), else_=0))
     labelled = (
-        select(Label.source_id, func.count().label("n")).where(Label.is_primary).group_by(Label.source_id).subquery()
+        select(Label.source_id, func.count().label("n"), automatic.label("n_automatic"))
+        .where(Label.is_primary)
+        .group_by(Label.source_id)
+        .subquery()
     )
     statement = (
-        select(Source.key, Source.current_run_id, SourceIndex.n_alive, SourceIndex.n_dead, labelled.c.n)
+        select(
+            Source.key,
+            Source.current_run_id,
+            SourceIndex.n_alive,
+            SourceIndex.n_dead,
+            labelled.c.n,
+            labelled.c.n_automatic,
+        )
         .outerjoin(SourceIndex, (SourceIndex.source_id == Source.id) & (SourceIndex.run_id == Source.current_run_id))
         .outerjoin(labelled, labelled.c.source_id == Source.id)
         .where(Source.model_id == served.model_id)
@@ -72,6 +83,7 @@ def _view(connection: Connection, served: Served) -> ModelView:
                 n_alive=row.n_alive,
                 n_dead=row.n_dead,
                 n_labelled=row.n or 0,
+                n_automatic=row.n_automatic or 0,
                 fvu=_number(figures.get("fvu")),
                 l0=_number(figures.get("l0")),
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from mfn_server.schemas import JsonObject, Schema
 
 
@@ -19,7 +21,8 @@ class SourceView(Schema):
     alpha: float | None
     n_alive: int | None
     n_dead: int | None
-    n_labelled: int
+    n_labelled: int = Field(description="Features with a label, whoever wrote it.")
+    n_automatic: int = Field(description="Those among them that only a program has labelled.")
     fvu: float | None
     l0: float | None
 
