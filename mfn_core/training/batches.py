@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mfn_core.data.mix import TokenRows
@@ -42,21 +43,26 @@ class PackedRows:
         rows: [≥ steps · batch, context] token ids, in the order in which they are taken.
         batch: rows in a step.
         start: the token that begins a document.
+        order: a permutation in which rows are taken instead.
     """
 
     rows: TokenRows
     batch: int
     start: int = 0
+    order: NDArray[np.int64] | None = None
 
     def take(self, step: int) -> TokenRows:
         """[batch, context], the rows of the step that follows `step` finished ones."""
-        rows: TokenRows = self.rows[step * self.batch : (step + 1) * self.batch]
+        rows = self._slice(step * self.batch, (step + 1) * self.batch)
         assert len(rows) == self.batch, "fewer rows were packed than the run has steps for"
         return rows
 
     def preview(self, count: int) -> TokenRows:
         """[≤ count, context], the first rows."""
-        return self.rows[:count]
+        return self._slice(0, count)
+
+    def _slice(self, first: int, last: int) -> TokenRows:
+        return self.rows[first:last] if self.order is None else self.rows[self.order[first:last]]
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Nothing."""

@@ -59,10 +59,15 @@ def open_batches(config: TrainConfig, folder: Path, data_folder: Path, tokenizer
     """The rows of a run whose folder `make_data` has filled."""
     start = json.loads((folder / RECIPE).read_text(encoding="utf-8"))["start"]
     if not config.data.stream:
-        return PackedRows(np.load(folder / "train.npy", mmap_mode="r"), config.batch, start)
+        rows = np.load(folder / "train.npy", mmap_mode="r")
+        # The run that fixes the text takes it as it was packed; another seed's takes it in an order of its own.
+        order = None if config.seed == config.text_seed else np.random.default_rng(config.seed).permutation(len(rows))
+        return PackedRows(rows, config.batch, start, order)
     data = config.data
     sources = _sources(config, data_folder, "train")
-    stream = RowStream(sources, tokenizer, config.model.context, config.seed, data.max_document, start, data.buffer)
+    stream = RowStream(
+        sources, tokenizer, config.model.context, config.text_seed, data.max_document, start, data.buffer
+    )
     return StreamedRows(stream, config.batch)
 
 
@@ -75,7 +80,7 @@ def _packed(
     seen: SeenTexts | None,
     seed_offset: int = 0,
 ) -> Packed:
-    seed = config.seed + seed_offset
+    seed = config.text_seed + seed_offset
     return pack(sources, tokenizer, n_tokens, config.model.context, seed, config.data.max_document, start, seen=seen)
 
 
@@ -87,7 +92,7 @@ def _tokenizer(
         tokenizer = base_tokenizer(config.base.path)
         return tokenizer, start_token(config.base.path, tokenizer)
     say(f"fitting a vocabulary of {config.model.vocabulary} tokens")
-    texts = sample_text(sources, config.data.tokenizer_characters, config.seed, config.data.max_document)
+    texts = sample_text(sources, config.data.tokenizer_characters, config.text_seed, config.data.max_document)
     fitted: PreTrainedTokenizerFast = fit_tokenizer(texts, config.model.vocabulary)
     return fitted, 0
 

@@ -34,6 +34,8 @@ class DataConfig:
 
     Attributes:
         sources: by name.
+        seed: fixes vocabulary, held-out text and which texts are drawn, so that runs of several seeds have these in
+            common and differ in their first weights and in the order of their rows. −1: the run's own seed does.
         max_document: characters of a document that are used; longer ones are cut there.
         tokenizer_characters: how much of the mix the vocabulary is fitted to.
         valid_tokens: how much text held-out numbers are measured on.
@@ -45,6 +47,7 @@ class DataConfig:
     """
 
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
+    seed: int = -1
     max_document: int = 6000
     tokenizer_characters: int = 20_000_000
     valid_tokens: int = 200_000
@@ -53,4 +56,5 @@ class DataConfig:
     buffer: int = 2048
 
     def __post_init__(self) -> None:
+        require(self.seed >= -1, f"data.seed must be a seed, from 0 on, or -1 for the run's own, not {self.seed}")
         require_positive(self, "max_document", "tokenizer_characters", "valid_tokens", "buffer")

@@ -83,6 +83,11 @@ class TrainConfig:
         return self.tokens // self.tokens_per_step
 
     @property
+    def text_seed(self) -> int:
+        """What fixes the text and the vocabulary."""
+        return self.seed if self.data.seed == -1 else self.data.seed
+
+    @property
     def entry(self) -> int:
         """Steps before the layers of features enter."""
         return round(self.mfn.enter * self.steps) if self.mfn.layers or self.mfn.resid_final else 0

@@ -161,3 +161,18 @@ def test_evaluation_is_its_definition() -> None:
     codes = trace.codes.dense()[:, 1:].flatten(0, 1)
     assert score.layers[1].l0 == pytest.approx(float((codes > 0).sum(-1).double().mean()))
     assert score.layers[1].dead == pytest.approx(float((codes > 0).any(0).logical_not().double().mean()))
+
+
+def test_seeds_may_share_their_text_and_take_it_in_orders_of_their_own(
+    run_folder: Folders, tmp_path: Path, corpus: Path
+) -> None:
+    one, two = (train(small(tokens=480, seed=seed, data={"seed": 0}), tmp_path / str(seed), corpus) for seed in (0, 1))
+    data = [tmp_path / str(seed) / "data" for seed in (0, 1)]
+    for name in ("train.npy", "valid.npy", "tokenizer/tokenizer.json"):
+        assert (data[0] / name).read_bytes() == (data[1] / name).read_bytes()
+    packed = np.load(data[0] / "train.npy")
+    assert np.array_equal(one.batches.take(1), packed[4:8])
+    taken = np.concatenate([two.batches.take(step) for step in range(5)])
+    assert not np.array_equal(taken, packed[:20])
+    assert sorted(taken.tolist()) == sorted(packed.tolist())
+    assert not same_weights(one.model, two.model)
