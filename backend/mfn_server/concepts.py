@@ -72,7 +72,9 @@ def concepts(
     out.print(f"; {sum(effects[d.concept].specific for d in found)} of these cost more inside" if ablate else "")
     if json_file is not None:
         rows = [_row(d, effects.get(d.concept)) for d in detectors]
-        json_file.write_text(json.dumps({"model": loaded.fingerprint, "concepts": rows}, indent=2) + "\n")
+        json_file.write_text(
+            json.dumps({"kind": "concepts", "model": loaded.fingerprint, "concepts": rows}, indent=2) + "\n"
+        )
 
 
 def _texts(labels: list[str], scripts: list[str], per_format: int) -> list[LabelledText]:

@@ -59,7 +59,7 @@ def rates(
     Console(highlight=False).print(_table(found, count.tokens))
     if json_file is not None:
         layers = {str(number): layer.to_json() for number, layer in found.items()}
-        report = {"model": loaded.fingerprint, "tokens": count.tokens, "layers": layers}
+        report = {"kind": "rates", "model": loaded.fingerprint, "tokens": count.tokens, "layers": layers}
         json_file.write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -26,7 +26,7 @@ from mfn_core.model import MFNModel
 from mfn_core.training import card, checkpoint
 from mfn_core.training.building import objective_of, same_model
 from mfn_core.training.config import TrainConfig
-from mfn_core.training.evaluate import Score, evaluate
+from mfn_core.training.evaluate import evaluate
 from mfn_core.training.log import Metrics, read_metrics
 from mfn_core.training.objective import load_state
 
@@ -93,7 +93,11 @@ def load_run(folder: Path) -> SavedRun:
 
 
 def export(
-    run: Path, folder: Path, twin: Path | None = None, progress: Callable[[int, int], None] | None = None
+    run: Path,
+    folder: Path,
+    twin: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    large_twin: Path | None = None,
 ) -> dict[str, Any]:
     """Writes the bundle of a run's newest checkpoint.
 
@@ -102,6 +106,7 @@ def export(
         folder: receives the bundle; an older bundle there is replaced in one step.
         twin: run folder of the dense twin, whose cross-entropy on the same text is put beside the model's.
         progress: called with rows measured and rows in all.
+        large_twin: run folder of a dense model with about as many parameters as Transformer and layers together.
 
     Returns:
         The card.
@@ -112,6 +117,7 @@ def export(
     _check_replaceable(folder)
     saved = load_run(run)
     beside = None if twin is None else _measure_twin(twin, saved)
+    large = None if large_twin is None else _measure_twin(large_twin, saved)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=folder.parent) as space:
         draft = Path(space) / "new"
@@ -125,6 +131,7 @@ def export(
             parameters=_count_parameters(shipped),
             score=score,
             twin=beside,
+            large_twin=large,
             layers={number: coder.current_config for number, coder in shipped.coders.items()},
             dead_in_training=saved.dead,
             recipe=saved.recipe,
@@ -140,8 +147,8 @@ def export(
     return data
 
 
-def _measure_twin(folder: Path, saved: SavedRun) -> Score:
-    """The twin's score with its weights rounded as they would be shipped."""
+def _measure_twin(folder: Path, saved: SavedRun) -> card.Twin:
+    """A twin's score, its weights rounded as they would be shipped, and its size."""
     twin = load_run(folder)
     if not np.array_equal(twin.valid, saved.valid):
         raise MFNError(f"{folder} was held to another text than the model: their figures cannot be compared")
@@ -149,7 +156,8 @@ def _measure_twin(folder: Path, saved: SavedRun) -> Score:
         raise MFNError(f"{folder} stands at step {twin.step}, the model at {saved.step}: let both come to the same")
     with tempfile.TemporaryDirectory() as space:
         twin.model.save_pretrained(space, SHIPPED)
-        return evaluate(MFNModel.from_pretrained(space), saved.valid, saved.start)
+        shipped = MFNModel.from_pretrained(space)
+        return card.Twin(evaluate(shipped, saved.valid, saved.start), sum(_count_parameters(shipped).values()))
 
 
 def _count_parameters(model: MFNModel) -> dict[str, int]:
@@ -179,9 +187,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("folder", type=Path, help="receives the bundle")
     parser.add_argument("--twin", type=Path, help="folder of the dense twin's run, to be compared with")
+    parser.add_argument("--large-twin", type=Path, help="folder of the run of a dense model of equal total size")
     given = parser.parse_args(arguments)
     try:
-        data = export(given.run, given.folder, given.twin)
+        data = export(given.run, given.folder, given.twin, large_twin=given.large_twin)
     except MFNError as error:
         sys.stderr.write(f"{error}\n")
         return 1

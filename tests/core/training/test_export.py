@@ -11,6 +11,7 @@ import torch
 
 from mfn_core import MFNModel
 from mfn_core.errors import MFNError
+from mfn_core.training.card.__main__ import main as add_to_card
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
 from mfn_core.training.export import export, load_run, main
@@ -77,6 +78,51 @@ def test_the_cards_figures_are_those_of_the_shipped_weights(runs: Path, tmp_path
     assert card["held_out"]["dense_twin_cross_entropy"] == pytest.approx(expected, abs=1e-5)
     above = 100 * (score.loss / expected - 1)
     assert card["held_out"]["above_dense_twin_percent"] == pytest.approx(above, abs=1e-3)
+
+
+def test_figures_that_begin_when_layers_enter_stand_in_the_card(runs: Path, tmp_path: Path) -> None:
+    data = config("late", [0, 1]).to_json()
+    late = TrainConfig.from_json(data | {"mfn": {**data["mfn"], "enter": 0.6, "alpha_from": 0.0, "alpha_until": 0.5}})
+    train(late, tmp_path / "late", runs)
+    card = export(tmp_path / "late", tmp_path / "model", twin=runs / "twin", large_twin=runs / "twin")
+    curves = card["curves"]["training"]
+    assert curves["step"] == [2, 4, 6, 8, 10]
+    assert curves["alpha"][:3] == curves["fvu"]["0"][:3] == [None] * 3
+    assert all(value is not None for value in curves["fvu"]["0"][3:])
+    assert card["held_out"]["large_twin_cross_entropy"] == card["held_out"]["dense_twin_cross_entropy"]
+    assert card["held_out"]["large_twin_parameters"] == card["parameters"]["transformer"]
+    readme = (tmp_path / "model/README.md").read_text()
+    assert f"{card['held_out']['large_twin_parameters']:,} parameters" in readme
+    assert "None" not in readme
+
+
+def test_reports_of_later_measurements_are_added(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, report = tmp_path / "model", tmp_path / "report.json"
+    own = export(runs / "demo", model)["fingerprint"]
+    layer = {"dead": 0.01, "ultra_rare": 0.0234, "near_target": 0.5, "quantiles": {"0.5": 0.9}}
+    report.write_text(json.dumps({"kind": "rates", "model": own, "tokens": 10_000_000, "layers": {"0": layer}}))
+    assert add_to_card([str(model), str(report)]) == 0
+    share = {"value": 0.95, "part": 19, "whole": 20, "interval": [0.75, 0.99]}
+    row = {"concept": "format/dna", "layer": 1, "feature": 7, "precision": share, "recall": share, "base": share}
+    rows = [{**row, "found": True, "ablated": {"inside": 0.5, "outside": 0.01}}, {**row, "found": False}]
+    report.write_text(json.dumps({"kind": "concepts", "model": own, "concepts": rows}))
+    assert add_to_card([str(model), str(report)]) == 0
+    readme = (model / "README.md").read_text()
+    assert "| 0 | 1.00% | 2.34% | 50.0% | 0.90 |" in readme
+    assert "1 of 2 concepts are found" in readme
+    assert "| format/dna | L1/7 | 0.950 (0.75–0.99) | 0.950 (0.75–0.99) | 0.950 | +0.500 | +0.010 | found |" in readme
+    assert list(json.loads((model / "card.json").read_text())["measured"]) == ["rates", "concepts"]
+    for wrong, message in (
+        ({"kind": "rates", "model": "other"}, "other weights"),
+        ({"kind": "poem", "model": own}, "no report of a known kind"),
+        ([], "is no report"),
+    ):
+        report.write_text(json.dumps(wrong))
+        assert add_to_card([str(model), str(report)]) == 1
+        assert message in capsys.readouterr().err
+    assert (model / "README.md").read_text() == readme
 
 
 def test_dead_in_training_counts_features_silent_for_as_long_as_the_config_says(runs: Path) -> None:

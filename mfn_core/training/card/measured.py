@@ -1,0 +1,110 @@
+"""Reports of later measurements on a model, added to its card: how often features fire, concepts, presets, and so on.
+
+    python -m mfn_core.training.card demo/model rates.json concepts.json
+
+A report is what a command wrote with `--json`. It says of what kind it is, and on which weights it was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from mfn_core.errors import MFNError
+from mfn_core.training.card.tables import table
+
+
+def add_reports(folder: Path, reports: Sequence[Path]) -> dict[str, Any]:
+    """Puts reports into the `card.json` of a bundle; one of a kind that is there already takes its place.
+
+    Returns:
+        The card.
+
+    Raises:
+        MFNError: there is no card; a report cannot be read, is of no known kind, or of other weights.
+    """
+    card = _read(folder / "card.json")
+    measured = card.setdefault("measured", {})
+    for path in reports:
+        report = _read(path)
+        kind = report.get("kind")
+        if kind not in SECTIONS:
+            raise MFNError(f"{path} is no report of a known kind: {', '.join(SECTIONS)}")
+        if report.get("model") != card["fingerprint"]:
+            raise MFNError(f"{path} was measured on other weights than those in {folder}")
+        measured[kind] = report
+    card["measured"] = {kind: measured[kind] for kind in SECTIONS if kind in measured}
+    return card
+
+
+def sections(measured: Mapping[str, Any]) -> Iterable[str]:
+    """What a card for readers says of each report, in a fixed order."""
+    for kind, write in SECTIONS.items():
+        if kind in measured:
+            yield from write(measured[kind])
+
+
+def _rates(report: dict[str, Any]) -> list[str]:
+    heads = ["block", "dead", "under 1 in 10⁶", "of the live, within 2 × of the target rate", "median rate / target"]
+    rows = [
+        [
+            number,
+            f"{layer['dead']:.2%}",
+            f"{layer['ultra_rare']:.2%}",
+            f"{layer['near_target']:.1%}",
+            f"{layer['quantiles']['0.5']:.2f}",
+        ]
+        for number, layer in report["layers"].items()
+    ]
+    note = (
+        f"Counted over {report['tokens']:,} tokens of training text (`mfn rates MODEL RUN`). Features that fire on "
+        "fewer than one token in a million include those that never fire; the target rate is K / F."
+    )
+    return ["## How often features fire", note, table(heads, rows)]
+
+
+def _concepts(report: dict[str, Any]) -> list[str]:
+    found = [row for row in report["concepts"] if row["found"]]
+    note = (
+        f"{len(found)} of {len(report['concepts'])} concepts are found (`mfn concepts MODEL --ablate`): a feature, "
+        "chosen with a threshold on one half of labelled text, has precision of at least 0.9 at a recall of at least "
+        "0.3 on the other half. In brackets: 95 % intervals. Ablated: what the next token then costs more, in nats, inside "
+        "and outside of the concept."
+    )
+    heads = ["concept", "feature", "precision", "recall", "base rate", "ablated: inside", "outside", ""]
+    rows = [
+        [
+            row["concept"],
+            f"L{row['layer']}/{row['feature']}",
+            _share(row["precision"]),
+            _share(row["recall"]),
+            f"{row['base']['value']:.3f}",
+            *([f"{row['ablated'][side]:+.3f}" for side in ("inside", "outside")] if "ablated" in row else ["–", "–"]),
+            "found" if row["found"] else "",
+        ]
+        for row in report["concepts"]
+    ]
+    return ["## Concepts", note, table(heads, rows)]
+
+
+def _share(share: dict[str, Any]) -> str:
+    low, high = share["interval"]
+    return f"{share['value']:.3f} ({low:.2f}–{high:.2f})"
+
+
+SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "rates": _rates,
+    "concepts": _concepts,
+}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MFNError(f"{path} cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise MFNError(f"{path} is no report")
+    return cast("dict[str, Any]", data)
