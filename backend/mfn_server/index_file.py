@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from mfn_core.errors import MFNError
 from mfn_core.indexing.types import Contexts, CorpusIndex, IndexSettings, LayerIndex
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, 2)
+"""Version 1 has no token R²: it is read, and the figure is missing."""
 
 
 class IndexFileError(MFNError):
@@ -37,7 +39,10 @@ def save_index(index: CorpusIndex, path: Path) -> None:
         "n_tokens": index.n_tokens,
         "settings": asdict(index.settings),
         "meta": index.meta,
-        "layers": [{"layer": layer.layer, "n_features": layer.n_features} for layer in index.layers],
+        "layers": [
+            {"layer": layer.layer, "n_features": layer.n_features, "token_pairs": layer.token_pairs}
+            for layer in index.layers
+        ],
     }
     lengths = [len(ids) for ids in index.documents]
     arrays: dict[str, NDArray[Any]] = {
@@ -70,9 +75,9 @@ def load_index(path: Path) -> CorpusIndex:
         with np.load(io.BytesIO(lzma.decompress(path.read_bytes())), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays["header"].tobytes())
-        if header["format_version"] != FORMAT_VERSION:
+        if header["format_version"] not in READABLE:
             raise IndexFileError(
-                f"{path} has format version {header['format_version']}; this version reads {FORMAT_VERSION}"
+                f"{path} has format version {header['format_version']}; this version reads up to {FORMAT_VERSION}"
             )
         offsets, tokens = arrays["offsets"], arrays["tokens"]
         return CorpusIndex(
@@ -91,9 +96,9 @@ def load_index(path: Path) -> CorpusIndex:
         raise IndexFileError(f"{path} is no index file, or is damaged") from error
 
 
-def _layer(arrays: dict[str, NDArray[Any]], layer: int, n_features: int) -> LayerIndex:
+def _layer(arrays: dict[str, NDArray[Any]], layer: int, **facts: Any) -> LayerIndex:
     contexts = Contexts(**{field.name: arrays[f"{layer}/contexts/{field.name}"] for field in fields(Contexts)})
-    names = [field.name for field in fields(LayerIndex) if f"{layer}/{field.name}" in arrays]
-    return LayerIndex(
-        layer=layer, n_features=n_features, contexts=contexts, **{name: arrays[f"{layer}/{name}"] for name in names}
-    )
+    for field in fields(LayerIndex):
+        if (name := f"{layer}/{field.name}") in arrays:
+            facts[field.name] = arrays[name]
+    return LayerIndex(layer=layer, contexts=contexts, **facts)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from mfn_core.errors import CorpusError, MFNError
 from mfn_server.db.index_lock import index_lock
 from mfn_server.db.migrate import open_database
+from mfn_server.token_r2 import lines_of_index
 
 if TYPE_CHECKING:
     from mfn_core.data.corpus import Document
@@ -53,7 +54,7 @@ class IndexOrder:
 
 
 def run_index(order: IndexOrder, progress: Progress) -> str:
-    """Do it, and return a line that says what was done. Whatever goes wrong, the index that was there stays current.
+    """Do it, and return lines that say what was done. Whatever goes wrong, the index that was there stays current.
 
     Raises:
         MFNError: what is wrong with the model, the corpus, the file or the database.
@@ -107,7 +108,8 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
     finally:
         database.close()
     n_features = sum(layer.n_features for layer in index.layers)
-    return f"{n_features:,} features over {index.n_tokens:,} tokens are ready in {database.name}"
+    done = f"{n_features:,} features over {index.n_tokens:,} tokens are ready in {database.name}"
+    return "\n".join([done, *(f"token R², {line}" for line in lines_of_index(index))])
 
 
 def _index(

@@ -13,6 +13,7 @@ from mfn_server.db.migrate import open_database
 from mfn_server.db.session import Database, explain
 from mfn_server.db.tables import Corpus, IndexRun, Label, LabelEvent, Model, Preset, Source, SourceIndex
 from mfn_server.settings import Settings
+from mfn_server.token_r2 import lines_of_run
 
 
 def describe(what: str) -> Iterator[str]:
@@ -74,3 +75,6 @@ def _runs(connection: Connection, model_id: int) -> Iterator[str]:
         state = "current" if run.id in shown else f"{run.state} ({run.phase}, {run.progress:.0%})"
         alive, dead = run[-2] or 0, run[-1] or 0
         yield f"index        {state}: {run.name}, {run.n_tokens:,} tokens, {alive:,} features fire, {dead:,} are dead"
+        if run.id in shown:
+            for line in lines_of_run(connection, run.id):
+                yield f"token R²     {line}"

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from mfn_core.errors import MFNError
 from mfn_core.indexing.arrays import mix, ragged, run_lengths, run_starts, stable_argsort
+from mfn_core.indexing.exact import SquareSums, fixed
 from mfn_core.indexing.grid import LogGrid
 from mfn_core.indexing.rows import BestRows, Rows, place_of
-from mfn_core.indexing.tallies import TokenTally
+from mfn_core.indexing.tallies import HALVES, TokenTally
+from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.types import IndexSettings
-
-SUM_SCALE = 2.0**24  # sums are kept in whole multiples of 1 / SUM_SCALE; room for 2³⁹ units of z a feature (ours)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class LayerAccumulator:
         band_histogram: int64 [F, band_bins], contexts by peak.
         top: the strongest contexts of each feature (group = feature).
         sample: of each feature and fine bin the contexts with the smallest hash (group = feature × band_bins + bin).
-        tokens: how often it fires on which token.
+        tokens: how often, and how strongly, it fires on which token, in each half of the corpus.
+        squares: Σ z² of each feature in each half (group = half × F + feature).
     """
 
     def __init__(self, n_features: int, vocab_size: int, settings: IndexSettings) -> None:
@@ -69,7 +70,8 @@ class LayerAccumulator:
         self.band_histogram = np.zeros((n_features, settings.band_bins), np.int64)
         self.top = BestRows(settings.n_top, n_features)
         self.sample = BestRows(settings.per_band, n_features * settings.band_bins)
-        self.tokens = TokenTally(n_features, vocab_size)
+        self.tokens = TokenTally(n_features, vocab_size, settings.max_token_pairs)
+        self.squares = SquareSums(HALVES * n_features)
         self._feature_hash = mix(np.arange(n_features, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
 
     def add(self, batch: WindowBatch, indices: NDArray[np.int64], values: NDArray[np.floating[Any]]) -> None:
@@ -100,7 +102,9 @@ class LayerAccumulator:
         window, position = np.divmod(token, length)
 
         self._count(feature, strength)
-        self.tokens.add(feature, batch.tokens.reshape(-1).take(token))
+        half = half_of(batch.document)[window]
+        self.tokens.add(half, feature, batch.tokens.reshape(-1).take(token), strength)
+        self.squares.add(half * self.n_features + feature, strength)
 
         starts = run_starts(feature * len(batch.document) + window)
         contexts = _ContextRuns(
@@ -128,7 +132,8 @@ class LayerAccumulator:
         for part in (self, other):
             both.top.add(part.top.rows())
             both.sample.add(part.sample.rows())
-            both.tokens.add_counts(*part.tokens.pairs())
+            both.tokens.add_pairs(part.tokens.pairs())
+        both.squares = self.squares.merge(other.squares)
         return both
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -136,7 +141,9 @@ class LayerAccumulator:
         state: dict[str, NDArray[Any]] = {
             name: getattr(self, name) for name in ("firing_count", "total", "maximum", "histogram", "band_histogram")
         }
-        state["token_keys"], state["token_counts"] = self.tokens.pairs()
+        pairs = self.tokens.pairs()
+        state |= {f"token_{name}": array for name, array in pairs._asdict().items() if array is not None}
+        state |= {f"square_{name}": array for name, array in vars(self.squares).items()}
         for name, best in (("top", self.top), ("sample", self.sample)):
             state |= {f"{name}_{column}": array for column, array in vars(best.rows()).items()}
         return state
@@ -145,8 +152,7 @@ class LayerAccumulator:
         starts = run_starts(feature)
         present = feature.take(starts)
         self.firing_count[present] += run_lengths(starts, len(feature))
-        fixed = np.rint(strength * np.float32(SUM_SCALE)).astype(np.int64)
-        self.total[present] += np.add.reduceat(fixed, starts)
+        self.total[present] += np.add.reduceat(fixed(strength), starts)
         self.maximum[present] = np.maximum(self.maximum[present], np.maximum.reduceat(strength, starts))
         np.add.at(self.histogram.reshape(-1), feature * self.grid.n + self.grid.bin_of(strength), 1)
 

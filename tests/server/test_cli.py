@@ -87,8 +87,10 @@ def test_index_then_info(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNModel, corp
     code, text, errors = mfn("index", tiny_bundle, corpus, "--db", db, "--export", file, "--name", "stories")
     assert (code, errors.strip()) == (0, "")
     assert "96 features" in text
+    assert "token R², layer 1: " in text
     _, text, _ = mfn("info", db)
     assert re.search(r"index +current: stories, [\d,]+ tokens, \d+ features fire", text)
+    assert re.search(r"token R² +layer 1: ", text)
     _, text, _ = mfn("info", tiny_bundle)
     assert tiny_model.fingerprint in text
     assert "48 features, K 6" in text

@@ -51,7 +51,7 @@ def test_the_list_shows_every_living_feature_once(client: TestClient, tiny_index
     assert all(row["snippet"] is None and row["max"] == 0 for row in dead)
 
 
-@pytest.mark.parametrize("sort", ["rate", "max", "mean", "index", "label"])
+@pytest.mark.parametrize("sort", ["rate", "max", "mean", "token_r2", "index", "label"])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_every_order_pages_without_gap_or_repeat(client: TestClient, sort: str, order: str) -> None:
     whole = all_pages(client, limit=200)
@@ -66,7 +66,7 @@ def test_every_order_pages_without_gap_or_repeat(client: TestClient, sort: str, 
         assert texts[len(named) :] == [None] * (len(texts) - len(named)), "those without a label come last"
         assert named == sorted(named, reverse=order == "desc")
     else:
-        values = [row[sort] for row in paged]
+        values = [row[sort] for row in paged if row[sort] is not None]
         assert values == sorted(values, reverse=order == "desc")
 
 
@@ -79,6 +79,30 @@ def test_filters_hold_together(client: TestClient, tiny_index: CorpusIndex) -> N
         key(row) for row in all_pages(client, source=source["key"])
     }
     assert all_pages(client, layer=7) == all_pages(client, source="none") == []
+
+
+def test_token_r2_orders_and_filters(client: TestClient, tiny_index: CorpusIndex) -> None:
+    r2, firings = tiny_index.layers[1].token_r2, tiny_index.layers[1].half_firings
+    assert r2 is not None
+    assert firings is not None
+    wanted = (r2 <= 0.3) & (r2 >= -0.2) & (firings >= 2)
+    rows = all_pages(client, layer=1, max_token_r2=0.3, min_token_r2=-0.2, min_half_firings=2, sort="token_r2")
+    assert {row["index"] for row in rows} == set(np.flatnonzero(wanted).tolist())
+    assert len(rows) > 2
+    assert [row["token_r2"] for row in rows] == sorted(r2[wanted].tolist()), "the least first, unless told otherwise"
+    assert [row["half_firings"] for row in rows] == firings[[row["index"] for row in rows]].tolist()
+    page = client.get(f"/api/features/{rows[0]['source']}/{rows[0]['index']}").json()
+    assert (page["token_r2"], page["half_firings"]) == (rows[0]["token_r2"], rows[0]["half_firings"])
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_where_token_r2_is_not_known_comes_last(client: TestClient, tiny_index: CorpusIndex, order: str) -> None:
+    rows = all_pages(client, status="all", sort="token_r2", order=order, limit=7)
+    assert {key(row) for row in rows} == {key(row) for row in all_pages(client, status="all", limit=200)}
+    known = [row["token_r2"] for row in rows if row["token_r2"] is not None]
+    assert 0 < len(known) < len(rows)
+    assert [row["token_r2"] for row in rows[len(known) :]] == [None] * (len(rows) - len(known))
+    assert known == sorted(known, reverse=order == "desc")
 
 
 def test_a_row_says_what_the_index_says(client: TestClient, tiny_index: CorpusIndex, tiny_model: MFNModel) -> None:
@@ -180,6 +204,9 @@ def test_a_query_means_these_tokens() -> None:
         {"sort": "colour"},
         {"min_rate": "nan"},
         {"max_rate": 2},
+        {"max_token_r2": 1.1},
+        {"min_token_r2": "-inf"},
+        {"min_half_firings": -1},
         {"q": "a\0b"},
         {"unknown": 1},
     ],

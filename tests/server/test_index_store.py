@@ -33,6 +33,7 @@ from mfn_server.db.tables import (
 from mfn_server.features import contexts as reading
 from mfn_server.index_file import IndexFileError, load_index, save_index
 from mfn_server.model_facts import ModelFacts
+from mfn_server.token_r2 import lines_of_index, lines_of_run
 
 Store = Callable[[Database, CorpusIndex], int]
 TABLES = (IndexRun, SourceIndex, Feature, FeatureToken, DocumentWindow, Activation, Corpus, Document)
@@ -53,6 +54,9 @@ def test_every_number_of_the_index_can_be_read_back(indexed: Database, tiny_inde
         assert [f.firing_count for f in features] == layer.firing_count.tolist()
         assert np.allclose([f.rate for f in features], layer.firing_count / tiny_index.n_tokens)
         assert np.array_equal([f.maximum for f in features], layer.maximum)
+        known = [np.nan if f.token_r2 is None else f.token_r2 for f in features]
+        np.testing.assert_array_equal(known, layer.token_r2)
+        assert np.array_equal([f.half_firings for f in features], layer.half_firings)
         for column, dtype, array in (
             ("histogram", U4, layer.histogram),
             ("band_edges", F4, layer.band_edges),
@@ -225,7 +229,61 @@ def test_an_index_file_brings_back_what_was_saved(tiny_index: CorpusIndex, tmp_p
                 value, expected = getattr(part, field.name), getattr(same, field.name)
                 if isinstance(value, np.ndarray):
                     assert value.dtype == expected.dtype
-                    assert np.array_equal(value, expected), field.name
+                    np.testing.assert_array_equal(value, expected, err_msg=field.name)
+        assert one.token_pairs == other.token_pairs > 0
+
+
+def test_an_index_without_token_r2_is_read_and_stored_as_unknown(
+    database: Database, store_index: Store, tiny_index: CorpusIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As files were before the figure was kept."""
+    path = tmp_path / "index.npz.xz"
+    bare = [dataclasses.replace(layer, token_r2=None, half_firings=None) for layer in tiny_index.layers]
+    monkeypatch.setattr("mfn_server.index_file.FORMAT_VERSION", 1)
+    save_index(dataclasses.replace(tiny_index, layers=bare), path)
+    back = load_index(path)
+    assert [(layer.token_r2, layer.half_firings) for layer in back.layers] == [(None, None)] * len(bare)
+    store_index(database, back)
+    with database.read() as connection:
+        stored = connection.execute(select(Feature.token_r2, Feature.half_firings)).all()
+        assert list(lines_of_run(connection, connection.scalar(select(IndexRun.id)) or 0)) == []
+    assert set(stored) == {(None, None)}
+    assert list(lines_of_index(back)) == []
+
+
+def test_a_file_of_a_later_format_says_so(
+    tiny_index: CorpusIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index.npz.xz"
+    with monkeypatch.context() as patch:
+        patch.setattr("mfn_server.index_file.FORMAT_VERSION", 3)
+        save_index(tiny_index, path)
+    with pytest.raises(IndexFileError, match="format version 3; this version reads up to 2"):
+        load_index(path)
+
+
+def test_token_r2_in_lines(database: Database, store_index: Store, tiny_index: CorpusIndex) -> None:
+    """Of features that fire often enough, the same from the index and from the database; and where it is not known."""
+    layer = tiny_index.layers[0]
+    r2 = np.full(layer.n_features, np.nan, np.float32)
+    r2[:5] = [0.1, 0.25, 0.5, 0.75, 0.9]
+    firings = np.where(np.arange(layer.n_features) == 4, 199, 200)
+    layers = [dataclasses.replace(layer, token_r2=r2, half_firings=firings), tiny_index.layers[1]]
+    index = dataclasses.replace(tiny_index, layers=layers)
+    expected = [
+        "layer 0: median 0.38, 50% under 0.3 (of 4 features with 200 firings or more in each half)",
+        "layer 1: not known of any feature with 200 firings or more in each half",
+    ]
+    assert list(lines_of_index(index)) == expected
+    run_id = store_index(database, index)
+    with database.read() as connection:
+        assert list(lines_of_run(connection, run_id)) == expected
+    many = dataclasses.replace(layer, token_pairs=40_000_000)
+    (line,) = lines_of_index(dataclasses.replace(index, layers=[many]))
+    assert line == (
+        "layer 0: not known, since 40,000,000 pairs of feature and token are more "
+        "than the 33,554,432 whose sums are kept"
+    )
 
 
 @pytest.mark.parametrize("cut", [0, 10, 1000, -20])

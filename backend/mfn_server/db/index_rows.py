@@ -16,7 +16,7 @@ from mfn_server.db.blobs import F2, F4, U1, U4, pack
 FEATURE_COLUMNS = (
     "id", "run_id", "source_id", "number", "firing_count", "rate", "maximum", "mean", "histogram", "band_edges",
     "band_counts", "promoted_ids", "promoted_logits", "suppressed_ids", "suppressed_logits", "neighbour_numbers",
-    "neighbour_cosines",
+    "neighbour_cosines", "token_r2", "half_firings",
 )  # fmt: skip
 TOKEN_COLUMNS = ("feature_id", "rank", "token_id", "share")
 WINDOW_COLUMNS = ("id", "run_id", "document_id", "start", "length")
@@ -47,9 +47,16 @@ def feature_rows(
     rows_of = [_row_blobs(array, dtype) for array, dtype in blobs]
     counts = layer.firing_count.tolist()
     maxima, means = layer.maximum.tolist(), layer.mean.tolist()
+    r2, half_firings = _known(layer.token_r2, layer.n_features), _known(layer.half_firings, layer.n_features)
     for number, count in enumerate(counts):
         numbers = (first_id + number, run_id, source_id, number, count, count / max(n_tokens, 1))
-        yield (*numbers, maxima[number], means[number], *(rows[number] for rows in rows_of))
+        blobs_of = (rows[number] for rows in rows_of)
+        yield (*numbers, maxima[number], means[number], *blobs_of, r2[number], half_firings[number])
+
+
+def _known(figures: NDArray[Any] | None, n: int) -> list[Any]:
+    """Figures of `n` features, None where they are NaN or the index has none."""
+    return [None] * n if figures is None else [None if figure != figure else figure for figure in figures.tolist()]
 
 
 def _row_blobs(array: NDArray[Any], dtype: np.dtype[Any]) -> list[bytes]:

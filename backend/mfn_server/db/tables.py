@@ -192,6 +192,8 @@ class Feature(Table):
 
     Blobs: `histogram` u4 [bins] of firings; `band_edges` f4 [bands+1] and `band_counts` u4 [bands] of contexts,
     weakest band first; `promoted`, `suppressed` and `neighbour` ids u4 with their f4 numbers, strongest first.
+    `token_r2` is null where it is not known; `half_firings`, the firings in the half of the corpus with fewer, is null
+    in a run from before either was kept.
     """
 
     __tablename__ = "feature"
@@ -200,6 +202,7 @@ class Feature(Table):
         Index(None, "run_id", "rate"),
         Index(None, "run_id", "maximum"),
         Index(None, "run_id", "mean"),
+        Index(None, "run_id", "token_r2"),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
@@ -219,6 +222,8 @@ class Feature(Table):
     suppressed_logits: Mapped[bytes]
     neighbour_numbers: Mapped[bytes]
     neighbour_cosines: Mapped[bytes]
+    token_r2: Mapped[float | None]
+    half_firings: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class FeatureToken(Table):

@@ -30,6 +30,9 @@ AnySelect = Select[*tuple[Any, ...]]
 _LABEL_WEIGHT, _TOKEN_WEIGHT = 100_000, 1_000
 _MOST_TOKENS = 2_000
 
+_ASCENDING = ("index", "label", "token_r2")
+"""Orders that begin at the low end unless told otherwise."""
+
 
 def current_features(model_id: int) -> AnySelect:
     """Features of the runs that are current, with source and label. The start of every query over features."""
@@ -85,6 +88,12 @@ def _filtered(statement: AnySelect, query: FeatureQuery) -> AnySelect:
         statement = statement.where(Feature.rate >= query.min_rate)
     if query.max_rate is not None:
         statement = statement.where(Feature.rate <= query.max_rate)
+    if query.min_token_r2 is not None:
+        statement = statement.where(Feature.token_r2 >= query.min_token_r2)
+    if query.max_token_r2 is not None:
+        statement = statement.where(Feature.token_r2 <= query.max_token_r2)
+    if query.min_half_firings is not None:
+        statement = statement.where(Feature.half_firings >= query.min_half_firings)
     return statement
 
 
@@ -93,7 +102,7 @@ def _order(query: FeatureQuery, relevance: SQLColumnExpression[int] | None) -> t
     sort = query.sort or ("rate" if relevance is None else "relevance")
     if sort == "relevance" and relevance is None:
         sort = "rate"
-    descending = (query.order or ("asc" if sort in ("index", "label") else "desc")) == "desc"
+    descending = (query.order or ("asc" if sort in _ASCENDING else "desc")) == "desc"
     ties = [SortKey(Source.layer, False, int), SortKey(Source.id, False, int), SortKey(Feature.number, False, int)]
     if sort == "relevance":
         assert relevance is not None
@@ -102,6 +111,9 @@ def _order(query: FeatureQuery, relevance: SQLColumnExpression[int] | None) -> t
     elif sort == "label":  # those without a label come last, either way
         missing = case((Label.text.is_(None), 1), else_=0)
         keys = [SortKey(missing, False, int), SortKey(func.lower(func.coalesce(Label.text, "")), descending, str)]
+    elif sort == "token_r2":  # so do those where it is not known
+        missing = case((Feature.token_r2.is_(None), 1), else_=0)
+        keys = [SortKey(missing, False, int), SortKey(func.coalesce(Feature.token_r2, 0.0), descending, float)]
     elif sort == "index":
         keys = [SortKey(Feature.number, descending, int)]
         ties.pop()

@@ -172,6 +172,8 @@ def _common(row: Row[Any]) -> dict[str, Any]:
         "firing_count": row.firing_count,
         "max": row.maximum,
         "mean": row.mean,
+        "token_r2": row.token_r2,
+        "half_firings": row.half_firings,
         "status": status,
         "label": row.label,
         "label_origin": row.label_origin,

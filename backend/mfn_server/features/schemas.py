@@ -12,7 +12,7 @@ from mfn_server.db.tables import Origin
 from mfn_server.schemas import Schema, Text, Token
 
 Status = Literal["alive", "dead", "labelled", "unlabelled", "all"]
-Sort = Literal["relevance", "rate", "max", "mean", "index", "label"]
+Sort = Literal["relevance", "rate", "max", "mean", "token_r2", "index", "label"]
 Order = Literal["asc", "desc"]
 
 ORIGIN = "`automatic`: written by a program; no person has named the feature yet."
@@ -31,8 +31,13 @@ class FeatureQuery(Schema):
     status: Status = Field(default="alive", description="`unlabelled` means alive and without a label.")
     min_rate: float | None = Field(default=None, ge=0, le=1, description="Least share of tokens on which it fires.")
     max_rate: float | None = Field(default=None, ge=0, le=1, description="Greatest share of tokens on which it fires.")
+    min_token_r2: float | None = Field(default=None, le=1, description="Least token R²; it may be below 0.")
+    max_token_r2: float | None = Field(default=None, le=1, description="Greatest token R².")
+    min_half_firings: int | None = Field(
+        default=None, ge=0, lt=2**63, description="Least firings in each half of the corpus: see `half_firings`."
+    )
     sort: Sort | None = Field(default=None, description="`relevance` where `q` is given, else `rate`.")
-    order: Order | None = Field(default=None, description="`asc` for `index` and `label`, else `desc`.")
+    order: Order | None = Field(default=None, description="`asc` for `index`, `label` and `token_r2`, else `desc`.")
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=1000, description="`next_cursor` of the page before.")
 
@@ -68,6 +73,12 @@ class FeatureRow(Schema):
     firing_count: int
     max: float
     mean: float = Field(description="Mean over the tokens on which it fires.")
+    token_r2: float | None = Field(
+        description="Share of its variance that a look-up by the current token explains, at most 1. Null where unknown."
+    )
+    half_firings: int | None = Field(
+        description="Firings in the half of the corpus with fewer: with less than some 200, token R² is mostly chance."
+    )
     status: Literal["alive", "dead"]
     label: str | None
     label_origin: Origin | None = Field(description=ORIGIN)

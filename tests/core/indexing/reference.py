@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.types import Contexts, IndexSettings
 
 Window = tuple[int, int]
@@ -36,6 +37,43 @@ class Corpus:
                     if j == feature and v > 0:
                         found.setdefault((document, start), []).append((t, v, int(self.tokens[w, t])))
         return found
+
+    def token_counts(self, vocab_size: int) -> NDArray[np.int64]:
+        """How often each token counts in each half."""
+        found = np.zeros((2, vocab_size), np.int64)
+        for half, tokens, counted in zip(half_of(self.document), self.tokens, self.counted, strict=True):
+            for token in tokens[counted]:
+                found[half, token] += 1
+        return found
+
+    def activations(self, feature: int) -> list[list[tuple[int, float]]]:
+        """Token and strength, 0 where silent, at every counted place of each half."""
+        by_window = self.firings(feature)
+        halves: list[list[tuple[int, float]]] = [[], []]
+        for w, number in enumerate(half_of(self.document).tolist()):
+            strength = {t: v for t, v, _ in by_window.get((int(self.document[w]), int(self.start[w])), [])}
+            for t in np.flatnonzero(self.counted[w]).tolist():
+                halves[number].append((int(self.tokens[w, t]), strength.get(t, 0.0)))
+        return halves
+
+
+def expected_token_r2(corpus: Corpus, feature: int) -> float:
+    """By looking every token up; NaN where the activation does not vary, or a half is empty."""
+    halves = corpus.activations(feature)
+    if not all(halves):
+        return float("nan")
+    residual = total = squares = 0.0
+    for fit, test in (halves, halves[::-1]):
+        by_token: dict[int, list[float]] = {}
+        for token, z in fit:
+            by_token.setdefault(token, []).append(z)
+        means = {token: sum(z) / len(z) for token, z in by_token.items()}
+        overall = sum(z for _, z in fit) / len(fit)
+        own = sum(z for _, z in test) / len(test)
+        residual += sum((z - means.get(token, overall)) ** 2 for token, z in test)
+        total += sum((z - own) ** 2 for _, z in test)
+        squares += sum(z**2 for _, z in test)
+    return 1 - residual / total if total > 1e-6 * squares else float("nan")
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def whole(corpus: Corpus) -> list[NDArray[np.int64]]:
 
 def finished(state: LayerAccumulator, corpus: Corpus) -> LayerIndex:
     nothing = WeightFacts(*(np.zeros((F, 0), t) for t in (np.int32, np.float32) * 3))
-    return finish_layer(0, state, nothing, np.full(corpus.document.max() + 1, 3 * L - 1))
+    return finish_layer(0, state, nothing, np.full(corpus.document.max() + 1, 3 * L - 1), corpus.token_counts(V))
 
 
 def assert_same(a: LayerAccumulator, b: LayerAccumulator) -> None:
@@ -173,7 +173,7 @@ def test_a_band_sample_is_fair() -> None:
     batch = WindowBatch(np.arange(n), np.zeros(n, np.int64), np.zeros((n, 1), np.int64), np.ones((n, 1), np.bool_))
     state.add(batch, indices, values)
     nothing = WeightFacts(*(np.zeros((n_features, 0), t) for t in (np.int32, np.float32) * 3))
-    contexts = finish_layer(0, state, nothing, np.ones(n, np.int64)).contexts
+    contexts = finish_layer(0, state, nothing, np.ones(n, np.int64), np.zeros((2, V), np.int64)).contexts
     drawn = np.bincount(contexts.document[contexts.kind == 1], minlength=n)
     expected = 4 * n_features / n
     assert drawn.sum() == 4 * n_features

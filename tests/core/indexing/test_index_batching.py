@@ -50,7 +50,6 @@ def test_each_token_counts_once(lengths: list[int], window: int, windows: int, r
                 assert w.tokens[i, t] == corpus[w.document[i]][w.start[i] + t]
                 column = batch.grid[i] * window % length + t
                 assert column >= min(window, w.start[i] + t)  # context: a window, or all there is
-        assert batch.n_tokens == w.counted.sum()
     for times in seen:
         assert (times[:1] == 0).all()
         assert (times[1:] == 1).all()

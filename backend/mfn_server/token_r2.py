@@ -1,0 +1,56 @@
+"""Token R² layer by layer, in lines for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from mfn_server.db.tables import Feature, Source
+
+if TYPE_CHECKING:
+    from mfn_core.indexing.types import CorpusIndex
+
+
+def lines_of_index(index: CorpusIndex) -> Iterator[str]:
+    """One line a layer; none for an index from before there was such a figure."""
+    most = index.settings.max_token_pairs
+    for layer in index.layers:
+        if layer.token_r2 is None or layer.half_firings is None:
+            continue
+        if layer.token_pairs > most:
+            yield (
+                f"layer {layer.layer}: not known, since {layer.token_pairs:,} pairs of feature and token are more "
+                f"than the {most:,} whose sums are kept"
+            )
+        else:
+            yield _line(layer.layer, layer.token_r2, layer.half_firings)
+
+
+def lines_of_run(connection: Connection, run_id: int) -> Iterator[str]:
+    """One line a layer of a run in a database; none for a run from before there was such a figure."""
+    statement = (
+        select(Source.layer, Source.id, Feature.token_r2, Feature.half_firings)
+        .join(Source, Source.id == Feature.source_id)
+        .where(Feature.run_id == run_id, Feature.half_firings.is_not(None))
+        .order_by(Source.layer, Source.id)
+    )
+    sources: dict[tuple[int, int], list[tuple[float, int]]] = {}
+    for layer, source, r2, half_firings in connection.execute(statement):
+        sources.setdefault((layer, source), []).append((np.nan if r2 is None else r2, half_firings or 0))
+    for (layer, _), rows in sources.items():
+        r2s, firings = zip(*rows, strict=True)
+        yield _line(layer, np.array(r2s), np.array(firings))
+
+
+def _line(layer: int, token_r2: NDArray[np.floating], half_firings: NDArray[np.int64]) -> str:
+    from mfn_core.indexing.token_r2 import CONTEXT_R2, MIN_FIRINGS, summarize  # torch comes with it
+
+    found = summarize(token_r2, half_firings)
+    of = f"{found.n:,} features with {MIN_FIRINGS} firings or more in each half"
+    if found.median is None:
+        return f"layer {layer}: not known of any feature with {MIN_FIRINGS} firings or more in each half"
+    return f"layer {layer}: median {found.median:.2f}, {found.context_share:.0%} under {CONTEXT_R2} (of {of})"
