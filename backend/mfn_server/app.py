@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from mfn_core.errors import BundleError, MFNError
 from mfn_server import __version__
+from mfn_server.atlas.install import load_atlas
 from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database
@@ -102,7 +103,7 @@ def _loader(settings: Settings) -> Callable[[], MFNModel]:
 
 
 async def _start(studio: Studio) -> None:
-    """What is done once the model is there: its rows, its presets, its index. Its error is the app's end."""
+    """What is done once the model is there: its rows, presets, labels and index. Its error is the app's end."""
     await studio.worker.wait_loaded()
     served = await studio.served()
 
@@ -115,6 +116,9 @@ async def _start(studio: Studio) -> None:
         if studio.settings.presets_file is not None and studio.settings.presets_file.is_file():
             with studio.database.write() as connection:
                 install_builtin(connection, served.model_id, studio.settings.presets_file)
+        atlas = studio.settings.atlas_path
+        if atlas is not None and atlas.is_file():
+            load_atlas(studio.database, served.model_id, served.facts, atlas)
 
     await to_the_end(prepare)
     await studio.index_task.start(served)

@@ -85,6 +85,7 @@ def demo(
         corpus_name="the demo corpus",
         index_file=folder / "index" / "index.npz.xz",
         presets_file=folder / "presets.json",
+        atlas_file=folder / "atlas.jsonl",
     )
     _serve(settings, no_browser)
 

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
         default=None, description="A finished index to import instead, when it belongs to the model."
     )
     presets_file: Path | None = Field(default=None, description="Presets that come with the model (JSON).")
+    atlas_file: Path | None = Field(
+        default=None,
+        description="Automatic labels that come with the model (JSON lines). Empty: atlas.jsonl in its folder.",
+    )
     max_body_bytes: int = Field(default=1_000_000, description="Longest request body that is read.")
 
     @property
@@ -44,3 +48,8 @@ class Settings(BaseSettings):
             return self.database.replace("postgresql://", "postgresql+psycopg://", 1)
         path = Path(self.database) if self.database else self.home / "studio.sqlite3"
         return f"sqlite:///{path.expanduser().resolve()}"
+
+    @property
+    def atlas_path(self) -> Path | None:
+        """Where the atlas is, if there is one."""
+        return self.atlas_file or (self.model and self.model / "atlas.jsonl")
