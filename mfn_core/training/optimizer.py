@@ -31,7 +31,9 @@ class OptimizerConfig:
         matrices: the optimiser of the inner matrices, `muon` or `adamw`.
         weight_decay: on the inner matrices alone.
         warmup: share of the steps over which the rates rise.
-        hold: share of the steps up to which the Transformer's rates stay at their peak before they fall.
+        hold, settle, settled: the Transformer's rates stay at their peak up to the share `hold` of the steps, and fall to
+            `settled` of it at the share `settle`. From there, or from the warmup on where `settle` is 0, they fall to
+            the floor.
         floor: share of the peak that is left at the end of the cosine.
         clip: largest norm of the gradient, of the Transformer's and of the layers' each: clipped together, a spike in
             one would slow the other down.
@@ -44,6 +46,8 @@ class OptimizerConfig:
     weight_decay: float = 0.1
     warmup: float = 0.03
     hold: float = 0.0
+    settle: float = 0.0
+    settled: float = 1.0
     floor: float = 0.03
     clip: float = 1.0
 
@@ -52,8 +56,13 @@ class OptimizerConfig:
             raise ConfigError(f"optimizer.matrices must be muon or adamw, not {self.matrices!r}")
         if min(self.lr, self.matrix_lr, self.mfn_lr, self.clip) <= 0:
             raise ConfigError("optimizer.lr, matrix_lr, mfn_lr and clip must be positive")
-        if self.weight_decay < 0 or not 0 <= self.floor <= 1 or not (0 <= self.warmup < 1 and 0 <= self.hold < 1):
-            raise ConfigError("optimizer.weight_decay must not be negative; warmup, hold and floor are shares, 0 to 1")
+        if self.weight_decay < 0 or not 0 <= self.floor <= 1 or not 0 <= self.warmup < 1:
+            raise ConfigError("optimizer.weight_decay must not be negative; warmup and floor are shares, 0 to 1")
+        if self.settle and not (0 <= self.hold <= self.settle < 1 and self.floor <= self.settled <= 1):
+            raise ConfigError(
+                "optimizer.hold ≤ settle are shares of the run, and settled lies between floor and 1: "
+                f"not {self.hold}, {self.settle} and {self.settled}"
+            )
 
 
 class Optimizers:

@@ -17,10 +17,24 @@ def anneal_k(progress: float, first: int, last: int, until: float) -> int:
     return round(first + (last - first) * ramp(progress, 0.0, until))
 
 
-def warmup_cosine(progress: float, warmup: float, floor: float, hold: float = 0.0) -> float:
-    """Factor on a learning rate: linear from 0 during `warmup`, 1 up to `hold`, then a half cosine down to `floor`."""
+def warmup_cosine(progress: float, warmup: float, floor: float) -> float:
+    """Factor on a learning rate: linear from 0 during `warmup`, then a half cosine down to `floor`."""
     if progress < warmup:
         return progress / warmup
-    hold = max(hold, warmup)
-    along = max(progress - hold, 0.0) / max(1.0 - hold, 1e-9)
-    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * min(along, 1.0)))
+    return half_cosine(progress, warmup, 1.0, 1.0, floor)
+
+
+def two_falls(progress: float, warmup: float, hold: float, settle: float, settled: float, floor: float) -> float:
+    """Factor on a learning rate: linear from 0 during `warmup`, 1 up to `hold`, down to `settled` at `settle`, and on
+    to `floor` at the end; both falls are half cosines."""
+    if progress < warmup:
+        return progress / warmup
+    if progress < settle:
+        return half_cosine(progress, max(hold, warmup), settle, 1.0, settled)
+    return half_cosine(progress, settle, 1.0, settled, floor)
+
+
+def half_cosine(progress: float, start: float, end: float, first: float, last: float) -> float:
+    """`first` up to `start`, half a cosine to `last` at `end`, `last` from there on."""
+    along = ramp(progress, start, end)
+    return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * along))

@@ -30,7 +30,7 @@ from mfn_core.training.optimizer import Optimizers
 from mfn_core.training.parallel import average_gradients, let_go, placed, shard, whole
 from mfn_core.training.pressures import apply_schedules, since_entry
 from mfn_core.training.recompute import recompute_blocks
-from mfn_core.training.schedules import warmup_cosine
+from mfn_core.training.schedules import two_falls, warmup_cosine
 from mfn_core.world import World
 
 DENSE = "dense"  # where a run keeps what it was before layers entered
@@ -155,10 +155,12 @@ class Trainer:
         """Of the Transformer's learning rates, and of the features', whose time begins when they enter."""
         settings, progress = self.config.optimizer, self.step / self.config.steps
         own = since_entry(self.config, self.step)
-        return (
-            warmup_cosine(progress, settings.warmup, settings.floor, settings.hold),
-            warmup_cosine(own, settings.warmup, settings.floor),
+        transformer = (
+            two_falls(progress, settings.warmup, settings.hold, settings.settle, settings.settled, settings.floor)
+            if settings.settle
+            else warmup_cosine(progress, settings.warmup, settings.floor)
         )
+        return transformer, warmup_cosine(own, settings.warmup, settings.floor)
 
     def _enter(self) -> None:
         """Puts the layers in: they begin at what has come to pass through them. A copy of the state is kept first."""

@@ -26,7 +26,7 @@ ENTER = {"enter": 0.5, "alpha_from": 0.0, "alpha_until": 0.5}
 def late(**change: Any) -> TrainConfig:
     """24 steps; layers enter after the twelfth."""
     change["mfn"] = {**ENTER, **change.get("mfn", {})}
-    return small(optimizer={"hold": 0.5, "lr": 2e-2, "matrix_lr": 2e-2}, **change)
+    return small(optimizer={"hold": 0.5, "settle": 0.5, "settled": 0.5, "lr": 2e-2, "matrix_lr": 2e-2}, **change)
 
 
 def dense(**change: Any) -> TrainConfig:
@@ -140,7 +140,9 @@ def test_no_run_and_a_run_without_a_beginning_are_refused(
         train(late(), tmp_path / "run", corpus, begin=tmp_path / "nowhere")
     started = run_folder("started")
     (started / "config.json").write_text(
-        json.dumps(small(optimizer={"hold": 0.5, "lr": 2e-2, "matrix_lr": 2e-2}).to_json())
+        json.dumps(
+            small(optimizer={"hold": 0.5, "settle": 0.5, "settled": 0.5, "lr": 2e-2, "matrix_lr": 2e-2}).to_json()
+        )
     )
     with pytest.raises(ConfigError, match="nothing from before layers"):
         train(late(), tmp_path / "run", corpus, begin=started)

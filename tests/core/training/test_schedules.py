@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mfn_core.training.schedules import anneal_k, ramp, warmup_cosine
+from mfn_core.training.schedules import anneal_k, ramp, two_falls, warmup_cosine
 
 
 def test_ramp() -> None:
@@ -24,8 +24,14 @@ def test_learning_rate() -> None:
     assert warmup_cosine(1.0, 0.1, 0.05) == pytest.approx(0.05)
 
 
-def test_rates_hold_their_peak_before_they_fall() -> None:
-    assert warmup_cosine(0.05, 0.1, 0.05, hold=0.5) == pytest.approx(0.5)
-    assert warmup_cosine(0.1, 0.1, 0.05, hold=0.5) == warmup_cosine(0.5, 0.1, 0.05, hold=0.5) == 1.0
-    assert warmup_cosine(0.75, 0.1, 0.05, hold=0.5) == pytest.approx(0.525)
-    assert warmup_cosine(1.0, 0.1, 0.05, hold=0.5) == pytest.approx(0.05)
+def test_rates_may_hold_their_peak_and_fall_twice() -> None:
+    def at(progress: float) -> float:
+        return two_falls(progress, 0.1, 0.5, 0.7, 0.2, 0.04)
+
+    assert at(0.05) == pytest.approx(0.5)
+    assert at(0.1) == at(0.5) == 1.0
+    assert at(0.6) == pytest.approx(0.6)
+    assert at(0.7) == pytest.approx(0.2)
+    assert at(0.85) == pytest.approx(0.12)
+    assert at(1.0) == pytest.approx(0.04)
+    assert two_falls(0.5, 0.1, 0.5, 0.5, 0.2, 0.04) == pytest.approx(0.2)  # at once
