@@ -31,9 +31,9 @@ class OptimizerConfig:
         matrices: the optimiser of the inner matrices, `muon` or `adamw`.
         weight_decay: on the inner matrices alone.
         warmup: share of the steps over which the rates rise.
-        hold, settle, settled: the Transformer's rates stay at their peak up to the share `hold` of the steps, and fall to
-            `settled` of it at the share `settle`. From there, or from the warmup on where `settle` is 0, they fall to
-            the floor.
+        hold, settle, settled: the Transformer's rates stay at their peak up to the share `hold` of the steps, and fall
+            to `settled` of it at the share `settle`. From there, or from the warmup on where `settle` is 0, they fall
+            to the floor.
         floor: share of the peak that is left at the end of the cosine.
         clip: largest norm of the gradient, of the Transformer's and of the layers' each: clipped together, a spike in
             one would slow the other down.

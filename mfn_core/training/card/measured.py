@@ -70,8 +70,8 @@ def _concepts(report: dict[str, Any]) -> list[str]:
     note = (
         f"{len(found)} of {len(report['concepts'])} concepts are found (`mfn concepts MODEL --ablate`): a feature, "
         "chosen with a threshold on one half of labelled text, has precision of at least 0.9 at a recall of at least "
-        "0.3 on the other half. In brackets: 95 % intervals. Ablated: what the next token then costs more, in nats, inside "
-        "and outside of the concept."
+        "0.3 on the other half. In brackets: 95 % intervals. Ablated: what the next token then costs more, in nats, "
+        "inside and outside of the concept."
     )
     heads = ["concept", "feature", "precision", "recall", "base rate", "ablated: inside", "outside", ""]
     rows = [
