@@ -290,6 +290,8 @@ class Counter(Table):
 class LabelEvent(Table):
     """Something that someone said about a feature. Rows are only ever added.
 
+    Types: `propose`, and `withdraw`, by which an atlas takes back what it proposed.
+
     `id` comes from the client, so that a repeated request is recognised. `stream` counts events in commit order.
     `base_version` is the feature's version (its last `stream`) that the author saw.
     """
