@@ -2,10 +2,12 @@
  * A list of features that fired somewhere: name, id, strength, share of the code, and what can be done with each.
  *
  * @typedef {{source: string, index: number, value: number, share?: number|null, label?: string|null,
+ *   label_origin?: "human"|"automatic"|null,
  *   top_tokens?: (string|{text: string})[]}} Hit
  */
 import { h } from "../lib/dom.js";
 import { featureId, featurePath, formatPercent, formatValue, layerOf } from "../lib/format.js";
+import { automaticBadge } from "./automatic-badge.js";
 import { featureNameNodes } from "./feature-row.js";
 import { hits as text } from "../pages/steer-strings.js";
 
@@ -17,6 +19,7 @@ export function featureLink(hit) {
     "span",
     { class: "hit-name" },
     h("a", { class: label ? "hit-link" : "hit-link is-tokens", href: featurePath(source, index), dir: "auto" }, name),
+    automaticBadge(label && hit.label_origin, { short: true }),
     h("span", { class: "hit-id" }, featureId(layerOf(source), index)),
   );
 }

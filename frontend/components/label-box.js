@@ -7,6 +7,7 @@ import { api } from "../lib/api.js";
 import { fill, h, uuid } from "../lib/dom.js";
 import { formatTime } from "../lib/format.js";
 import { feature as strings } from "../pages/feature-strings.js";
+import { automaticBadge } from "./automatic-badge.js";
 
 const AUTHOR_KEY = "mfn-author";
 const LIMITS = { text: 500, author: 100, reason: 2000 };
@@ -41,12 +42,14 @@ class LabelBox extends HTMLElement {
     this.#feature = feature;
     if (other) this.#clear();
     const text = strings.name;
-    const proposal = ({ text: label, author, created_at: time, reason }) =>
+    const proposal = ({ text: label, author, origin, confidence, unclear, created_at: time, reason }) =>
       h(
         "li",
         {},
-        h("span", { class: "proposal", dir: "auto" }, label),
-        h("span", { class: "muted small" }, h("bdi", {}, author || text.anonymous), " · ", h("time", { datetime: time }, formatTime(time))),
+        h("span", { class: unclear ? "proposal muted" : "proposal", dir: "auto" }, unclear ? text.unclear : label, " ", automaticBadge(origin)),
+        h("span", { class: "muted small" },
+          h("bdi", {}, origin === "automatic" ? text.fromAtlas : author || text.anonymous), " · ",
+          confidence && `${text.confidence[confidence]} · `, h("time", { datetime: time }, formatTime(time))),
         reason && h("span", { class: "small", dir: "auto" }, reason),
       );
     fill(this.list, feature.labels.map(proposal));

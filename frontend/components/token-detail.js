@@ -89,7 +89,7 @@ export class TokenDetail extends HTMLElement {
 async function withName(hit) {
   if (hit.top_tokens) return hit;
   const feature = await loadFeature(hit.source, hit.index).catch(() => null);
-  return feature ? { ...hit, label: feature.label, top_tokens: feature.top_tokens } : hit;
+  return feature ? { ...hit, label: feature.label, label_origin: feature.label_origin, top_tokens: feature.top_tokens } : hit;
 }
 
 customElements.define("mfn-token-detail", TokenDetail);

@@ -48,10 +48,10 @@ export function featureList(query) {
   return list;
 }
 
-/** Show a feature's new label in the lists that are kept. */
+/** Show the label that a person has just given to a feature in the lists that are kept. */
 export function relabel(source, index, label) {
   for (const list of kept.values()) {
     const row = list.items.find((item) => item.source === source && item.index === index);
-    if (row) row.label = label;
+    if (row) Object.assign(row, { label, label_origin: "human" });
   }
 }

@@ -66,5 +66,11 @@ export const strings = {
     legend: "activation",
   },
 
+  label: {
+    automatic: "automatic",
+    automaticShort: "auto",
+    automaticTitle: "This label came with the model: no person wrote it.",
+  },
+
   states: { loading: "Loading…" },
 };

@@ -32,6 +32,9 @@ export const feature = {
     proposals: (count) => `Names (${formatInteger(count)})`,
     anonymous: "anonymous",
     required: "Write a name first.",
+    unclear: "unclear",
+    fromAtlas: "the model's atlas",
+    confidence: { high: "high confidence", medium: "medium confidence", low: "low confidence" },
   },
   tryIt: {
     title: "Try it",

@@ -3,6 +3,7 @@
 import "../components/activation-histogram.js";
 import "../components/label-box.js";
 import "../components/try-text.js";
+import { automaticBadge } from "../components/automatic-badge.js";
 import { contextList } from "../components/context-list.js";
 import { featureNameNodes } from "../components/feature-row.js";
 import { errorView, skeleton } from "../components/state-view.js";
@@ -64,6 +65,7 @@ class FeaturePage extends Page {
     this.heading = h("h1", { class: "feature-name" });
     this.crumbs = h("nav", { class: "crumbs small", "aria-label": text.breadcrumb });
     this.tokens = h("p", { class: "feature-tokens" });
+    this.seen = h("p", { class: "feature-seen small" });
     this.stats = h("dl", { class: "stats" });
     this.previous = h("a", { class: "button step", "aria-label": text.previous, title: `${text.previous} [` }, "‹");
     this.next = h("a", { class: "button step", "aria-label": text.next, title: `${text.next} ]` }, "›");
@@ -93,7 +95,7 @@ class FeaturePage extends Page {
       h(
         "header",
         { class: "feature-header" },
-        h("div", { class: "feature-title" }, this.crumbs, this.heading, this.tokens),
+        h("div", { class: "feature-title" }, this.crumbs, this.heading, this.seen, this.tokens),
         h("div", { class: "feature-actions" }, h("div", { class: "steps" }, this.previous, this.next), this.labelButton, this.steer),
         this.stats,
       ),
@@ -168,10 +170,11 @@ class FeaturePage extends Page {
     const browse = `/browse?layer=${feature.layer}`;
     fill(this.crumbs, h("a", { href: browse }, `${text.breadcrumb} ${feature.layer}`), h("span", { class: "num" }, ` · ${feature.index}`));
     const dead = feature.status === "dead";
-    if (feature.label) fill(this.heading, h("span", { dir: "auto" }, feature.label));
+    if (feature.label) fill(this.heading, h("span", { dir: "auto" }, feature.label), " ", automaticBadge(feature.label_origin));
     else if (dead) fill(this.heading, id);
     else fill(this.heading, h("span", { class: "muted" }, `${text.unnamed} `), featureNameNodes(feature));
     fill(this.tokens, feature.label && !dead && [h("span", { class: "muted small" }, `${text.unnamed} `), feature.top_tokens.slice(0, 6).map((token) => tokenChip(token.text))]);
+    fill(this.seen, evidence(feature));
     const stat = (value, unit, title) => h("div", { title }, h("dd", { class: "num" }, value), h("dt", {}, unit));
     const { stats } = text;
     fill(
@@ -183,8 +186,9 @@ class FeaturePage extends Page {
         stat(formatValue(feature.max), stats.max),
       ],
     );
-    this.labelButton.textContent = feature.labels.length ? text.name.proposals(feature.labels.length) : text.name.open;
-    this.labelButton.title = feature.labels.length ? text.name.rename : text.name.open;
+    const named = feature.label_origin === "human";
+    this.labelButton.textContent = named ? text.name.proposals(feature.labels.filter(({ unclear }) => !unclear).length) : text.name.open;
+    this.labelButton.title = feature.label ? text.name.rename : text.name.open;
     this.steer.href = steerLink(feature);
     this.#showNeighbourLinks(feature);
   }
@@ -254,6 +258,16 @@ class FeaturePage extends Page {
     if (feature !== this.#feature || this.signal.aborted) return;
     for (const index of [feature.next, feature.previous]) if (index !== null) loadFeature(feature.source, index).catch(() => {});
   }
+}
+
+/** What the automatic label of a feature that no person has named goes by, or why there is none. */
+function evidence({ label_origin: origin, labels: [latest] }) {
+  if (origin === "human" || latest?.origin !== "automatic") return null;
+  const { unclear, confidence, reason } = latest;
+  return [
+    unclear && [h("b", {}, text.name.unclear), " ", automaticBadge("automatic"), " "],
+    h("span", { class: "muted", dir: "auto" }, [reason, confidence && text.name.confidence[confidence]].filter(Boolean).join(" · ")),
+  ];
 }
 
 const steerLink = ({ source, index }) => steerPath({ interventions: [{ source, index }] });

@@ -26,6 +26,8 @@ export const home = {
   layer: "Layer",
   alive: "Alive",
   dead: "Dead",
+  named: "Named",
+  namedTitle: (people, automatic) => `${formatInteger(people)} by people, ${formatInteger(automatic)} automatically`,
   fvu: "FVU",
   l0: "L0",
   alpha: "α",

@@ -84,12 +84,13 @@ function layers(model) {
       h("td", { class: "num" }, formatInteger(source.n_alive ?? Number.NaN), h("span", { class: "muted" }, ` / ${formatInteger(source.n_features)}`)),
       h("td", { class: "meter-cell" }, h("span", { class: "meter", style: { "--share": `${share * 100}%` }, "aria-hidden": "true" })),
       h("td", { class: "num" }, formatInteger(source.n_dead ?? Number.NaN), known && h("span", { class: "muted" }, ` ${formatPercent(1 - share)}`)),
+      h("td", { class: "num optional", title: text.namedTitle(source.n_labelled - source.n_automatic, source.n_automatic) }, formatInteger(source.n_labelled)),
       h("td", { class: "num" }, number(source.fvu)),
       h("td", { class: "num" }, source.l0 === null ? "–" : source.l0.toFixed(1)),
       h("td", { class: "num optional" }, source.alpha === null ? "–" : String(Number(source.alpha.toFixed(3)))),
     );
   };
-  const heads = [text.layer, text.alive, "", text.dead, text.fvu, text.l0];
+  const heads = [[text.layer], [text.alive], [""], [text.dead], [text.named, "optional"], [text.fvu], [text.l0], [text.alpha, "optional"]];
   return h(
     "section",
     { class: "home-section" },
@@ -97,7 +98,7 @@ function layers(model) {
     h(
       "div",
       { class: "panel layers" },
-      h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h(head ? "th" : "td", { scope: head ? "col" : null }, head)), h("th", { scope: "col", class: "optional" }, text.alpha))), h("tbody", {}, model.sources.map(row))),
+      h("table", {}, h("thead", {}, h("tr", {}, heads.map(([head, optional]) => h(head ? "th" : "td", { scope: head ? "col" : null, class: optional }, head)))), h("tbody", {}, model.sources.map(row))),
     ),
     h("p", { class: "muted small note" }, text.layersNote),
     model.corpus && h("p", { class: "muted small note" }, text.corpus(model.corpus.name, model.corpus.n_documents, model.corpus.n_tokens)),

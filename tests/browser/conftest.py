@@ -55,13 +55,20 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def studio(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """The app on a random model and a small corpus full of markup. Depends on `browser`, to skip before any work."""
+def indexed(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A random model and its index of a small corpus full of markup. Depends on `browser`, to skip before any work."""
     folder = tmp_path_factory.mktemp("studio")
     bundle = write_bundle(folder / "bundle")
     database = folder / "studio.sqlite3"
     index(bundle, write_corpus(folder / "corpus.jsonl"), database)
-    with serve("serve", str(bundle), "--db", str(database), home=folder) as studio:
+    return bundle, database
+
+
+@pytest.fixture(scope="session")
+def studio(indexed: tuple[Path, Path]) -> Iterator[Studio]:
+    """The app on it."""
+    bundle, database = indexed
+    with serve("serve", str(bundle), "--db", str(database), home=database.parent) as studio:
         yield studio
 
 
