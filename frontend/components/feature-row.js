@@ -1,7 +1,7 @@
 /** One feature in a list: what it is called, where it fires most, what it writes, how often and how strongly it fires. */
 
 import { h } from "../lib/dom.js";
-import { featureId, featureName, featurePath, formatPercent, formatValue } from "../lib/format.js";
+import { featureId, featureName, featurePath, formatPercent, formatR2, formatValue } from "../lib/format.js";
 import { browse as strings } from "../pages/browse-strings.js";
 import { automaticBadge } from "./automatic-badge.js";
 import { sparkline } from "./sparkline.js";
@@ -32,6 +32,7 @@ export function featureRow(row, { position }) {
     cell("snippet", snippet(row)),
     cell("promoted", row.promoted.map(({ text }) => tokenChip(text))),
     cell("histogram", dead ? null : sparkline(row.sparkline)),
+    cell("token", h("span", { class: "num" }, formatR2(row.token_r2))),
     cell("rate", h("span", { class: "num" }, formatPercent(row.rate))),
     cell("max", h("span", { class: "num" }, dead ? "–" : formatValue(row.max))),
   );

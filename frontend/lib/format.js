@@ -33,6 +33,9 @@ export function formatSigned(value) {
   return `${value < 0 ? "−" : "+"}${formatValue(Math.abs(value))}`;
 }
 
+/** Token R² or another share of variance, which may be negative: 0.23, −0.04; null where it is not known. */
+export const formatR2 = (value) => (Number.isFinite(value) ? value.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "−") : "–");
+
 /** A share of one as a percentage, about two significant digits: 0.000123 -> "0.012%", 0.0999 -> "10.0%". */
 export function formatPercent(share) {
   if (!Number.isFinite(share)) return "–";

@@ -1,4 +1,4 @@
-/** The bar of filters above the list: search, layer, status, firing rate, sort. It shows a query and reports changes. */
+/** The bar of filters above the list: search, layer, status, context features, firing rate, sort. It shows a query and reports changes. */
 
 import { debounce, fill, h } from "../lib/dom.js";
 import { browse as text } from "./browse-strings.js";
@@ -6,7 +6,16 @@ import { browse as text } from "./browse-strings.js";
 const SEARCH_MS = 220;
 const STATUSES = ["alive", "labelled", "unlabelled", "dead", "all"];
 
-const ASCENDING = new Set(["index", "label"]);
+/** Features that fire by context: token R² under 0.3, known well enough. */
+const CONTEXT = { max_token_r2: "0.3", min_half_firings: "200" };
+const NO_CONTEXT = { max_token_r2: null, min_half_firings: null };
+
+const ASCENDING = new Set(["index", "label", "token_r2"]);
+
+/** What the link that resets the filters takes away. */
+const NARROWING = ["q", "layer", "status", "min_rate", "max_rate", "min_token_r2", "max_token_r2", "min_half_firings"];
+
+const isContext = (query) => Object.entries(CONTEXT).every(([key, value]) => query[key] === value);
 
 /** The order a sort key has when the URL names none: as the API does it. */
 export const defaultOrder = (sort) => (ASCENDING.has(sort) ? "asc" : "desc");
@@ -50,6 +59,7 @@ export function filterBar(change, signal) {
     STATUSES.map((status) => chip(text.statuses[status], { dataset: { value: status } }, () => step({ status: status === "alive" ? null : status }))),
   );
   setLayers([]);
+  const context = chip(text.context, { title: text.contextTitle }, () => step(isContext(shown) ? NO_CONTEXT : CONTEXT));
 
   const rate = rateRange(step);
   const sort = h(
@@ -71,6 +81,7 @@ export function filterBar(change, signal) {
     search,
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.layer), layers),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.status), statuses),
+    h("div", { class: "filter" }, context),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.rate), rate.element),
     h("div", { class: "filter filter-sort" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.sort), sort),
     h("div", { class: "filter filter-total" }, total, reset),
@@ -85,11 +96,12 @@ export function filterBar(change, signal) {
     if (document.activeElement !== search) search.value = query.q ?? "";
     press(layers, query.layer ?? "");
     press(statuses, query.status ?? "alive");
+    context.setAttribute("aria-pressed", String(isContext(query)));
     rate.show(query);
     const value = `${query.sort} ${query.order}`;
     sort.value = value in text.sorts ? value : "other";
     sort.querySelector('[value="relevance desc"]').hidden = !query.q;
-    reset.hidden = !(query.q || query.layer || query.status || query.min_rate || query.max_rate);
+    reset.hidden = !NARROWING.some((key) => query[key]);
   };
 
   return {

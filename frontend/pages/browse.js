@@ -12,7 +12,7 @@ import { strings } from "../lib/strings.js";
 import { defaultOrder, filterBar, sortOf, sortQuery } from "./browse-filters.js";
 import { browse as text } from "./browse-strings.js";
 
-const FILTERS = ["q", "layer", "status", "min_rate", "max_rate", "sort", "order"];
+const FILTERS = ["q", "layer", "status", "min_rate", "max_rate", "min_token_r2", "max_token_r2", "min_half_firings", "sort", "order"];
 const LOAD_AHEAD = "900px";
 const PREFETCH_MS = 120;
 
@@ -23,6 +23,7 @@ const COLUMNS = [
   { name: "snippet" },
   { name: "promoted" },
   { name: "histogram" },
+  { name: "token", sort: "token_r2" },
   { name: "rate", sort: "rate" },
   { name: "max", sort: "max" },
 ];
@@ -148,9 +149,10 @@ class BrowsePage extends Page {
 
   #columnHead({ name, sort }) {
     const title = text.columns[name];
-    if (!sort) return h("div", { role: "columnheader", class: `cell-${name}` }, title);
+    const explained = text.columnTitles[name] ?? null;
+    if (!sort) return h("div", { role: "columnheader", class: `cell-${name}`, title: explained }, title);
     const press = () => this.#sortBy(sort);
-    return h("div", { role: "columnheader", class: `cell-${name}` }, h("button", { type: "button", class: "sort", onclick: press }, title));
+    return h("div", { role: "columnheader", class: `cell-${name}`, title: explained }, h("button", { type: "button", class: "sort", onclick: press }, title));
   }
 
   /** A click on the column that already sorts turns the order round. */

@@ -1,6 +1,6 @@
 /** What the Feature page and its components say. */
 
-import { formatInteger, formatPercent, formatValue, plural } from "../lib/format.js";
+import { formatInteger, formatPercent, formatR2, formatValue, plural } from "../lib/format.js";
 
 export const feature = {
   title: (id, name) => (name ? `${name} (${id})` : id),
@@ -15,6 +15,7 @@ export const feature = {
     mean: "mean when on",
     max: "maximum",
     count: "firings",
+    tokenR2: "token R²",
   },
   previous: "Previous feature of the layer",
   next: "Next feature of the layer",
@@ -90,6 +91,14 @@ export const feature = {
     cosine: "cosine",
   },
   firesOn: { title: "Fires on", note: "Share of its firings that fall on this token." },
+  /** What token R² says; `few` firings in one half of the corpus, or null where there are enough. */
+  tokenR2: (r2, few) => {
+    const figure = `Token R² ${formatR2(r2)}`;
+    if (few !== null) return `${figure} means little here: the feature fires only ${plural(few, "time", "times")} in one half of the corpus.`;
+    if (r2 < 0.005) return `${figure}: the current token alone explains nothing of where and how strongly it fires; it is all context.`;
+    if (r2 >= 0.995) return `${figure}: the current token alone explains all of where and how strongly it fires.`;
+    return `${figure}: the current token alone explains ${Math.round(r2 * 100)}% of where and how strongly it fires; the rest is context.`;
+  },
   unknown: "There is no such feature.",
   notReady: "Features can be shown once there is an index.",
   browse: "Browse all features",

@@ -11,7 +11,7 @@ import { toast } from "../components/toast.js";
 import { tokenChip } from "../components/token-strip.js";
 import { fill, h } from "../lib/dom.js";
 import { relabel } from "../lib/feature-list.js";
-import { featureId, featureName, featurePath, formatInteger, formatPercent, formatSigned, formatValue, layerOf } from "../lib/format.js";
+import { featureId, featureName, featurePath, formatInteger, formatPercent, formatR2, formatSigned, formatValue, layerOf } from "../lib/format.js";
 import { Page } from "../lib/page.js";
 import { navigate, setQuery } from "../lib/router.js";
 import { addShortcut } from "../lib/shortcuts.js";
@@ -21,6 +21,9 @@ import { feature as text } from "./feature-strings.js";
 import { steerPath } from "./steer-state.js";
 
 const PREFETCH_MS = 250;
+
+/** With fewer firings in one half of the corpus, token R² is mostly chance. */
+const ENOUGH_FIRINGS = 200;
 
 class FeaturePage extends Page {
   #feature = null;
@@ -78,6 +81,7 @@ class FeaturePage extends Page {
     this.bands = h("div", {});
     this.logits = h("div", { class: "logits" });
     this.firesOn = h("div", {});
+    this.tokenR2 = h("p", { class: "muted small note" });
     this.neighbours = h("div", {});
 
     const option = (view, label) => h("button", { type: "button", class: "chip", dataset: { view }, onclick: () => setQuery({ view: view || null }) }, label);
@@ -114,7 +118,7 @@ class FeaturePage extends Page {
           { class: "feature-side" },
           section(text.histogram.title, "panel", null, this.histogram),
           h("section", { class: "panel" }, this.logits, h("p", { class: "muted small note" }, text.logits.note)),
-          section(text.firesOn.title, "panel", null, this.firesOn),
+          section(text.firesOn.title, "panel", null, this.firesOn, this.tokenR2),
           section(text.neighbours.title, "panel", null, this.neighbours),
         ),
         section(text.bands.title, "bands-section", text.bands.note, this.bands),
@@ -158,6 +162,8 @@ class FeaturePage extends Page {
     fill(this.bands, feature.bands.toReversed().map((band) => bandView(band, feature)));
     fill(this.logits, logitTable(text.logits.promoted, feature.promoted, "up"), logitTable(text.logits.suppressed, feature.suppressed, "down"));
     fill(this.firesOn, shareTable(feature.top_tokens));
+    fill(this.tokenR2, tokenR2Note(feature));
+    this.tokenR2.hidden = feature.token_r2 === null;
     fill(this.neighbours, neighbourList(feature.neighbours));
     for (const part of [this.histogram, this.firesOn]) part.closest("section").hidden = feature.status === "dead";
     if (feature.status !== "dead") this.histogram.show(feature.histogram);
@@ -184,6 +190,7 @@ class FeaturePage extends Page {
         stat(formatInteger(feature.firing_count), stats.count),
         stat(formatValue(feature.mean), stats.mean),
         stat(formatValue(feature.max), stats.max),
+        feature.token_r2 !== null && stat(formatR2(feature.token_r2), stats.tokenR2, tokenR2Note(feature)),
       ],
     );
     const named = feature.label_origin === "human";
@@ -268,6 +275,11 @@ function evidence({ label_origin: origin, labels: [latest] }) {
     unclear && [h("b", {}, text.name.unclear), " ", automaticBadge("automatic"), " "],
     h("span", { class: "muted", dir: "auto" }, [reason, confidence && text.name.confidence[confidence]].filter(Boolean).join(" · ")),
   ];
+}
+
+/** In words; null where it is not known. */
+function tokenR2Note({ token_r2: r2, half_firings: firings }) {
+  return r2 === null ? null : text.tokenR2(r2, firings < ENOUGH_FIRINGS ? firings : null);
 }
 
 const steerLink = ({ source, index }) => steerPath({ interventions: [{ source, index }] });

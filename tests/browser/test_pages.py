@@ -106,6 +106,40 @@ def test_browse_loads_further_rows_while_scrolling(page: Page, studio: Studio) -
     assert len(set(rows.locator(".row-link").all_text_contents())) == total
 
 
+def test_browse_orders_and_filters_by_token_r2(page: Page, studio: Studio) -> None:
+    page.goto("/browse?layer=1")
+    rows = page.locator(".feature-row")
+    expect(rows.first).to_be_visible()
+    column = page.get_by_role("columnheader", name="Token R²")
+    column.get_by_role("button").click()
+    expect(column).to_have_attribute("aria-sort", "ascending")
+    first = studio.get("/api/features?layer=1&sort=token_r2&limit=1")["items"][0]
+    expect(rows.first.locator(".row-link")).to_have_text(f"L1 · {first['index']}")
+    least = f"{round(first['token_r2'], 2) + 0.0:.2f}".replace("-", "−")  # + 0.0: no minus before a zero
+    expect(rows.first.locator(".cell-token")).to_have_text(least)
+    chip = page.get_by_role("button", name="Context features")
+    chip.click()
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    expect(page).to_have_url(re.compile("max_token_r2=0.3&min_half_firings=200"))
+    found = studio.get("/api/features?layer=1&max_token_r2=0.3&min_half_firings=200&limit=1")["total"]
+    expect(page.locator(".total")).to_have_text(re.compile(f"^{found} feature"))
+    chip.click()
+    expect(chip).to_have_attribute("aria-pressed", "false")
+    expect(rows.first).to_be_visible()
+
+
+def test_a_feature_page_says_what_token_r2_means(page: Page, studio: Studio) -> None:
+    known = "/api/features?min_token_r2=0.05&max_token_r2=0.9"
+    often = studio.get(f"{known}&min_half_firings=200&limit=1")["items"][0]
+    page.goto(path_of(often))
+    share = f"the current token alone explains {often['token_r2'] * 100:.0f}%"
+    expect(page.locator(".feature-side")).to_contain_text(f"Token R² {often['token_r2']:.2f}: {share}")
+    expect(page.locator(".stats")).to_contain_text("token R²")
+    seldom = studio.get(f"{known}&sort=rate&order=asc&limit=1")["items"][0]
+    page.goto(path_of(seldom))
+    expect(page.locator(".feature-side")).to_contain_text(f"fires only {seldom['half_firings']} time")
+
+
 def test_browse_by_keyboard(page: Page) -> None:
     page.goto("/browse")
     expect(page.locator(".feature-row").first).to_be_visible()
