@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from mfn_server import __version__
 from mfn_server.concepts import concepts
 from mfn_server.equipping import equip
+from mfn_server.presets.finding import find_presets
 from mfn_server.presets.measuring import presets
 from mfn_server.rates import rates
 
@@ -198,6 +199,7 @@ app.command()(equip)
 app.command()(concepts)
 app.command()(rates)
 app.command()(presets)
+app.command()(find_presets)
 
 
 def _settings(**given: Any) -> Any:

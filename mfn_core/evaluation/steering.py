@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,53 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mfn_core.errors import ConfigError
 from mfn_core.evaluation.concepts import Share
-from mfn_core.evaluation.sources import script_of
+from mfn_core.evaluation.text_tests import TextTest
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.model import MFNModel
 
-WORD = re.compile(r"[^\W\d_]+")
-SHORTEST_STEM = 3  # letters from which on a top token takes out the words that begin with it, too
-
-
-@dataclass(frozen=True)
-class TextTest:
-    """Whether a text is on a concept, without a model's help. Exactly one of the three ways is given.
-
-    Attributes:
-        words: in lower case; so many different ones as `at_least` says must occur.
-        script: at least half of the letters must be of it (see `sources.script_of`).
-        pattern: a regular expression that must be found.
-        at_least: for `words`.
-    """
-
-    words: frozenset[str] = frozenset()
-    script: str | None = None
-    pattern: str | None = None
-    at_least: int = 2
-
-    def __post_init__(self) -> None:
-        if sum((bool(self.words), self.script is not None, self.pattern is not None)) != 1:
-            raise ConfigError("a text is tested by words, by a script or by a pattern: give exactly one")
-
-    def holds(self, text: str, ignore: Collection[str] = ()) -> bool:
-        """Whether a text passes.
-
-        Args:
-            text: the continuation alone.
-            ignore: a feature's own top tokens. To write these shows nothing: words that are one of them, or begin with
-                one of three letters or more, do not count. Scripts and patterns are tested as they are.
-        """
-        if self.script is not None:
-            letters = [c for c in text if c.isalpha()]
-            return bool(letters) and 2 * sum(script_of(c) == self.script for c in letters) >= len(letters)
-        if self.pattern is not None:
-            return re.search(self.pattern, text) is not None
-        own = {token.strip().lower() for token in ignore} - {""}
-        stems = tuple(token for token in own if len(token) >= SHORTEST_STEM)
-        found = {word.lower() for word in WORD.findall(text)} & self.words
-        return sum(word not in own and not word.startswith(stems) for word in found) >= self.at_least
+Pool = Callable[[Intervention], Sequence[int]]
+"""The features of an intervention's layer among which its stand-in in the control is drawn."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +85,7 @@ def measure(
     judge: MFNModel,
     prompts: Sequence[str],
     steers: Sequence[Steer],
-    others: Mapping[int, Sequence[int]],
+    others: Pool,
     writing: Writing | None = None,
 ) -> Iterator[SteerEffect]:
     """The effect of each steer over the prompts, one at a time.
@@ -135,16 +95,16 @@ def measure(
         judge: that says how strange a continuation is, with the same tokenizer: the dense twin, as a rule.
         prompts: some fifty.
         steers: what is turned.
-        others: by layer, the features among which those of the control are drawn, another one for each prompt.
+        others: the features among which those of the control are drawn, another one for each prompt.
         writing: how texts are written.
     """
     writing = writing or Writing()
     nothing = [()] * len(prompts)
     plain = write(model, prompts, nothing, writing)
     strangeness = perplexity(judge, prompts, plain)
-    for number, steer in enumerate(steers):
+    for steer in steers:
         steered = write(model, prompts, [steer.interventions] * len(prompts), writing)
-        drawn = [_other(steer, others, number * len(prompts) + row) for row in range(len(prompts))]
+        drawn = [_other(steer, others, row) for row in range(len(prompts))]
         control = write(model, prompts, drawn, writing)
         yield SteerEffect(
             steer.name,
@@ -156,20 +116,21 @@ def measure(
         )
 
 
-def _other(steer: Steer, others: Mapping[int, Sequence[int]], number: int) -> tuple[Intervention, ...]:
-    generator = torch.Generator().manual_seed(number)
+def _other(steer: Steer, others: Pool, row: int) -> tuple[Intervention, ...]:
+    """What stands in for the steer at one prompt. Follows from its name, whatever is measured beside it."""
+    drawn_from = hashlib.blake2b(f"{steer.name}/{row}".encode(), digest_size=6).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(drawn_from))
     own = {(i.layer, i.feature) for i in steer.interventions}
     out = []
     for intervention in steer.interventions:
-        pool = [f for f in others[intervention.layer] if (intervention.layer, f) not in own]
+        pool = [f for f in others(intervention) if (intervention.layer, f) not in own]
         drawn = pool[int(torch.randint(len(pool), (), generator=generator))]
         out.append(replace(intervention, feature=drawn))
     return tuple(out)
 
 
 def _passing(model: MFNModel, steer: Steer, texts: Sequence[Sequence[int]]) -> Share:
-    decode = model.required_tokenizer.decode
-    written = [cast(str, decode(list(text), skip_special_tokens=True)) for text in texts]
+    written = decoded(model, texts)
     return Share(sum(steer.test.holds(text, steer.top_tokens) for text in written), len(written))
 
 
@@ -210,14 +171,30 @@ def _until(text: list[int], end: int | None) -> list[int]:
     return text[: text.index(end)] if end in text else text
 
 
-@torch.no_grad()
+def decoded(model: MFNModel, texts: Sequence[Sequence[int]]) -> list[str]:
+    """Token ids as text, without special tokens."""
+    decode = model.required_tokenizer.decode
+    return [cast(str, decode(list(text), skip_special_tokens=True)) for text in texts]
+
+
 def perplexity(judge: MFNModel, prompts: Sequence[str], texts: Sequence[Sequence[int]]) -> float:
     """e to the mean nats of the continuations' tokens after their prompts. NaN where nothing was written."""
-    nats: list[Tensor] = []
-    for prompt, text in zip(prompts, texts, strict=True):
-        if text:
-            before = judge.encode_text(prompt)
-            ids = torch.tensor([[*before, *text]], device=judge.device)[:, : judge.max_context]
-            logits = judge(ids).logits[0, len(before) - 1 : -1].float()
-            nats.append(F.cross_entropy(logits, ids[0, len(before) :], reduction="none"))
-    return float(torch.cat(nats).mean().exp()) if nats else float("nan")
+    found = nats(judge, prompts, texts)
+    return float(torch.cat(found).mean().exp()) if any(map(len, found)) else float("nan")
+
+
+@torch.no_grad()
+def nats(judge: MFNModel, prompts: Sequence[str], texts: Sequence[Sequence[int]], batch: int = 50) -> list[Tensor]:
+    """What each token of each continuation costs after its prompt, in nats: float [length of the text] each."""
+    out: list[Tensor] = []
+    for at in range(0, len(texts), batch):
+        before = [judge.encode_text(prompt) for prompt in prompts[at : at + batch]]
+        rows = [[*b, *t][: judge.max_context] for b, t in zip(before, texts[at : at + batch], strict=True)]
+        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64, device=judge.device)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+        logits = judge(ids).logits  # padded behind: what stands there cannot be seen from before
+        for row, (begin, tokens) in enumerate(zip(before, rows, strict=True)):
+            predicted = logits[row, len(begin) - 1 : len(tokens) - 1].float()
+            out.append(F.cross_entropy(predicted, ids[row, len(begin) : len(tokens)], reduction="none"))
+    return out

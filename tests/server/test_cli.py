@@ -28,7 +28,10 @@ from mfn_server.db.migrate import open_database
 from mfn_server.db.session import Database
 from mfn_server.db.tables import Feature, IndexRun, Source
 from mfn_server.index_file import load_index
+from mfn_server.presets.shipped import read_shipped
 from tests.conftest import TINY_TEXTS
+
+DEMO = Path(__file__).resolve().parents[2] / "demo"
 
 Mfn = Callable[..., tuple[int, str, str]]
 
@@ -71,7 +74,7 @@ def one_line_error(result: tuple[int, str, str]) -> str:
 def test_help_names_every_command(mfn: Mfn) -> None:
     code, text, _ = mfn("--help")
     assert code == 0
-    for command in ("demo", "serve", "train", "equip", "index", "info", "concepts", "rates", "presets"):
+    for command in ("demo", "serve", "train", "equip", "index", "info", "concepts", "rates", "presets", "find-presets"):
         assert re.search(rf"^\W*{command}\b", text, re.MULTILINE)
         assert mfn(command, "--help")[0] == 0
 
@@ -166,6 +169,57 @@ def test_presets_are_measured(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNModel,
     prompts.write_text("\n")
     file.write_text(json.dumps(presets))
     assert "no prompt" in one_line_error(mfn(*given))
+
+
+def test_presets_are_searched_for(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNModel, tmp_path: Path) -> None:
+    goals, choosing, scoring = tmp_path / "goals.toml", tmp_path / "choosing.txt", tmp_path / "scoring.txt"
+    goals.write_text(
+        "[[steer]]\nid = 'form/any'\nname = 'Anything'\npattern = ''\n"
+        "[[steer]]\nid = 'topic/sea'\nname = 'The sea'\nwords = 'ship\tsail harbour'\n"
+    )
+    choosing.write_text("The ship\nHe said\n")
+    scoring.write_text("Snow fell\n")
+    out, table = tmp_path / "found", tmp_path / "table.json"
+    given = ["find-presets", tiny_bundle, "--out", out, "--goals", goals, "--corpus", DEMO / "concepts/discourse.jsonl"]
+    given += ["--choice-prompts", choosing, "--prompts", scoring, "--tokens", 4, "--pieces", 20]
+    code, text, _ = mfn(*given, "--json", table)
+    assert code == 0
+    assert re.search(r"form/any .*too loose", text)
+    assert "0 of 2 work" in text
+    assert read_shipped(out / "presets.json") == []
+    assert [(row["goal"], row["works"]) for row in json.loads(table.read_text())["found"]] == [
+        ("form/any", False),
+        ("topic/sea", False),
+    ]
+    assert "(tokens)" in one_line_error(mfn(*given, "--tokens", 5))
+    assert "there is no goal 'sky'" in one_line_error(mfn(*given, "--only", "sky"))
+    scoring.write_text("He said\n")
+    assert "'He said'" in one_line_error(mfn(*given))
+    goals.write_text("[[steer]]\nid = 'x'\nname = 'x'\npattern = '('\n")
+    assert "no regular expression" in one_line_error(mfn(*given))
+    goals.write_text("[[steer]]\nid = 'x'\nname = 'x'\npattern = 'x'\n" * 2)
+    assert "two goals" in one_line_error(mfn(*given))
+
+
+def test_a_preset_that_was_found_can_be_served_and_measured_again(tiny_model: MFNModel, tmp_path: Path) -> None:
+    from mfn_core.evaluation.concepts import Share
+    from mfn_core.evaluation.steer_search.goals import Finding, turns_from_json
+    from mfn_core.evaluation.steering import SteerEffect
+    from mfn_server.presets.finding import preset_of
+    from mfn_server.presets.goals_file import GoalBody
+
+    goal = GoalBody(id="script/greek", name="Greek", description="Greek letters.", script="greek")
+    effect = SteerEffect("script/greek", Share(45, 50), Share(0, 50), Share(1, 50), 20.0, 12.0)
+    found = Finding(goal.goal(), Share(0, 50), turns_from_json([[1, 7, 9.5]]), 1.0, 1.2, "He", effect, effect)
+    file = tmp_path / "presets.json"
+    file.write_text(json.dumps([preset_of(tiny_model, goal, found, judged=True)]))
+    (preset,) = read_shipped(file)
+    assert preset.test is not None
+    assert preset.test.test() == goal.test()
+    (turned,) = preset.interventions
+    assert (turned.source, turned.index, turned.value) == (tiny_model.source_key(1), 7, 9.5)
+    assert "45 of 50 prompts" in preset.description
+    assert "measured" not in preset.preset().model_dump()
 
 
 def test_wrong_arguments_are_one_line(mfn: Mfn, tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:

@@ -59,11 +59,11 @@ def presets(
     if not tested:
         raise ConfigError(f"{path} holds no preset with a test")
     steers = [_steer(loaded, preset) for preset in tested]
-    lines = _prompts(prompts or resources.demo() / "prompts.txt")
+    lines = read_prompts(prompts or resources.demo() / "prompts.txt")
     console, effects = Console(stderr=True, highlight=False), []
     with console.status("writing untouched texts") as status:
-        writing = Writing(tokens, temperature, seed)
-        for effect in measure(loaded, other, lines, steers, _firing(loaded, lines), writing):
+        writing, firing = Writing(tokens, temperature, seed), _firing(loaded, lines)
+        for effect in measure(loaded, other, lines, steers, lambda turned: firing[turned.layer], writing):
             effects.append(effect)
             status.update(f"{len(effects)} of {len(steers)} presets measured")
     out = Console(highlight=False)
@@ -74,7 +74,12 @@ def presets(
         json_file.write_text(json.dumps({**settings, "presets": [_row(e) for e in effects]}, indent=2) + "\n")
 
 
-def _prompts(path: Path) -> list[str]:
+def read_prompts(path: Path) -> list[str]:
+    """Prompts of a file, one a line.
+
+    Raises:
+        ConfigError: it cannot be read, or holds none.
+    """
     from mfn_core.errors import ConfigError
 
     try:

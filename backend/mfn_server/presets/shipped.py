@@ -9,14 +9,14 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from mfn_core.errors import ConfigError
 from mfn_server.presets.schemas import NewPreset
-from mfn_server.schemas import Schema, Text
+from mfn_server.schemas import JsonObject, Schema, Text
 
 if TYPE_CHECKING:
-    from mfn_core.evaluation.steering import TextTest
+    from mfn_core.evaluation.text_tests import TextTest
 
 
 class TextTestBody(Schema):
-    """Whether a text is what the preset is meant to write; see `mfn_core.evaluation.steering.TextTest`."""
+    """Whether a text is what the preset is meant to write; see `mfn_core.evaluation.text_tests.TextTest`."""
 
     words: list[Text] = Field(default_factory=list, description="So many different ones must occur as at_least says.")
     at_least: int = Field(default=2, ge=1)
@@ -30,7 +30,7 @@ class TextTestBody(Schema):
 
     def test(self) -> TextTest:
         """The same for `mfn_core`. Imports torch."""
-        from mfn_core.evaluation.steering import TextTest
+        from mfn_core.evaluation.text_tests import TextTest
 
         try:
             return TextTest(frozenset(word.lower() for word in self.words), self.script, self.pattern, self.at_least)
@@ -42,10 +42,11 @@ class ShippedPreset(NewPreset):
     """A preset, and how to tell that it works."""
 
     test: TextTestBody | None = None
+    measured: JsonObject | None = Field(default=None, description="What `mfn find-presets` found. Not kept.")
 
     def preset(self) -> NewPreset:
         """What is kept in the database."""
-        return NewPreset.model_validate(self.model_dump(exclude={"test"}))
+        return NewPreset.model_validate(self.model_dump(exclude={"test", "measured"}))
 
 
 def read_shipped(path: Path) -> list[ShippedPreset]:

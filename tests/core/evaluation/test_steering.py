@@ -8,40 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mfn_core.errors import ConfigError
 from mfn_core.evaluation.concepts import Share
-from mfn_core.evaluation.steering import Steer, SteerEffect, TextTest, Writing, measure, perplexity, write
+from mfn_core.evaluation.steering import Steer, SteerEffect, Writing, measure, perplexity, write
+from mfn_core.evaluation.text_tests import TextTest
 from mfn_core.interventions import Intervention, Scope
 from mfn_core.model import MFNModel
 
 PROMPTS = ["The ship left", "Snow", "Take two eggs and a", "The night was white; the"]
-
-
-@pytest.mark.parametrize(
-    ("test", "text", "ignore", "holds"),
-    [
-        (TextTest(frozenset({"sail", "harbour", "ship"})), "The Ship set SAIL.", (), True),
-        (TextTest(frozenset({"sail", "harbour", "ship"})), "The ship, the ship, the shipping", (), False),
-        (TextTest(frozenset({"sail", "harbour", "ship"})), "The ship set sail.", (" ship",), False),
-        (TextTest(frozenset({"sails", "harbour", "ship"})), "The ship set sails.", (" sai",), False),
-        (TextTest(frozenset({"sails", "ship"}), at_least=1), "sails", (" s", " ", "sa"), True),
-        (TextTest(script="cyrillic"), "жук and жуки", (), True),
-        (TextTest(script="cyrillic"), "there жук", (), False),
-        (TextTest(script="cyrillic"), "12 .", (), False),
-        (TextTest(pattern=r"[ACGT]{8,}"), "x\nGATTACAGAT", ("GATT",), True),
-        (TextTest(pattern=r"[ACGT]{8,}"), "gattaca", (), False),
-    ],
-)
-def test_texts_are_tested_without_the_features_own_tokens(
-    test: TextTest, text: str, ignore: tuple[str, ...], holds: bool
-) -> None:
-    assert test.holds(text, ignore) is holds
-
-
-def test_a_test_is_of_one_kind() -> None:
-    for given in ({}, {"script": "greek", "pattern": "x"}):
-        with pytest.raises(ConfigError, match="exactly one"):
-            TextTest(**given)
 
 
 def test_batches_of_prompts_give_each_its_own_continuation(tiny_model: MFNModel) -> None:
@@ -85,13 +58,13 @@ def test_effects_count_what_was_written(tiny_model: MFNModel) -> None:
     decode = tiny_model.required_tokenizer.decode
     character = next(c for c in decode(steered[0]) if c.isprintable() and c not in r".^$*+?{}[]\|()")
     test = TextTest(pattern=character)
-    pool = {1: list(range(48))}
-    (effect,) = measure(tiny_model, tiny_model, PROMPTS, [Steer("x", (turned,), test)], pool, writing)
+    anything = list(range(48))
+    (effect,) = measure(tiny_model, tiny_model, PROMPTS, [Steer("x", (turned,), test)], lambda _: anything, writing)
     assert effect.steered == Share(sum(character in decode(t, skip_special_tokens=True) for t in steered), 4)
     assert effect.plain == Share(sum(character in decode(t, skip_special_tokens=True) for t in plain), 4)
     assert effect.perplexity == perplexity(tiny_model, PROMPTS, steered)
     assert effect.plain_perplexity == perplexity(tiny_model, PROMPTS, plain)
-    only_itself = measure(tiny_model, tiny_model, PROMPTS, [Steer("x", (turned,), test)], {1: [7, 8]}, writing)
+    only_itself = measure(tiny_model, tiny_model, PROMPTS, [Steer("x", (turned,), test)], lambda _: [7, 8], writing)
     as_strong = write(tiny_model, PROMPTS, [(Intervention(1, 8, "set", 30.0),)] * 4, writing)
     expected = sum(character in decode(t, skip_special_tokens=True) for t in as_strong)
     assert next(only_itself).control == Share(expected, 4)
