@@ -59,12 +59,14 @@ def branch(config: TrainConfig, folder: Path, source: Path) -> int:
     model = new_model(config, tokenizer)
     (data / STRUCTURE).write_text(json.dumps(structure_of(model), indent=2) + "\n", encoding="utf-8")
     own = model.base.state_dict()
+    features = {id(p) for layer in model.coders.values() for p in layer.parameters()}
+    shared = {name for name, p in model.base.named_parameters(remove_duplicate=False) if id(p) not in features}
     mean = WeightAverage(model, objective_of(model, config), config.ema).mean if config.ema else {}
     tensors = {
-        **_prefixed("model", {**own, **_known(found.part("model"), own)}),
-        **_prefixed("optimizer", {k: v for k, v in found.part("optimizer").items() if k.rsplit("/", 1)[0] in own}),
+        **_prefixed("model", {**own, **_of(shared, found.part("model"))}),
+        **_prefixed("optimizer", {k: v for k, v in found.part("optimizer").items() if k.rsplit("/", 1)[0] in shared}),
         **_prefixed("objective", state_of(objective_of(model, config))),
-        **_prefixed("average", {**mean, **_known(found.part("average"), mean)}),
+        **_prefixed("average", {**mean, **_of(shared & mean.keys(), found.part("average"))}),
         **_prefixed("stream", found.part("stream")),
     }
     shutil.copy(source / "metrics.jsonl", folder / "metrics.jsonl")
@@ -89,8 +91,8 @@ def _equipped(config: TrainConfig) -> bool:
     return bool(config.mfn.layers or config.mfn.resid_final)
 
 
-def _known(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in tensors.items() if name in own}
+def _of(names: set[str], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name in names}
 
 
 def _prefixed(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

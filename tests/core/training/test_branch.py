@@ -119,6 +119,13 @@ def test_the_mean_of_weights_branches_too(run_folder: Folders, tmp_path: Path, c
     assert all(torch.equal(branched.average.mean[name], value) for name, value in straight.average.mean.items())
 
 
+def test_layers_of_another_size_may_enter(run_folder: Folders, tmp_path: Path, corpus: Path, whole: Any) -> None:
+    config = late(mfn={"layers": [1], "n_features": 32, "token_lookup": True})
+    straight = train(config, run_folder("straight"), corpus)
+    branched = train(config, tmp_path / "run", corpus, begin=whole["late"][0])
+    assert same_weights(branched.model, straight.model)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
