@@ -30,7 +30,7 @@ def branch(config: TrainConfig, folder: Path, source: Path) -> int:
     """Fills a new run folder with the state of another run before any layer took part in it.
 
     Args:
-        config: of the new run: the other's, but for `[mfn]`, `optimizer.mfn_lr` and texts.
+        config: of the new run: the other's, but for `[mfn]`, `optimizer.mfn_lr`, `lookup_lr` and texts.
         folder: of the new run. One that has a checkpoint already is left as it is.
         source: folder of the other run: a dense one, or one whose layers entered after its first step.
 
@@ -83,7 +83,7 @@ def _config_of(folder: Path) -> TrainConfig:
 
 def _bare(config: TrainConfig) -> TrainConfig:
     """Without what concerns layers of features, which a section of defaults has none of, and nothing else."""
-    optimizer = dataclasses.replace(config.optimizer, mfn_lr=1.0)
+    optimizer = dataclasses.replace(config.optimizer, mfn_lr=1.0, lookup_lr=0.0)
     return dataclasses.replace(config, name="", mfn=MFNTraining(), optimizer=optimizer)
 
 

@@ -28,6 +28,8 @@ class OptimizerConfig:
         lr: embeddings and norms of the Transformer.
         matrix_lr: the Transformer's inner matrices.
         mfn_lr: the layers of features.
+        lookup_lr: their token lookups; 0 for the same as the rest of them. A row of a table learns only when its token
+            comes, as one of the embeddings does.
         matrices: the optimiser of the inner matrices, `muon` or `adamw`.
         weight_decay: on the inner matrices alone.
         warmup: share of the steps over which the rates rise.
@@ -42,6 +44,7 @@ class OptimizerConfig:
     lr: float = 4e-3
     matrix_lr: float = 4e-3
     mfn_lr: float = 2e-3
+    lookup_lr: float = 0.0
     matrices: str = "muon"
     weight_decay: float = 0.1
     warmup: float = 0.03
@@ -56,6 +59,8 @@ class OptimizerConfig:
             raise ConfigError(f"optimizer.matrices must be muon or adamw, not {self.matrices!r}")
         if min(self.lr, self.matrix_lr, self.mfn_lr, self.clip) <= 0:
             raise ConfigError("optimizer.lr, matrix_lr, mfn_lr and clip must be positive")
+        if self.lookup_lr < 0:
+            raise ConfigError(f"optimizer.lookup_lr must not be negative, not {self.lookup_lr}")
         if self.weight_decay < 0 or not 0 <= self.floor <= 1 or not 0 <= self.warmup < 1:
             raise ConfigError("optimizer.weight_decay must not be negative; warmup and floor are shares, 0 to 1")
         if self.settle and not (0 <= self.hold <= self.settle < 1 and self.floor <= self.settled <= 1):
@@ -81,14 +86,24 @@ class Optimizers:
         self.names = {id(p): name for name, p in moved.items()}
         features = {id(p) for layer in model.coders.values() for p in layer.parameters()}
         inner = {id(p) for p in model.family.blocks(model.base).parameters() if p.ndim == 2 and id(p) not in features}
-        groups: dict[str, list[nn.Parameter]] = {"matrices": [], "mfn": [], "rest": []}
+        tables = {id(layer.T) for layer in model.mfn_layers.values() if layer.T is not None}
+        groups: dict[str, list[nn.Parameter]] = {"matrices": [], "mfn": [], "tables": [], "rest": []}
         for parameter in moved.values():
             kind = "mfn" if id(parameter) in features else "matrices" if id(parameter) in inner else "rest"
-            groups[kind].append(parameter)
-        self._clipped = {"transformer": groups["matrices"] + groups["rest"], "features": groups["mfn"]}
+            groups["tables" if id(parameter) in tables else kind].append(parameter)
+        self._clipped = {
+            "transformer": groups["matrices"] + groups["rest"],
+            "features": groups["mfn"] + groups["tables"],
+        }
         adam = [
             {"params": groups["rest"], "lr": config.lr, "weight_decay": 0.0},
             {"params": groups["mfn"], "lr": config.mfn_lr, "weight_decay": 0.0, "features": True},
+            {
+                "params": groups["tables"],
+                "lr": config.lookup_lr or config.mfn_lr,
+                "weight_decay": 0.0,
+                "features": True,
+            },
         ]
         decayed = {"params": groups["matrices"], "lr": config.matrix_lr, "weight_decay": config.weight_decay}
         self._all: dict[str, Optimizer] = {}
