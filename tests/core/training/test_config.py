@@ -22,6 +22,15 @@ def test_the_dense_twin_differs_from_the_demo_only_in_having_no_layers() -> None
     assert all(source.about for source in demo.data.sources.values())
 
 
+def test_the_smaller_demo_differs_in_size_alone() -> None:
+    demo, small = load_config(CONFIGS / "demo.toml"), load_config(CONFIGS / "demo-small.toml")
+    same = ("batch", "optimizer", "autocast", "seed")
+    assert [getattr(small, name) for name in same] == [getattr(demo, name) for name in same]
+    assert small.data == dataclasses.replace(demo.data, seed=0)
+    assert small.model.width / small.mfn.k == pytest.approx(demo.model.width / demo.mfn.k, rel=0.15)
+    assert small.mfn.layers == tuple(range(small.model.blocks))
+
+
 def test_texts_for_the_card_are_not_part_of_the_run() -> None:
     demo = load_config(CONFIGS / "demo.toml")
     assert demo.same_run(load_config(CONFIGS / "demo.toml", ["description=other", "data.sources.stories.about=x"]))
