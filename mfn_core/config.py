@@ -106,6 +106,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "mfn": ("mfn_core.config", "MFNLayerConfig"),
     "neurons": ("mfn_core.baselines.config", "NeuronConfig"),
     "sae": ("mfn_core.baselines.config", "SAEConfig"),
+    "token_table": ("mfn_core.baselines.config", "TokenTableConfig"),
 }
 
 # Settings that came after the first format. At their default they are left out of JSON, so that a setting that a

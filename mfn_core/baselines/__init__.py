@@ -5,19 +5,22 @@ evaluated by the same code. `load_saelens`, `load_gemma_scope` and `attach` brin
 `save_saelens` gives ours to their tools.
 """
 
-from mfn_core.baselines.config import NeuronConfig, SAEConfig
+from mfn_core.baselines.config import NeuronConfig, SAEConfig, TokenTableConfig
 from mfn_core.baselines.files import attach
 from mfn_core.baselines.gemma_scope import load_gemma_scope
 from mfn_core.baselines.neurons import NeuronCoder
 from mfn_core.baselines.objectives import objective_of
 from mfn_core.baselines.sae import SAE
 from mfn_core.baselines.saelens import load_saelens, save_saelens
+from mfn_core.baselines.token_table import TokenTable
 
 __all__ = [
     "SAE",
     "NeuronCoder",
     "NeuronConfig",
     "SAEConfig",
+    "TokenTable",
+    "TokenTableConfig",
     "attach",
     "load_gemma_scope",
     "load_saelens",

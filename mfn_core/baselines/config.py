@@ -105,3 +105,20 @@ class NeuronConfig(CoderConfig):
         from mfn_core.baselines.neurons import NeuronCoder
 
         return NeuronCoder(width, self, number, stage)
+
+
+@dataclass(frozen=True)
+class TokenTableConfig(CoderConfig):
+    """A learned vector for each token, added at the site; `n_features` is the size of the vocabulary."""
+
+    kind: ClassVar[str] = "token_table"
+
+    def build(self, width: int, number: int, stage: Stage, vocab_size: int) -> SparseCoder:
+        """A table of zeros; the arguments are those of `CoderConfig.build`.
+
+        Raises:
+            ConfigError: `n_features` is not the size of the vocabulary.
+        """
+        from mfn_core.baselines.token_table import TokenTable
+
+        return TokenTable(width, self, number, stage, vocab_size)

@@ -46,10 +46,10 @@ def branch(config: TrainConfig, folder: Path, source: Path) -> int:
     theirs = _config_of(source)
     if not _bare(config).same_run(_bare(theirs)):
         raise ConfigError(f"the run in {source} differs in more than its layers of features: it cannot be gone on from")
-    found = checkpoint.load_latest(source / (DENSE if _equipped(theirs) else "checkpoints"))
+    found = checkpoint.load_latest(source / (DENSE if theirs.mfn.equips else "checkpoints"))
     if found is None:
         raise ConfigError(f"{source} holds nothing from before layers of features entered")
-    last = config.entry if _equipped(config) else config.steps
+    last = config.entry if config.mfn.equips else config.steps
     if found.step > last:
         raise ConfigError(f"{source} stands at step {found.step}, and this run's layers enter at step {last}")
     data = folder / "data"
@@ -85,10 +85,6 @@ def _bare(config: TrainConfig) -> TrainConfig:
     """Without what concerns layers of features, which a section of defaults has none of, and nothing else."""
     optimizer = dataclasses.replace(config.optimizer, mfn_lr=1.0, lookup_lr=0.0)
     return dataclasses.replace(config, name="", mfn=MFNTraining(), optimizer=optimizer)
-
-
-def _equipped(config: TrainConfig) -> bool:
-    return bool(config.mfn.layers or config.mfn.resid_final)
 
 
 def _of(names: set[str], tensors: dict[str, Tensor]) -> dict[str, Tensor]:

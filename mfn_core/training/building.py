@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from mfn_core.baselines.config import TokenTableConfig
 from mfn_core.config import MFNConfig
 from mfn_core.errors import ConfigError
 from mfn_core.model import MFNModel
@@ -114,7 +115,7 @@ def _from_scratch(config: TrainConfig, tokenizer: Any) -> MFNModel:
             pad_token_id=None,
         )
     )
-    return MFNModel.equip(base, _equipment(config, shape.blocks), tokenizer)
+    return MFNModel.equip(base, _equipment(config, shape.blocks, len(tokenizer)), tokenizer)
 
 
 def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
@@ -133,12 +134,15 @@ def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
         raise ConfigError(
             f"model.context must be at most {base.config.max_position_embeddings}, which is what {path} can read"
         )
-    return MFNModel.equip(base, _equipment(config, base.config.num_hidden_layers), tokenizer)
+    return MFNModel.equip(base, _equipment(config, base.config.num_hidden_layers, base.config.vocab_size), tokenizer)
 
 
 def _check_equipment(model: MFNModel, config: TrainConfig) -> None:
     """A bundle keeps its layers; what the config says of them has to be true."""
-    wanted, found = _equipment(config, model.n_blocks).to_json()["layers"], model.config.to_json()["layers"]
+    wanted, found = (
+        _equipment(config, model.n_blocks, model.vocab_size).to_json()["layers"],
+        model.config.to_json()["layers"],
+    )
     for layers in (wanted, found):
         for layer in layers.values():
             for moved in ("alpha", "k"):
@@ -150,7 +154,11 @@ def _check_equipment(model: MFNModel, config: TrainConfig) -> None:
         )
 
 
-def _equipment(config: TrainConfig, n_blocks: int) -> MFNConfig:
+def _equipment(config: TrainConfig, n_blocks: int, vocabulary: int) -> MFNConfig:
+    if config.mfn.tables:
+        return MFNConfig(
+            dict.fromkeys(config.mfn.tables, TokenTableConfig(vocabulary, site=cast(Any, config.mfn.site)))
+        )
     return config.sae.equipment() if config.sae.layers else config.mfn.equipment(n_blocks)
 
 

@@ -86,7 +86,7 @@ class Optimizers:
         self.names = {id(p): name for name, p in moved.items()}
         features = {id(p) for layer in model.coders.values() for p in layer.parameters()}
         inner = {id(p) for p in model.family.blocks(model.base).parameters() if p.ndim == 2 and id(p) not in features}
-        tables = {id(layer.T) for layer in model.mfn_layers.values() if layer.T is not None}
+        tables = {id(coder.T) for coder in model.coders.values() if getattr(coder, "T", None) is not None}
         groups: dict[str, list[nn.Parameter]] = {"matrices": [], "mfn": [], "tables": [], "rest": []}
         for parameter in moved.values():
             kind = "mfn" if id(parameter) in features else "matrices" if id(parameter) in inner else "rest"

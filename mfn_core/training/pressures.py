@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mfn_core.baselines.token_table import TokenTable
 from mfn_core.layer import MFNLayer
 from mfn_core.losses import (
     Competition,
@@ -60,8 +61,11 @@ class Pressures:
         }
 
     def begin(self, step: int) -> dict[str, float]:
-        """Sets α and K."""
+        """Sets α and K; token tables learn from where layers would enter."""
         self.entered = bool(self.model.mfn_layers) and step >= self.config.entry
+        for coder in self.model.coders.values():
+            if isinstance(coder, TokenTable):
+                coder.requires_grad_(step >= self.config.entry)
         return apply_schedules(self.model, self.config, step)
 
     def losses(self, batch: Batch) -> Losses:

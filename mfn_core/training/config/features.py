@@ -18,6 +18,8 @@ class MFNTraining:
 
     Attributes:
         layers: the blocks to equip; empty for a dense twin.
+        tables: blocks of a dense model that add a learned vector for each token to the stream (`TokenTable`): the dense
+            twin of a model with `token_lookup`. They take part from `enter` on, as layers do.
         resid_final: whether there is one more layer before the final norm, so that the logits are read from a code.
         calibrate: whether new layers begin at the mean and the length of what passes through them (see `calibrate`).
         n_features, k, site, norm, blend_into, token_lookup: as `MFNLayerConfig` says, k being the final K.
@@ -42,6 +44,7 @@ class MFNTraining:
     """
 
     layers: tuple[int, ...] = ()
+    tables: tuple[int, ...] = ()
     resid_final: bool = False
     calibrate: bool = True
     n_features: int = 2048
@@ -95,6 +98,11 @@ class MFNTraining:
         )
         self.layer()
         self.perturbation(0)
+
+    @property
+    def equips(self) -> bool:
+        """Whether anything is put into the Transformer."""
+        return bool(self.layers or self.tables or self.resid_final)
 
     def equipment(self, n_blocks: int) -> MFNConfig:
         """The configuration of the layers as they are at the end of the run, for a model of so many blocks."""

@@ -65,7 +65,11 @@ class TrainConfig:
             not (self.sae.layers and (self.mfn.layers or self.mfn.resid_final)),
             "a run trains layers of features or SAEs, not both: leave mfn.layers or sae.layers empty",
         )
-        for section, layers in (("mfn", self.mfn.layers), ("sae", self.sae.layers)):
+        require(
+            not (self.mfn.tables and (self.mfn.layers or self.mfn.resid_final or self.sae.layers)),
+            "mfn.tables are for a dense model: leave mfn.layers, mfn.resid_final and sae.layers empty",
+        )
+        for section, layers in (("mfn", self.mfn.layers), ("mfn", self.mfn.tables), ("sae", self.sae.layers)):
             for number in layers if not self.base.path else ():
                 require(
                     0 <= number < self.model.blocks,
@@ -89,8 +93,8 @@ class TrainConfig:
 
     @property
     def entry(self) -> int:
-        """Steps before the layers of features enter."""
-        return round(self.mfn.enter * self.steps) if self.mfn.layers or self.mfn.resid_final else 0
+        """Steps before layers of features, or token tables, enter."""
+        return round(self.mfn.enter * self.steps) if self.mfn.equips else 0
 
     def same_run(self, other: TrainConfig) -> bool:
         """Whether the other config trains the same weights: texts for the card and use of the machine may differ."""

@@ -119,6 +119,20 @@ def test_the_mean_of_weights_branches_too(run_folder: Folders, tmp_path: Path, c
     assert all(torch.equal(branched.average.mean[name], value) for name, value in straight.average.mean.items())
 
 
+def test_a_dense_twin_may_have_token_tables_from_where_layers_enter(
+    run_folder: Folders, tmp_path: Path, corpus: Path, whole: Any
+) -> None:
+    config = dense(tables=[0, 1])
+    straight = train(config, run_folder("straight"), corpus)
+    losses = [row["loss"] for row in lines(tmp_path / "straight") if "loss" in row]
+    bare = [row["loss"] for row in lines(whole["dense"][0]) if "loss" in row]
+    assert losses[:14] == bare[:14]  # a table is zero at first, and its first rate is 0
+    assert losses[14:] != bare[14:]
+    assert all(coder.T.abs().max() > 0 for coder in straight.model.coders.values())
+    branched = train(config, tmp_path / "run", corpus, begin=whole["late"][0])
+    assert same_weights(branched.model, straight.model)
+
+
 def test_layers_of_another_size_may_enter(run_folder: Folders, tmp_path: Path, corpus: Path, whole: Any) -> None:
     config = late(mfn={"layers": [1], "n_features": 32, "token_lookup": True})
     straight = train(config, run_folder("straight"), corpus)
