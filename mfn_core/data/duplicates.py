@@ -73,7 +73,8 @@ class Deduplicated:
                 continue
             if not self._kept:
                 raise CorpusError(
-                    f"{self._label} holds no text that has not come before, in held-out text or elsewhere"
+                    f"all of {self._label} has come before, in held-out text or elsewhere: give it other text, or set "
+                    "data.deduplicate to false"
                 )
             if epoch != now:
                 left, now = set(self._kept), epoch

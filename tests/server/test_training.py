@@ -31,6 +31,7 @@ tensorboard = false
 [data]
 tokenizer_characters = 20_000
 valid_tokens = 96
+deduplicate = false
 [data.sources]
 sentences = { share = 1.0, train = "s.jsonl", valid = "s.jsonl" }
 """
