@@ -147,6 +147,12 @@ def revive(pre: Tensor, dead: Tensor, k: int, directions: Tensor) -> Tensor | No
     return codes.decode(directions)
 
 
+def over_rms(h: Tensor) -> tuple[Tensor, Tensor, None]:
+    """h over its root mean square, and that; no shift. Shapes [..., d], [..., 1]."""
+    scale = (h.square().mean(-1, keepdim=True) + NORM_EPS).sqrt()
+    return h / scale, scale, None
+
+
 def full_precision(h: Tensor) -> Tensor:
     """At least single precision: a half-precision mean of squares loses the scale."""
     return h if h.dtype in (torch.float32, torch.float64) else h.float()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mfn_core.coder import NORM_EPS, SparseCoder, full_precision
+from mfn_core.coder import NORM_EPS, SparseCoder, full_precision, over_rms
 from mfn_core.codes import SparseCodes, top_k
 from mfn_core.config import MFNLayerConfig
 from mfn_core.errors import ConfigError
@@ -73,8 +73,7 @@ class MFNLayer(SparseCoder):
         """x, s and shift with h = s · x + shift. Shapes [..., d], [..., 1], [..., 1] (None: no shift)."""
         match self.config.norm:
             case "rms":
-                scale = (h.square().mean(-1, keepdim=True) + NORM_EPS).sqrt()
-                return h / scale, scale, None
+                return over_rms(h)
             case "layer":
                 shift = h.mean(-1, keepdim=True)
                 scale = ((h - shift).square().mean(-1, keepdim=True) + NORM_EPS).sqrt()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mfn_core.baselines.config import TokenTableConfig
-from mfn_core.coder import NORM_EPS, SparseCoder, full_precision
+from mfn_core.coder import SparseCoder, full_precision, over_rms
 from mfn_core.codes import SparseCodes
 from mfn_core.errors import ConfigError
 from mfn_core.run import LayerTrace, Stage
@@ -41,8 +41,7 @@ class TokenTable(SparseCoder):
 
     def normalise(self, h: Tensor) -> tuple[Tensor, Tensor, None]:
         """h over its root mean square, and that; no shift."""
-        scale = (h.square().mean(-1, keepdim=True) + NORM_EPS).sqrt()
-        return h / scale, scale, None
+        return over_rms(h)
 
     def pre_activations(self, x: Tensor) -> Tensor:
         """1 for the token of the forward pass at hand, else 0: [B, T, d] → [B, T, V]."""

@@ -16,14 +16,12 @@ from transformers import PreTrainedTokenizerFast
 from mfn_core.errors import ConfigError
 from mfn_core.training import checkpoint
 from mfn_core.training.average import WeightAverage
-from mfn_core.training.building import new_model, objective_of, structure_of
+from mfn_core.training.building import STRUCTURE, new_model, objective_of, write_structure
 from mfn_core.training.checkpoint import Checkpoint
 from mfn_core.training.config import MFNTraining, TrainConfig
 from mfn_core.training.objective import state_of
 from mfn_core.training.prepare import RECIPE
 from mfn_core.training.trainer import DENSE
-
-STRUCTURE = "model.json"
 
 
 def branch(config: TrainConfig, folder: Path, source: Path) -> int:
@@ -57,20 +55,21 @@ def branch(config: TrainConfig, folder: Path, source: Path) -> int:
         shutil.copytree(source / "data", data, ignore=shutil.ignore_patterns(STRUCTURE), dirs_exist_ok=True)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(data / "tokenizer", local_files_only=True)
     model = new_model(config, tokenizer)
-    (data / STRUCTURE).write_text(json.dumps(structure_of(model), indent=2) + "\n", encoding="utf-8")
+    write_structure(model, data)
     own = model.base.state_dict()
     features = {id(p) for layer in model.coders.values() for p in layer.parameters()}
     shared = {name for name, p in model.base.named_parameters(remove_duplicate=False) if id(p) not in features}
-    mean = WeightAverage(model, objective_of(model, config), config.ema).mean if config.ema else {}
-    tensors = {
-        **_prefixed("model", {**own, **_of(shared, found.part("model"))}),
-        **_prefixed("optimizer", {k: v for k, v in found.part("optimizer").items() if k.rsplit("/", 1)[0] in shared}),
-        **_prefixed("objective", state_of(objective_of(model, config))),
-        **_prefixed("average", {**mean, **_of(shared & mean.keys(), found.part("average"))}),
-        **_prefixed("stream", found.part("stream")),
+    objective = objective_of(model, config)
+    mean = WeightAverage(model, objective, config.ema).mean if config.ema else {}
+    parts = {
+        "model": {**own, **_of(shared, found.part("model"))},
+        "optimizer": {k: v for k, v in found.part("optimizer").items() if k.rsplit("/", 1)[0] in shared},
+        "objective": state_of(objective),
+        "average": {**mean, **_of(shared & mean.keys(), found.part("average"))},
+        "stream": found.part("stream"),
     }
     shutil.copy(source / "metrics.jsonl", folder / "metrics.jsonl")
-    checkpoint.save(folder / "checkpoints", Checkpoint(found.step, tensors, found.state))
+    checkpoint.save(folder / "checkpoints", Checkpoint(found.step, checkpoint.joined(parts), found.state))
     return found.step
 
 
@@ -89,7 +88,3 @@ def _bare(config: TrainConfig) -> TrainConfig:
 
 def _of(names: set[str], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if name in names}
-
-
-def _prefixed(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{part}.{name}": tensor for name, tensor in tensors.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -26,6 +28,8 @@ from mfn_core.training.objective import Objective
 from mfn_core.training.pressures import Pressures
 from mfn_core.training.sae import SAEObjective
 from mfn_core.world import ALONE, World
+
+STRUCTURE = "model.json"  # in a run's data folder
 
 
 def new_model(config: TrainConfig, tokenizer: Any) -> MFNModel:
@@ -57,6 +61,16 @@ def structure_of(model: MFNModel) -> dict[str, Any]:
         "generation_config": model.base.generation_config.to_dict(),
         "mfn": model.config.to_json(),
     }
+
+
+def write_structure(model: MFNModel, data: Path) -> None:
+    """Puts the structure into the data folder of a run, for `read_structure`."""
+    (data / STRUCTURE).write_text(json.dumps(structure_of(model), indent=2) + "\n", encoding="utf-8")
+
+
+def read_structure(data: Path) -> dict[str, Any]:
+    """What `write_structure` wrote. Raises OSError."""
+    return cast("dict[str, Any]", json.loads((data / STRUCTURE).read_text(encoding="utf-8")))
 
 
 def objective_of(model: MFNModel, config: TrainConfig, world: World = ALONE) -> Objective:

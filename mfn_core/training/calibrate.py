@@ -14,9 +14,23 @@ from torch.nn import functional as F
 from mfn_core.data.mix import TokenRows
 from mfn_core.layer import MFNLayer
 from mfn_core.model import MFNModel
+from mfn_core.training.batches import Batches
+from mfn_core.training.building import is_bundle
+from mfn_core.training.config import TrainConfig
+from mfn_core.training.pressures import apply_schedules
 
 TOKENS = 8192  # that the layers are shown
 ROWS_AT_ONCE = 8
+
+
+def begin_layers(model: MFNModel, config: TrainConfig, batches: Batches, step: int) -> None:
+    """Calibrates the layers of a run, which enter after so many steps, on its first rows, where that is asked for.
+
+    The layers of a bundle are trained on and stay as they are.
+    """
+    if config.mfn.calibrate and not is_bundle(config.base.path):
+        apply_schedules(model, config, step)
+        calibrate(model, batches.preview(-(-TOKENS // config.model.context)), batches.start)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ class Checkpoint:
         """The tensors whose names begin with `name.`, without that prefix."""
         prefix = f"{name}."
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+
+
+def joined(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of all parts under the names by which `Checkpoint.part` finds them."""
+    return {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:

@@ -24,7 +24,7 @@ from mfn_core.data.mix import TokenRows
 from mfn_core.errors import MFNError
 from mfn_core.model import MFNModel
 from mfn_core.training import card, checkpoint
-from mfn_core.training.building import objective_of, same_model
+from mfn_core.training.building import objective_of, read_structure, same_model
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
 from mfn_core.training.log import Metrics, read_metrics
@@ -69,7 +69,7 @@ def load_run(folder: Path) -> SavedRun:
     try:
         config = TrainConfig.from_json(_json(folder / "config.json"))
         recipe, environment = _json(folder / "data" / "recipe.json"), _json(folder / "environment.json")
-        structure = _json(folder / "data" / "model.json")
+        structure = read_structure(folder / "data")
         valid = np.load(folder / "data" / "valid.npy")
     except OSError as error:
         raise MFNError(f"{folder} is not the folder of a training run: {error.filename} is missing") from error

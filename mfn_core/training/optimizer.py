@@ -63,6 +63,8 @@ class OptimizerConfig:
             raise ConfigError(f"optimizer.lookup_lr must not be negative, not {self.lookup_lr}")
         if self.weight_decay < 0 or not 0 <= self.floor <= 1 or not 0 <= self.warmup < 1:
             raise ConfigError("optimizer.weight_decay must not be negative; warmup and floor are shares, 0 to 1")
+        if not self.settle and (self.hold or self.settled != 1.0):
+            raise ConfigError("optimizer.hold and settled say nothing without settle, the share at which rates settle")
         if self.settle and not (0 <= self.hold <= self.settle < 1 and self.floor <= self.settled <= 1):
             raise ConfigError(
                 "optimizer.hold ≤ settle are shares of the run, and settled lies between floor and 1: "

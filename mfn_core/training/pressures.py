@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mfn_core.baselines.token_table import TokenTable
 from mfn_core.layer import MFNLayer
 from mfn_core.losses import (
     Competition,
@@ -61,11 +60,11 @@ class Pressures:
         }
 
     def begin(self, step: int) -> dict[str, float]:
-        """Sets α and K; token tables learn from where layers would enter."""
-        self.entered = bool(self.model.mfn_layers) and step >= self.config.entry
+        """Sets α and K; before layers, or token tables, enter, nothing of them learns."""
+        there = step >= self.config.entry
+        self.entered = there and bool(self.model.mfn_layers)
         for coder in self.model.coders.values():
-            if isinstance(coder, TokenTable):
-                coder.requires_grad_(step >= self.config.entry)
+            coder.requires_grad_(there)
         return apply_schedules(self.model, self.config, step)
 
     def losses(self, batch: Batch) -> Losses:
@@ -78,7 +77,7 @@ class Pressures:
             perturbed, rows, keep = self._perturbed(batch) if training and self.mfn.stab else ({}, slice(0), None)
         utility = self.utility(out.logits[:, :-1], batch.ids[:, 1:], self.world)
         terms: dict[str, dict[int, Tensor]] = defaultdict(dict)
-        for number, trace in out.traces.items() if training else ():
+        for number, trace in out.traces.items():
             self.statistics[number].update(trace.raw_codes, batch.keep, self.world)
             terms["fvu"][number] = self.recon(trace, batch.keep, self.world)
             for name, value in self._others(number, trace, batch).items():

@@ -18,15 +18,14 @@ from transformers import PreTrainedTokenizerFast
 from mfn_core.errors import ConfigError
 from mfn_core.training.board import MISSING, Board, available
 from mfn_core.training.branch import branch
-from mfn_core.training.building import is_bundle, new_model, same_model, structure_of
-from mfn_core.training.calibrate import TOKENS, calibrate
+from mfn_core.training.building import new_model, read_structure, same_model, write_structure
+from mfn_core.training.calibrate import begin_layers
 from mfn_core.training.checkpoint import has_checkpoint
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.log import Metrics
 from mfn_core.training.parallel import processes
 from mfn_core.training.precision import resolved
 from mfn_core.training.prepare import make_data, open_batches
-from mfn_core.training.pressures import apply_schedules
 from mfn_core.training.trainer import Trainer
 from mfn_core.world import World
 
@@ -85,15 +84,13 @@ def _train(
     tokenizer = PreTrainedTokenizerFast.from_pretrained(data / "tokenizer", local_files_only=True)
     batches = open_batches(config, data, data_folder, tokenizer)
     if has_checkpoint(folder / "checkpoints"):  # the weights are there
-        structure = json.loads((data / "model.json").read_text(encoding="utf-8"))
-        model = same_model(config, structure, tokenizer).to(device)
+        model = same_model(config, read_structure(data), tokenizer).to(device)
     else:
         model = new_model(config, tokenizer).to(device)
-        if config.mfn.calibrate and config.entry == 0 and not is_bundle(config.base.path):
-            apply_schedules(model, config, 0)
-            calibrate(model, batches.preview(-(-TOKENS // config.model.context)), batches.start)
+        if config.entry == 0:
+            begin_layers(model, config, batches, 0)
         if World.current().rank == 0:
-            (data / "model.json").write_text(json.dumps(structure_of(model), indent=2) + "\n", encoding="utf-8")
+            write_structure(model, data)
     valid = np.load(data / "valid.npy", mmap_mode="r")
     board = _board(config, folder, say)
     reports = [call for call in (report, board and board.write) if call]

@@ -19,19 +19,17 @@ def anneal_k(progress: float, first: int, last: int, until: float) -> int:
 
 def warmup_cosine(progress: float, warmup: float, floor: float) -> float:
     """Factor on a learning rate: linear from 0 during `warmup`, then a half cosine down to `floor`."""
-    if progress < warmup:
-        return progress / warmup
-    return half_cosine(progress, warmup, 1.0, 1.0, floor)
+    return two_falls(progress, warmup, 0.0, 0.0, 1.0, floor)
 
 
 def two_falls(progress: float, warmup: float, hold: float, settle: float, settled: float, floor: float) -> float:
     """Factor on a learning rate: linear from 0 during `warmup`, 1 up to `hold`, down to `settled` at `settle`, and on
-    to `floor` at the end; both falls are half cosines."""
+    to `floor` at the end; both falls are half cosines. With `settle` 0 the second is the only one."""
     if progress < warmup:
         return progress / warmup
     if progress < settle:
         return half_cosine(progress, max(hold, warmup), settle, 1.0, settled)
-    return half_cosine(progress, settle, 1.0, settled, floor)
+    return half_cosine(progress, max(settle, warmup), 1.0, settled, floor)
 
 
 def half_cosine(progress: float, start: float, end: float, first: float, last: float) -> float:

@@ -21,14 +21,14 @@ from mfn_core.training import checkpoint
 from mfn_core.training.average import WeightAverage
 from mfn_core.training.batches import Batches
 from mfn_core.training.building import objective_of
-from mfn_core.training.calibrate import TOKENS, calibrate
+from mfn_core.training.calibrate import begin_layers
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
 from mfn_core.training.log import FigureMeans, Log, Metrics
 from mfn_core.training.objective import Batch, load_state, state_of
 from mfn_core.training.optimizer import Optimizers
 from mfn_core.training.parallel import average_gradients, let_go, placed, shard, whole
-from mfn_core.training.pressures import apply_schedules, since_entry
+from mfn_core.training.pressures import since_entry
 from mfn_core.training.recompute import recompute_blocks
 from mfn_core.training.schedules import two_falls, warmup_cosine
 from mfn_core.world import World
@@ -155,19 +155,16 @@ class Trainer:
         """Of the Transformer's learning rates, and of the features', whose time begins when they enter."""
         settings, progress = self.config.optimizer, self.step / self.config.steps
         own = since_entry(self.config, self.step)
-        transformer = (
-            two_falls(progress, settings.warmup, settings.hold, settings.settle, settings.settled, settings.floor)
-            if settings.settle
-            else warmup_cosine(progress, settings.warmup, settings.floor)
+        falls = settings.hold, settings.settle, settings.settled
+        return (
+            two_falls(progress, settings.warmup, *falls, settings.floor),
+            warmup_cosine(own, settings.warmup, settings.floor),
         )
-        return transformer, warmup_cosine(own, settings.warmup, settings.floor)
 
     def _enter(self) -> None:
         """Puts the layers in: they begin at what has come to pass through them. A copy of the state is kept first."""
         self.save(DENSE)
-        if self.config.mfn.calibrate:
-            apply_schedules(self.model, self.config, self.step)
-            calibrate(self.model, self.batches.preview(-(-TOKENS // self.config.model.context)), self.batches.start)
+        begin_layers(self.model, self.config, self.batches, self.step)
 
     def _measure(self, valid: TokenRows) -> None:
         with self._averaged():
@@ -200,7 +197,7 @@ class Trainer:
             "average": {} if self.average is None else self.average.mean,
         }
         state, parts["stream"] = self.batches.state()
-        tensors = {f"{part}.{name}": whole(tensor) for part, named in parts.items() for name, tensor in named.items()}
+        tensors = checkpoint.joined({p: {n: whole(tensor) for n, tensor in part.items()} for p, part in parts.items()})
         if self.world.rank == 0:
             self.log.flush()
             checkpoint.save(self.folder / place, checkpoint.Checkpoint(self.step, tensors, state))

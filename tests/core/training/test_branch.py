@@ -109,9 +109,7 @@ def test_a_model_may_go_on_from_its_twin_cut_short(
 def test_the_mean_of_weights_branches_too(run_folder: Folders, tmp_path: Path, corpus: Path) -> None:
     folder = run_folder("late")
     train(late(ema=0.9), folder, corpus)
-    branched = train(
-        dense().__class__.from_json({**dense().to_json(), "ema": 0.9}), tmp_path / "run", corpus, begin=folder
-    )
+    branched = train(TrainConfig.from_json({**dense().to_json(), "ema": 0.9}), tmp_path / "run", corpus, begin=folder)
     straight = train(TrainConfig.from_json({**dense().to_json(), "ema": 0.9}), run_folder("dense"), corpus)
     assert branched.average is not None
     assert straight.average is not None
