@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import sys
 from pathlib import Path
@@ -157,12 +158,20 @@ def index(
 
 
 @app.command()
-def info(what: Annotated[str, typer.Argument(metavar="MODEL|DB", help="Folder of a model, or a database.")]) -> None:
+def info(
+    what: Annotated[str, typer.Argument(metavar="MODEL|DB", help="Folder of a model, or a database.")],
+    json_file: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option("--json", metavar="FILE", help="Write the figures of the database's one index to this file, too."),
+    ] = None,
+) -> None:
     """Say what is in a model's folder, or in a database."""
-    from mfn_server.info import describe
+    from mfn_server.info import describe, index_report
 
     for line in describe(what):
         out.print(line, markup=False)
+    if json_file is not None:
+        json_file.write_text(json.dumps(index_report(what), indent=2) + "\n")
 
 
 @app.command()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
@@ -13,7 +15,7 @@ from mfn_server.db.migrate import open_database
 from mfn_server.db.session import Database, explain
 from mfn_server.db.tables import Corpus, IndexRun, Label, LabelEvent, Model, Preset, Source, SourceIndex
 from mfn_server.settings import Settings
-from mfn_server.token_r2 import lines_of_run
+from mfn_server.token_r2 import lines_of_run, summaries_of_run
 
 
 def describe(what: str) -> Iterator[str]:
@@ -23,9 +25,62 @@ def describe(what: str) -> Iterator[str]:
         return
     if "://" not in what and not Path(what).is_file():
         raise MFNError(f"there is neither a model nor a database at {what}")
+    with _opened(what) as database:
+        yield from _database(database)
+
+
+def index_report(what: str) -> dict[str, Any]:
+    """The current index of the only model in a database as a report for the model's card.
+
+    Raises:
+        MFNError: there is no such database, or not exactly one model with an index in it.
+    """
+    if "://" not in what and not Path(what).is_file():
+        raise MFNError(f"there is no database at {what}")
+    with _opened(what) as database, database.read() as connection:
+        shown = Source.current_run_id.is_not(None)
+        found = connection.execute(
+            select(Model.fingerprint, Source.current_run_id).join(Source).where(shown).distinct()
+        ).all()
+        if len(found) != 1 or found[0].current_run_id is None:
+            raise MFNError(f"{database.name} holds {len(found)} indexes that are shown; a report is of one")
+        run_id = found[0].current_run_id
+        facts = connection.execute(
+            select(IndexRun.n_tokens, Corpus.name).join(Corpus).where(IndexRun.id == run_id)
+        ).one()
+        counts = connection.execute(
+            select(Source.layer, SourceIndex.n_alive, SourceIndex.n_dead)
+            .join(Source)
+            .where(SourceIndex.run_id == run_id)
+        ).all()
+        r2 = summaries_of_run(connection, run_id)
+    layers = {
+        str(row.layer): {
+            "alive": row.n_alive,
+            "dead": row.n_dead,
+            "token_r2": {
+                "features": r2[row.layer].n,
+                "quantiles": {str(share): value for share, value in r2[row.layer].quantiles.items()},
+                "under_0.3": r2[row.layer].context_share,
+            },
+        }
+        for row in sorted(counts, key=lambda row: row.layer)
+        if row.layer in r2
+    }
+    return {
+        "kind": "index",
+        "model": found[0].fingerprint,
+        "corpus": facts.name,
+        "tokens": facts.n_tokens,
+        "layers": layers,
+    }
+
+
+@contextmanager
+def _opened(what: str) -> Iterator[Database]:
     database = open_database(Settings(database=what).database_url)
     try:
-        yield from _database(database)
+        yield database
     except DBAPIError as error:
         raise explain(error, database.name) from error
     finally:

@@ -1,4 +1,4 @@
-"""Token R² layer by layer, in lines for the command line."""
+"""Token R² layer by layer, as the command line tells it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from mfn_server.db.tables import Feature, Source
 
 if TYPE_CHECKING:
+    from mfn_core.indexing.token_r2 import TokenR2Summary
     from mfn_core.indexing.types import CorpusIndex
 
 
@@ -32,6 +33,19 @@ def lines_of_index(index: CorpusIndex) -> Iterator[str]:
 
 def lines_of_run(connection: Connection, run_id: int) -> Iterator[str]:
     """One line a layer of a run in a database; none for a run from before there was such a figure."""
+    for layer, r2, half_firings in _layers_of_run(connection, run_id):
+        yield _line(layer, r2, half_firings)
+
+
+def summaries_of_run(connection: Connection, run_id: int) -> dict[int, TokenR2Summary]:
+    """By layer; none for a run from before there was such a figure."""
+    from mfn_core.indexing.token_r2 import summarize  # torch comes with it
+
+    return {layer: summarize(r2, firings) for layer, r2, firings in _layers_of_run(connection, run_id)}
+
+
+def _layers_of_run(connection: Connection, run_id: int) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.int64]]]:
+    """Layer, token R² and firings in the half with fewer, [F] each."""
     statement = (
         select(Source.layer, Source.id, Feature.token_r2, Feature.half_firings)
         .join(Source, Source.id == Feature.source_id)
@@ -43,7 +57,7 @@ def lines_of_run(connection: Connection, run_id: int) -> Iterator[str]:
         sources.setdefault((layer, source), []).append((np.nan if r2 is None else r2, half_firings or 0))
     for (layer, _), rows in sources.items():
         r2s, firings = zip(*rows, strict=True)
-        yield _line(layer, np.array(r2s), np.array(firings))
+        yield layer, np.array(r2s, np.float64), np.array(firings, np.int64)
 
 
 def _line(layer: int, token_r2: NDArray[np.floating], half_firings: NDArray[np.int64]) -> str:

@@ -31,6 +31,8 @@ CONTEXT_R2 = 0.3
 MIN_FIRINGS = 200
 """Firings in each half from which on the figure is taken to be a feature's own, not chance."""
 
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
 _SALT = np.uint64(0xA0761D6478BD642F)  # so that halves have nothing to do with which contexts are drawn
 _NO_VARIANCE = 1e-6  # of Σ z²: z varies by less than a thousandth of its size, which rounding may have made
 
@@ -119,18 +121,24 @@ class TokenR2Summary:
 
     Attributes:
         n: features that fire at least `MIN_FIRINGS` times in each half, and whose token R² is known.
-        median: of theirs; None without any.
+        quantiles: of theirs, by share (`QUANTILES`); empty without any.
         context_share: which share of them lies below `CONTEXT_R2`; None without any.
     """
 
     n: int
-    median: float | None
+    quantiles: dict[float, float]
     context_share: float | None
+
+    @property
+    def median(self) -> float | None:
+        """None without any."""
+        return self.quantiles.get(0.5)
 
 
 def summarize(token_r2: NDArray[np.floating[Any]], half_firings: NDArray[np.int64]) -> TokenR2Summary:
     """Sums up F features: [F], NaN where unknown, and [F], the firings in the half with fewer."""
     values = token_r2[(half_firings >= MIN_FIRINGS) & ~np.isnan(token_r2)]
     if not len(values):
-        return TokenR2Summary(0, None, None)
-    return TokenR2Summary(len(values), float(np.median(values)), float((values < CONTEXT_R2).mean()))
+        return TokenR2Summary(0, {}, None)
+    quantiles = {share: float(np.quantile(values, share)) for share in QUANTILES}
+    return TokenR2Summary(len(values), quantiles, float((values < CONTEXT_R2).mean()))

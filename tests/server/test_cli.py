@@ -91,13 +91,25 @@ def test_index_then_info(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNModel, corp
     assert (code, errors.strip()) == (0, "")
     assert "96 features" in text
     assert "token R², layer 1: " in text
-    _, text, _ = mfn("info", db)
+    _, text, _ = mfn("info", db, "--json", tmp_path / "index.json")
+    report = json.loads((tmp_path / "index.json").read_text())
+    assert (report["kind"], report["model"], report["corpus"]) == ("index", tiny_model.fingerprint, "stories")
+    assert {n: layer["alive"] + layer["dead"] for n, layer in report["layers"].items()} == {"0": 48, "1": 48}
+    often = report["layers"]["1"]["token_r2"]["features"]
+    assert re.search(rf"layer 1: .*of {often} features" if often else "layer 1: not known of any", text)
     assert re.search(r"index +current: stories, [\d,]+ tokens, \d+ features fire", text)
     assert re.search(r"token R² +layer 1: ", text)
     _, text, _ = mfn("info", tiny_bundle)
     assert tiny_model.fingerprint in text
     assert "48 features, K 6" in text
     assert load_index(file).model_fingerprint == tiny_model.fingerprint
+
+
+def test_a_report_is_of_one_index(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
+    db = tmp_path / "studio.sqlite3"
+    open_database(f"sqlite:///{db}").close()
+    assert "holds 0 indexes" in one_line_error(mfn("info", db, "--json", tmp_path / "a.json"))
+    assert "there is no database at" in one_line_error(mfn("info", tiny_bundle, "--json", tmp_path / "a.json"))
 
 
 def test_an_exported_index_is_the_computed_one(mfn: Mfn, tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def find_presets(
     if judge is None:
         shown.print("Perplexity is under the unsteered model itself; --judge, its dense twin, gives an outside view.")
     if json_file is not None:
-        table = {**settings(loaded, other, order), "found": [_row(finding) for finding in findings]}
+        table = {"kind": "presets", **settings(loaded, other, order), "found": [_row(finding) for finding in findings]}
         json_file.write_text(json.dumps(_finite(table), indent=2) + "\n", encoding="utf-8")
 
 

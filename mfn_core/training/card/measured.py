@@ -89,6 +89,45 @@ def _concepts(report: dict[str, Any]) -> list[str]:
     return ["## Concepts", note, table(heads, rows)]
 
 
+def _index(report: dict[str, Any]) -> list[str]:
+    shares = ("0.1", "0.25", "0.5", "0.75", "0.9")
+    heads = ["block", "features that fire", "counted", *(f"{float(s):.0%}" for s in shares), "under 0.3"]
+    rows = []
+    for number, layer in report["layers"].items():
+        r2 = layer["token_r2"]
+        figures = [f"{r2['quantiles'][s]:.2f}" for s in shares] if r2["quantiles"] else ["–"] * len(shares)
+        under = "–" if r2["under_0.3"] is None else f"{r2['under_0.3']:.0%}"
+        rows.append([number, f"{layer['alive']:,}", f"{r2['features']:,}", *figures, under])
+    note = (
+        f"Token R² is the share of a feature's variance that a look-up by the current token explains: 1 for a feature "
+        f"that only restates its token, under 0.3 for one that fires by context. Measured when the features were "
+        f"indexed on {report['tokens']:,} tokens (`mfn info DB`); counted are features that fire at least 200 times in "
+        "each half of the text. The columns are quantiles over these."
+    )
+    return ["## More than the current token", note, table(heads, rows)]
+
+
+def _presets(report: dict[str, Any]) -> list[str]:
+    works = [row for row in report["found"] if row["works"]]
+    prompts = len(report["prompts"])
+    note = (
+        f"{len(works)} of {len(report['found'])} goals work (`mfn find-presets MODEL --judge DENSE-TWIN`): over "
+        f"{prompts} prompts that played no part in the choice, at least half of the texts pass the goal's test, greedy "
+        f"and at a temperature of {report['temperature']:g} alike, five times as many as under other features turned "
+        "as strongly, at a perplexity under the judge of at most twice that of untouched texts. Words that the turned "
+        "features promote or fire on most do not count."
+    )
+    heads = ["goal", "turned", "greedy", "others", "perplexity", "sampled", "others", "perplexity"]
+    rows = []
+    for row in sorted(works, key=lambda row: -float(row["greedy"]["steered"])):
+        cells = [row["name"], ", ".join(f"L{layer}/{feature} = {value:g}" for layer, feature, value in row["turned"])]
+        for how in (row["greedy"], row["sampled"]):
+            strange = how["perplexity"] / how["plain_perplexity"]
+            cells += [f"{how['steered']:.0%}", f"{how['others']:.0%}", f"{strange:.2f} ×"]
+        rows.append(cells)
+    return ["## Steering", note, table(heads, rows)]
+
+
 def _share(share: dict[str, Any]) -> str:
     low, high = share["interval"]
     return f"{share['value']:.3f} ({low:.2f}–{high:.2f})"
@@ -97,6 +136,8 @@ def _share(share: dict[str, Any]) -> str:
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "rates": _rates,
     "concepts": _concepts,
+    "index": _index,
+    "presets": _presets,
 }
 
 

@@ -125,4 +125,5 @@ def test_a_summary_is_of_features_that_fire_often_enough() -> None:
     firings = np.array([200, 500, 10_000, 900, 199])
     found = summarize(r2, firings)
     assert (found.n, found.median, found.context_share) == (3, pytest.approx(0.2), pytest.approx(2 / 3))
+    assert found.quantiles[0.25] == pytest.approx(0.15)
     assert summarize(r2[3:], firings[3:]).median is None

@@ -96,6 +96,9 @@ def test_figures_that_begin_when_layers_enter_stand_in_the_card(runs: Path, tmp_
     assert "None" not in readme
 
 
+QUANTILES = ("0.1", "0.25", "0.5", "0.75", "0.9")
+
+
 def test_reports_of_later_measurements_are_added(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,11 +112,31 @@ def test_reports_of_later_measurements_are_added(
     rows = [{**row, "found": True, "ablated": {"inside": 0.5, "outside": 0.01}}, {**row, "found": False}]
     report.write_text(json.dumps({"kind": "concepts", "model": own, "concepts": rows}))
     assert add_to_card([str(model), str(report)]) == 0
+    r2 = {
+        "features": 1500,
+        "quantiles": dict(zip(QUANTILES, (0.1, 0.2, 0.35, 0.5, 0.9), strict=True)),
+        "under_0.3": 0.4,
+    }
+    none = {"features": 0, "quantiles": {}, "under_0.3": None}
+    layers = {"0": {"alive": 2000, "dead": 48, "token_r2": r2}, "1": {"alive": 3, "dead": 0, "token_r2": none}}
+    report.write_text(json.dumps({"kind": "index", "model": own, "tokens": 400_000, "layers": layers}))
+    assert add_to_card([str(model), str(report)]) == 0
+    figures = {"steered": 0.8, "others": 0.02, "perplexity": 15.0, "plain_perplexity": 10.0}
+    goal = {"name": "War | peace", "turned": [[1, 7, 8.5], [0, 3, 4]], "works": True}
+    found = [{**goal, "greedy": figures, "sampled": {**figures, "steered": 0.6}}, {"works": False}]
+    search = {"kind": "presets", "model": own, "prompts": ["a"] * 50, "temperature": 0.8, "found": found}
+    report.write_text(json.dumps(search))
+    assert add_to_card([str(model), str(report)]) == 0
     readme = (model / "README.md").read_text()
+    assert "| 0 | 2,000 | 1,500 | 0.10 | 0.20 | 0.35 | 0.50 | 0.90 | 40% |" in readme
+    assert "| 1 | 3 | 0 | – | – | – | – | – | – |" in readme
+    assert "1 of 2 goals work" in readme
+    turned = "| War \\| peace | L1/7 = 8.5, L0/3 = 4 |"
+    assert f"{turned} 80% | 2% | 1.50 × | 60% | 2% | 1.50 × |" in readme
     assert "| 0 | 1.00% | 2.34% | 50.0% | 0.90 |" in readme
     assert "1 of 2 concepts are found" in readme
     assert "| format/dna | L1/7 | 0.950 (0.75–0.99) | 0.950 (0.75–0.99) | 0.950 | +0.500 | +0.010 | found |" in readme
-    assert list(json.loads((model / "card.json").read_text())["measured"]) == ["rates", "concepts"]
+    assert list(json.loads((model / "card.json").read_text())["measured"]) == ["rates", "concepts", "index", "presets"]
     for wrong, message in (
         ({"kind": "rates", "model": "other"}, "other weights"),
         ({"kind": "poem", "model": own}, "no report of a known kind"),
