@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
 from mfn_core.training.export import export, load_run, main
 from mfn_core.training.run import train
+from scripts.seeds import main as compare_seeds
 
 TEXTS = [f"The {a} {b} sat by the {c}." for a in ("red", "old", "sly") for b in ("fox", "hen") for c in ("sea", "road")]
 
@@ -219,3 +221,23 @@ def test_a_run_without_a_checkpoint_says_so(runs: Path, tmp_path: Path) -> None:
         (early / name).write_bytes((runs / "demo" / name).read_bytes())
     with pytest.raises(MFNError, match="no checkpoint yet"):
         export(early, tmp_path / "model")
+
+
+def test_seeds_are_compared_with_their_own_twins(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(config("demo", [0, 1], seed=1), tmp_path / "demo", runs)
+    train(config("twin", [], seed=1), tmp_path / "twin", runs)
+    assert compare_seeds([str(f) for f in (runs / "demo", runs / "twin", tmp_path / "demo", tmp_path / "twin")]) == 0
+    printed = capsys.readouterr().out
+    losses = [load_run(f).metrics[-1]["valid"]["loss"] for f in (runs / "demo", runs / "twin", tmp_path / "demo")]
+    first = f"{losses[0]:.3f} {losses[1]:.3f} {losses[0] - losses[1]:.3f}"
+    assert re.search(rf"^ *0 +{first.replace(' ', ' +')} ", printed, re.MULTILINE)
+    assert re.search(rf"^ *mean +{(losses[0] + losses[2]) / 2:.3f} ", printed, re.MULTILINE)
+    for wrong, message in (
+        ([runs / "twin", runs / "demo"], "is not the dense twin of"),
+        ([runs / "demo", tmp_path / "twin"], "is not the dense twin of"),
+        ([runs / "demo", tmp_path], "is not the folder of a training run"),
+    ):
+        assert compare_seeds([str(folder) for folder in wrong]) == 1
+        assert message in capsys.readouterr().err
