@@ -1,11 +1,11 @@
-"""Builds the corpus that ships: the written passages, and text sampled from the demo model itself.
+"""Builds the corpus that ships: what was written for the project, text in generated formats, and samples of the model.
 
-    python scripts/build_demo_corpus.py demo/model demo/corpus
+    python scripts/build_demo_corpus.py demo/model demo
 
-reads `demo/corpus/passages/*.jsonl` and writes `demo/corpus/corpus.jsonl.xz`, one document a line with `text`,
-`title`, `tags` and `origin` (written or sampled). Half of the samples start from nothing and show the mix that the
-model was trained on; half continue the opening words of a passage, so that rarer domains and scripts come up. The same
-model, seed and machine give the same file.
+reads `demo/corpus/passages`, `demo/concepts` and `demo/text` and writes `demo/corpus/corpus.jsonl.xz`, one document a
+line with `text`, `title`, `tags` and `origin` (written, generated or sampled). Half of the samples start from nothing
+and show the mix that the model was trained on; half continue the opening words of something written, so that rarer
+domains and scripts come up. The same model, seed and machine give the same file.
 """
 
 from __future__ import annotations
@@ -22,19 +22,49 @@ import torch
 from rich.progress import Progress
 
 from mfn_core import MFNModel
+from mfn_core.data.structured import KINDS, structured_documents
 
+PER_FORMAT = 20
+FORMATS_SEED = 30_000  # neither that of training text nor that of labelled text
+FACETS = {"topic": "domain", "discourse": "discourse"}  # kinds of labelled text, as tags say it
 OPENING_TOKENS = 8  # of a passage, given to the model to continue; then it soon goes its own way
 BATCH = 96
 
 
-def read_passages(folder: Path) -> list[dict[str, Any]]:
-    """The written passages, in the order of their files."""
-    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines()]
-    passages = [json.loads(line) for line in lines if line.strip()]
-    return [
-        {"text": p["text"], "title": p["title"], "tags": p["tags"], "origin": "written", "id": p["id"]}
-        for p in passages
-    ]
+Row = dict[str, Any]
+
+
+def written(demo: Path) -> Iterator[Row]:
+    """Passages, labelled texts, and texts in Arabic and Hebrew, in the order of their files."""
+    for _, row in _lines(demo / "corpus" / "passages"):
+        yield {key: row[key] for key in ("text", "title", "tags")} | {"origin": "written", "id": row["id"]}
+    for _, row in _lines(demo / "concepts"):
+        concept = row.get("concept", "")
+        tags = [f"{FACETS[row['kind']]}:{concept}"] if concept else []
+        title = concept.capitalize().replace("-", " ") if row["kind"] == "topic" else ""
+        yield {"text": row["text"], "title": title, "tags": tags, "origin": "written", "id": row["id"]}
+    for script, row in _lines(demo / "text"):
+        yield {"text": row["text"], "title": row["title"], "tags": [f"script:{script}"], "origin": "written"}
+
+
+def _lines(folder: Path) -> Iterator[tuple[str, Row]]:
+    """Each line of each file there, with the first word of the file's name."""
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if line.strip():
+                yield path.name.partition(".")[0], json.loads(line)
+
+
+def generated() -> Iterator[Row]:
+    """So many documents of each format."""
+    missing = dict.fromkeys(KINDS, PER_FORMAT)
+    for document in structured_documents(FORMATS_SEED):
+        kind = str(document.meta["kind"])
+        if missing[kind]:
+            missing[kind] -= 1
+            yield {"text": document.text, "title": "", "tags": [f"format:{kind}"], "origin": "generated"}
+        if not any(missing.values()):
+            return
 
 
 @torch.inference_mode()
@@ -59,9 +89,7 @@ def sample(model: MFNModel, openings: list[list[int]], length: int, temperature:
     return [text.replace("\ufffd", "").strip() for text in texts]
 
 
-def sampled_documents(
-    model: MFNModel, passages: list[dict[str, Any]], n_tokens: int, seed: int
-) -> Iterator[tuple[dict[str, Any], int]]:
+def sampled_documents(model: MFNModel, passages: list[Row], n_tokens: int, seed: int) -> Iterator[tuple[Row, int]]:
     """Documents written by the model, each with its number of tokens, until there are `n_tokens`."""
     torch.manual_seed(seed)
     order = random.Random(seed)
@@ -85,19 +113,20 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="bundle of the demo model")
-    parser.add_argument("folder", type=Path, help="folder that holds passages/ and receives corpus.jsonl.xz")
+    parser.add_argument("demo", type=Path, help="folder with corpus/, concepts/ and text/")
     parser.add_argument("--tokens", type=int, default=640_000, help="in all (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     model = MFNModel.from_pretrained(options.model)
-    documents = read_passages(options.folder / "passages")
-    written = sum(len(model.encode_text(d["text"])) for d in documents)
+    openings = list(written(options.demo))
+    documents = openings + list(generated())
+    made = sum(len(model.encode_text(d["text"])) for d in documents)
     with Progress() as progress:
-        task = progress.add_task("sampling", total=options.tokens - written)
-        for document, count in sampled_documents(model, documents[:], options.tokens - written, options.seed):
+        task = progress.add_task("sampling", total=options.tokens - made)
+        for document, count in sampled_documents(model, openings, options.tokens - made, options.seed):
             documents.append(document)
             progress.advance(task, count)
-    target = options.folder / "corpus.jsonl.xz"
+    target = options.demo / "corpus" / "corpus.jsonl.xz"
     with lzma.open(target, "wt", preset=9, encoding="utf-8") as out:
         for document in documents:
             out.write(json.dumps(document, ensure_ascii=False) + "\n")
