@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules, walk_packages
 from types import ModuleType
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pdoc
 import pdoc.render
@@ -81,7 +81,7 @@ def build(folder: Path) -> None:
         if hasattr(module, "__path__"):  # its page would leave out the modules that `__all__` does not name
             held = {found.name for found in iter_modules(module.__path__) if not found.name.startswith("_")}
             held -= {name.rpartition(".")[2] for name in left_out if name.rpartition(".")[0] == module.__name__}
-            module.__all__ = sorted({*names, *held})
+            vars(module)["__all__"] = sorted({*names, *held})
     pdoc.render.configure(docformat="google", footer_text="MFN Studio")
     shutil.rmtree(folder, ignore_errors=True)
     with warnings.catch_warnings():
@@ -89,7 +89,7 @@ def build(folder: Path) -> None:
         pdoc.pdoc("mfn_core", *("!" + re.escape(name) for name in left_out), output_directory=folder)
 
 
-def _mend(thing: object) -> None:
+def _mend(thing: Any) -> None:
     """Makes what Python generates from fields fit to be read.
 
     A generated constructor does not know in which module the names of its types, perhaps a base class's, have their
@@ -99,7 +99,7 @@ def _mend(thing: object) -> None:
     if not inspect.isclass(thing):
         return
     if dataclasses.is_dataclass(thing):
-        constructor = thing.__init__
+        constructor: Any = thing.__init__
     elif hasattr(thing, "_fields"):
         constructor = thing.__new__
         for name in thing._fields:

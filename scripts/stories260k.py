@@ -28,9 +28,9 @@ from mfn_core.training.config import TrainConfig
 from mfn_core.training.config.data import DataConfig, SourceConfig
 from mfn_core.training.config.features import MFNTraining
 from mfn_core.training.config.model import BaseConfig, ModelConfig
-from mfn_core.training.config.run import OptimizerConfig
 from mfn_core.training.evaluate import evaluate
 from mfn_core.training.log import read_metrics
+from mfn_core.training.optimizer import OptimizerConfig
 from mfn_core.training.run import train
 
 BLOCKS, WIDTH, CONTEXT = 5, 64, 256
@@ -111,8 +111,8 @@ def configs(shared: Path, tokens: int) -> dict[str, TrainConfig]:
 def untouched(shared: Path, valid: Any, start: int) -> float:
     """Nats a token of the pretrained model as it came."""
     folder = shared / "models" / "stories260K"
-    base = AutoModelForCausalLM.from_pretrained(folder).eval()
-    model = MFNModel.equip(base, MFNConfig(), AutoTokenizer.from_pretrained(folder))
+    base: Any = AutoModelForCausalLM.from_pretrained(folder)
+    model = MFNModel.equip(base.eval(), MFNConfig(), AutoTokenizer.from_pretrained(folder))
     return evaluate(model, valid, start).loss
 
 

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from mfn_core.indexing.types import CorpusIndex
+from mfn_core.training.card.measured import sections
 from mfn_server.atlas.dossier import _characters, _joined
 from mfn_server.atlas.file import read_atlas
 from mfn_server.db.session import Database
 from mfn_server.model_facts import ModelFacts
-from scripts.atlas import main
+from scripts.atlas.__main__ import main
 
 HARBOUR = {"layer": 0, "feature": 3, "label": "harbours", "seen": "all of ten contexts", "confidence": "high"}
 UNCLEAR = {"layer": 1, "feature": 7, "unclear": True, "seen": "nothing in common"}
@@ -136,3 +137,35 @@ def test_verdicts_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     lines(path, {**verdicts[0], "verdict": "good"})
     assert main(["tally", str(path)]) == 1
     assert "line 1: verdict: Input should be 'held', 'partly' or 'not'" in capsys.readouterr().err
+
+
+def test_a_tally_becomes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = {"format": "mfn-atlas", "version": 1, "model": "e" * 64, "how": "by hand."}
+    labelled = [{**HARBOUR, "feature": n, "confidence": "low" if n < 4 else "high"} for n in range(12)]
+    atlas = lines(tmp_path / "atlas.jsonl", header, *labelled, UNCLEAR)
+    verdicts = [{"layer": 0, "feature": n, "verdict": "not" if n < 3 else "held"} for n in range(10)]
+    path, out = lines(tmp_path / "verdicts.jsonl", *verdicts), tmp_path / "report.json"
+    assert main(["tally", str(path), "--atlas", str(atlas), "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    counts = {"features": 12, "unclear": 1, "confidence": {"high": 8, "medium": 0, "low": 4}, "checked": 10}
+    assert {name: report[name] for name in ("kind", "model", "how", *counts)} == {
+        "kind": "atlas",
+        "model": "e" * 64,
+        "how": "by hand.",
+        **counts,
+    }
+    assert [report[kind]["value"] for kind in ("held", "partly", "not")] == [0.7, 0.0, 0.3]
+    assert report["held"]["interval"] == pytest.approx([0.397, 0.892], abs=1e-3)
+    heading, note, table = sections({"atlas": report})
+    assert heading == "## Labels"
+    assert "12 features have an automatic label; 1 more were read and found unclear." in note
+    assert "8 high, 0 medium, 4 low. How they were written: by hand. Then 10 labels" in note
+    assert "| held | 7 | 0.700 (0.40–0.89) |" in table
+
+    out.unlink()
+    assert main(["tally", str(path), "--json", str(out)]) == 1
+    assert "--json goes with --atlas" in capsys.readouterr().err
+    lines(path, *verdicts, {"layer": 1, "feature": 7, "verdict": "held"})
+    assert main(["tally", str(path), "--atlas", str(atlas), "--json", str(out)]) == 1
+    assert "line 11: the atlas has no label for feature 7 of layer 1" in capsys.readouterr().err
+    assert not out.exists()

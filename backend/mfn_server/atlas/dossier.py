@@ -78,7 +78,7 @@ def _piece(context: Context) -> str:
         elif any(value > 0 for value in context.values[begin:end]):
             text = f"⟦{text}⟧"
         marked.append(text)
-    return _visible("".join(marked))
+    return visible("".join(marked))
 
 
 def _characters(tokens: Sequence[str], first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -116,8 +116,9 @@ def _logits(tokens: Sequence[TokenLogit]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f"“{_visible(text)}”"
+    return f"“{visible(text)}”"
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """The same text on one line: ↵ for a line's end, ⇥ for a tab."""
     return text.replace("\n", "↵").replace("\r", "↵").replace("\t", "⇥")

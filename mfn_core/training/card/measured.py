@@ -128,6 +128,35 @@ def _presets(report: dict[str, Any]) -> list[str]:
     return ["## Steering", note, table(heads, rows)]
 
 
+def _atlas(report: dict[str, Any]) -> list[str]:
+    confidence = ", ".join(f"{n:,} {kind}" for kind, n in report["confidence"].items())
+    how = report["how"].rstrip(".")
+    note = (
+        f"{report['features']:,} features have an automatic label; {report['unclear']:,} more were read and found "
+        f"unclear. Confidence: {confidence}.{f' How they were written: {how}.' if how else ''} Then "
+        f"{report['checked']:,} labels, drawn at random, were judged beside contexts from text that none was read from "
+        "(`python -m scripts.atlas check`, `tally`). In brackets: 95 % intervals."
+    )
+    rows = [[kind, f"{report[kind]['part']:,}", _share(report[kind])] for kind in ("held", "partly", "not")]
+    return ["## Labels", note, table(["verdict", "labels", "share"], rows)]
+
+
+def _detection(report: dict[str, Any]) -> list[str]:
+    left = f" {report['unanswered']:,} more were asked about and not answered." if report["unanswered"] else ""
+    note = (
+        f"From a feature's label alone, a reader says in which of ten snippets of {report['corpus']} it fires (`python "
+        "-m scripts.atlas quiz`, `score`). The score is balanced accuracy: 0.5 by guessing, 1 without a mistake. In "
+        f"brackets: 95 % intervals. Features that fire by context have a token R² under 0.3.{left}"
+    )
+    parts = [("all", report), ("fire by context", report["context"])]
+    rows = [
+        [name, f"{part['features']:,}", _share(part["mean"]), _share(part["at_least_0.7"])]
+        for name, part in parts
+        if part is not None
+    ]
+    return ["## Detection", note, table(["features", "asked about", "mean score", "share at 0.7 or more"], rows)]
+
+
 def _share(share: dict[str, Any]) -> str:
     low, high = share["interval"]
     return f"{share['value']:.3f} ({low:.2f}–{high:.2f})"
@@ -138,6 +167,8 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "concepts": _concepts,
     "index": _index,
     "presets": _presets,
+    "atlas": _atlas,
+    "detection": _detection,
 }
 
 

@@ -150,6 +150,33 @@ def test_reports_of_later_measurements_are_added(
     assert (model / "README.md").read_text() == readme
 
 
+def test_reports_on_labels_are_added(runs: Path, tmp_path: Path) -> None:
+    model, atlas, detection = tmp_path / "model", tmp_path / "atlas.json", tmp_path / "detection.json"
+    own = export(runs / "demo", model)["fingerprint"]
+    counts = {"features": 1200, "unclear": 34, "confidence": {"high": 700, "medium": 400, "low": 100}, "checked": 20}
+    share = {"value": 0.95, "part": 19, "whole": 20, "interval": [0.75, 0.99]}
+    verdicts = {"held": share, "partly": {**share, "part": 1, "value": 0.05}, "not": {**share, "part": 0, "value": 0}}
+    atlas.write_text(json.dumps({"kind": "atlas", "model": own, "how": "by a | reader", **counts, **verdicts}))
+    summary = {"features": 120, "mean": {"value": 0.8125, "interval": [0.79, 0.83]}, "at_least_0.7": share}
+    report = {"kind": "detection", "model": own, "corpus": "other.jsonl", "seed": 1, **summary, "unanswered": 0}
+    detection.write_text(json.dumps({**report, "context": {**summary, "features": 40}}))
+    assert add_to_card([str(model), str(detection), str(atlas)]) == 0
+    assert list(json.loads((model / "card.json").read_text())["measured"]) == ["atlas", "detection"]
+    readme = (model / "README.md").read_text()
+    assert "1,200 features have an automatic label; 34 more were read and found unclear" in readme
+    assert "700 high, 400 medium, 100 low. How they were written: by a | reader. Then 20 labels" in readme
+    assert "| held | 19 | 0.950 (0.75–0.99) |" in readme
+    assert "ten snippets of other.jsonl" in readme
+    assert "| all | 120 | 0.812 (0.79–0.83) | 0.950 (0.75–0.99) |" in readme
+    assert "| fire by context | 40 | 0.812 (" in readme
+    assert "not answered" not in readme
+    detection.write_text(json.dumps({**report, "unanswered": 3, "context": None}))
+    assert add_to_card([str(model), str(detection)]) == 0
+    readme = (model / "README.md").read_text()
+    assert "3 more were asked about and not answered" in readme
+    assert "| fire by context |" not in readme
+
+
 def test_dead_in_training_counts_features_silent_for_as_long_as_the_config_says(runs: Path) -> None:
     saved = load_run(runs / "demo")
     lines = [line for line in saved.metrics if "dead" in line]

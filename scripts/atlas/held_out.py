@@ -1,0 +1,164 @@
+"""Where features fire in a text, and snippets of it in which one fires or does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mfn_core.indexing.batching import Batcher
+from mfn_core.indexing.types import IndexSettings
+from mfn_core.model import MFNModel
+from scripts.atlas.index import Place
+
+BEFORE, AFTER = 32, 4
+"""Tokens of a snippet around a position: most of them before it, since that is what a causal model has read there."""
+
+_CANDIDATES = 10_000  # positions, drawn at random, among which snippets are looked for
+
+
+class Window(NamedTuple):
+    """Tokens [start, stop) of a document."""
+
+    document: int
+    start: int
+    stop: int
+
+    def overlaps(self, other: Window) -> bool:
+        """Whether both hold a token."""
+        return self.document == other.document and self.start < other.stop and other.start < self.stop
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Documents, one behind the other: P positions, the first of each document included, which counts in nothing.
+
+    Attributes:
+        documents: token ids of each.
+        offsets: int64 [documents], where each begins.
+        firings: by feature, int64 [n], the positions where it fires, ascending. Features that never fire are not there.
+    """
+
+    documents: Sequence[NDArray[np.uint32]]
+    offsets: NDArray[np.int64]
+    firings: dict[Place, NDArray[np.int64]]
+
+    @classmethod
+    def read(cls, model: MFNModel, documents: Sequence[NDArray[np.uint32]], features: Collection[Place]) -> HeldOut:
+        """Runs documents through the model as an index does, and keeps where these features fire.
+
+        Args:
+            model: with layers.
+            documents: token ids, the beginning-of-text token first.
+            features: layers and features that it has.
+        """
+        lengths = np.array([len(ids) for ids in documents], np.int64)
+        offsets = np.cumsum(lengths) - lengths
+        return cls(documents, offsets, dict(_firings(model, documents, offsets, features)))
+
+    @property
+    def n_tokens(self) -> int:
+        """Positions that count."""
+        return sum(max(len(ids) - 1, 0) for ids in self.documents)
+
+    def document_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64, as many as positions. Documents are never empty."""
+        found: NDArray[np.int64] = np.searchsorted(self.offsets, positions, "right") - 1
+        return found
+
+    def around(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Windows around positions: their first positions, and those after their last.
+
+        Near an end of its document a window is moved inwards, not cut: short ones would hold fewer firings, and so a
+        snippet's length would tell something. Those of documents that are shorter than a window are the whole.
+        """
+        document = self.document_of(positions)
+        begin = self.offsets[document] + 1
+        end = (np.array([len(ids) for ids in self.documents], np.int64) + self.offsets)[document]
+        size = BEFORE + 1 + AFTER
+        first = np.maximum(np.minimum(positions - BEFORE, end - size), begin)
+        return first, np.minimum(first + size, end)
+
+    def tokens(self, window: Window) -> NDArray[np.uint32]:
+        """Its token ids."""
+        return self.documents[window.document][window.start : window.stop]
+
+    def with_firing(self, place: Place, n: int, generator: np.random.Generator) -> list[Window]:
+        """At most n windows around positions where a feature fires, drawn uniformly from all of these.
+
+        From different documents as far as possible, and none that overlap or say the same.
+        """
+        return self._draw(self.firings[place], n, [], generator)
+
+    def without(self, place: Place, n: int, apart: list[Window], generator: np.random.Generator) -> list[Window]:
+        """At most n windows around any positions, in which a feature fires nowhere; none overlaps those in `apart`."""
+        positions = np.arange(sum(len(ids) for ids in self.documents), dtype=np.int64)
+        positions = np.delete(positions, self.offsets)
+        first, end = self.around(positions)
+        fires = self.firings[place]
+        silent = np.searchsorted(fires, first) == np.searchsorted(fires, end)
+        return self._draw(positions[silent], n, apart, generator)
+
+    def _draw(
+        self, positions: NDArray[np.int64], n: int, apart: list[Window], generator: np.random.Generator
+    ) -> list[Window]:
+        drawn = generator.permutation(positions)[:_CANDIDATES]
+        documents = self.document_of(drawn)
+        first, end = (edge - self.offsets[documents] for edge in self.around(drawn))
+        windows = list(map(Window, documents.tolist(), first.tolist(), end.tolist()))
+        chosen: list[Window] = []
+        texts = {self.tokens(window).tobytes() for window in apart}
+        for window in _one_of_each_first(windows):
+            if len(chosen) == n:
+                break
+            text = self.tokens(window).tobytes()
+            if text not in texts and not any(window.overlaps(other) for other in (*apart, *chosen)):
+                chosen.append(window)
+                texts.add(text)
+        return chosen
+
+
+def _one_of_each_first(windows: Sequence[Window]) -> list[Window]:
+    """The first of each document in the order given, then the second of each, and so on."""
+    met: Counter[int] = Counter()
+    turns = []
+    for window in windows:
+        turns.append(met[window.document])
+        met[window.document] += 1
+    return [windows[n] for n in sorted(range(len(windows)), key=turns.__getitem__)]
+
+
+@torch.inference_mode()
+def _firings(
+    model: MFNModel, documents: Sequence[NDArray[np.uint32]], offsets: NDArray[np.int64], features: Collection[Place]
+) -> Iterator[tuple[Place, NDArray[np.int64]]]:
+    settings = IndexSettings().fit(model.max_context)
+    length = settings.window
+    wanted = {layer: np.zeros(n, np.bool_) for layer, n in model.n_features.items()}
+    for layer, feature in features:
+        wanted[layer][feature] = True
+    found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {n: [] for n, mask in wanted.items() if mask.any()}
+    model.eval()
+    batcher = Batcher(settings.seq_len, length, settings.batch_rows, model.bos_token_id)
+    for batch in batcher.batches(enumerate(documents)):
+        traces = model(torch.from_numpy(batch.input_ids).to(model.device), record=True, logits_to_keep=1).traces
+        begins = offsets[batch.windows.document] + batch.windows.start
+        for layer, parts in found.items():
+            codes = traces[layer].codes
+            indices, fires = (
+                x.cpu().numpy().reshape(-1, length, codes.width)[batch.grid] for x in (codes.indices, codes.fires)
+            )
+            window, position, entry = np.nonzero(fires & batch.windows.counted[..., None] & wanted[layer][indices])
+            parts.append((indices[window, position, entry].astype(np.int32), begins[window] + position))
+    for layer, parts in found.items():
+        numbers = np.concatenate([np.zeros(0, np.int32), *(part[0] for part in parts)])
+        positions = np.concatenate([np.zeros(0, np.int64), *(part[1] for part in parts)])
+        order = np.lexsort((positions, numbers))
+        starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+        for number, own in zip(numbers[order][starts].tolist(), np.split(positions[order], starts)[1:], strict=True):
+            yield (layer, number), own
