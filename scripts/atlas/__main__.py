@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--layers", type=_numbers, metavar="A-B,C", help="of these layers alone")
     command.add_argument("--documents", type=int, metavar="N", help="read so many documents at most")
     command.add_argument("--seed", type=_natural, default=0, help="of what is drawn [0]")
+    command.add_argument(
+        "--strong",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="draw only firings of at least this share of a feature's maximum in the text [0: all]",
+    )
     command.add_argument("--db", metavar="FILE|URL", help="index of the model, for token R² in the key")
     command.description = (
         f"Asks, of labelled features that fire at least {FEWEST_FIRINGS} times and in {FEWEST_DOCUMENTS} documents of "
@@ -112,6 +119,16 @@ def _places(text: str) -> list[Place]:
         return read_places(text)
     except MFNError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share, 0 up to 1")
+    return share
 
 
 def _natural(text: str) -> int:

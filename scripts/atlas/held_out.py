@@ -42,11 +42,13 @@ class HeldOut:
         documents: token ids of each.
         offsets: int64 [documents], where each begins.
         firings: by feature, int64 [n], the positions where it fires, ascending. Features that never fire are not there.
+        strengths: by feature, float32 [n], how strongly it fires there.
     """
 
     documents: Sequence[NDArray[np.uint32]]
     offsets: NDArray[np.int64]
     firings: dict[Place, NDArray[np.int64]]
+    strengths: dict[Place, NDArray[np.float32]]
 
     @classmethod
     def read(cls, model: MFNModel, documents: Sequence[NDArray[np.uint32]], features: Collection[Place]) -> HeldOut:
@@ -59,7 +61,9 @@ class HeldOut:
         """
         lengths = np.array([len(ids) for ids in documents], np.int64)
         offsets = np.cumsum(lengths) - lengths
-        return cls(documents, offsets, dict(_firings(model, documents, offsets, features)))
+        found = list(_firings(model, documents, offsets, features))
+        firings = {place: positions for place, positions, _ in found}
+        return cls(documents, offsets, firings, {place: strengths for place, _, strengths in found})
 
     @property
     def n_tokens(self) -> int:
@@ -88,12 +92,14 @@ class HeldOut:
         """Its token ids."""
         return self.documents[window.document][window.start : window.stop]
 
-    def with_firing(self, place: Place, n: int, generator: np.random.Generator) -> list[Window]:
-        """At most n windows around positions where a feature fires, drawn uniformly from all of these.
+    def with_firing(self, place: Place, n: int, strong: float, generator: np.random.Generator) -> list[Window]:
+        """At most n windows around positions where a feature fires at least at this share of its maximum in the text,
+        drawn uniformly from all of these.
 
         From different documents as far as possible, and none that overlap or say the same.
         """
-        return self._draw(self.firings[place], n, [], generator)
+        strength = self.strengths[place]
+        return self._draw(self.firings[place][strength >= strong * strength.max()], n, [], generator)
 
     def without(self, place: Place, n: int, apart: list[Window], generator: np.random.Generator) -> list[Window]:
         """At most n windows around any positions, in which a feature fires nowhere; none overlaps those in `apart`."""
@@ -136,13 +142,14 @@ def _one_of_each_first(windows: Sequence[Window]) -> list[Window]:
 @torch.inference_mode()
 def _firings(
     model: MFNModel, documents: Sequence[NDArray[np.uint32]], offsets: NDArray[np.int64], features: Collection[Place]
-) -> Iterator[tuple[Place, NDArray[np.int64]]]:
+) -> Iterator[tuple[Place, NDArray[np.int64], NDArray[np.float32]]]:
+    """Each feature that fires, its positions and strengths."""
     settings = IndexSettings().fit(model.max_context)
     length = settings.window
     wanted = {layer: np.zeros(n, np.bool_) for layer, n in model.n_features.items()}
     for layer, feature in features:
         wanted[layer][feature] = True
-    found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {n: [] for n, mask in wanted.items() if mask.any()}
+    found: dict[int, list[tuple[NDArray[Any], ...]]] = {n: [] for n, mask in wanted.items() if mask.any()}
     model.eval()
     batcher = Batcher(settings.seq_len, length, settings.batch_rows, model.bos_token_id)
     for batch in batcher.batches(enumerate(documents)):
@@ -150,15 +157,19 @@ def _firings(
         begins = offsets[batch.windows.document] + batch.windows.start
         for layer, parts in found.items():
             codes = traces[layer].codes
-            indices, fires = (
-                x.cpu().numpy().reshape(-1, length, codes.width)[batch.grid] for x in (codes.indices, codes.fires)
+            indices, values = (
+                x.cpu().numpy().reshape(-1, length, codes.width)[batch.grid]
+                for x in (codes.indices, codes.values.float())
             )
-            window, position, entry = np.nonzero(fires & batch.windows.counted[..., None] & wanted[layer][indices])
-            parts.append((indices[window, position, entry].astype(np.int32), begins[window] + position))
+            fires = (values > 0) & batch.windows.counted[..., None] & wanted[layer][indices]
+            where = np.nonzero(fires)
+            parts.append((indices[where].astype(np.int32), begins[where[0]] + where[1], values[where]))
     for layer, parts in found.items():
         numbers = np.concatenate([np.zeros(0, np.int32), *(part[0] for part in parts)])
         positions = np.concatenate([np.zeros(0, np.int64), *(part[1] for part in parts)])
+        strengths = np.concatenate([np.zeros(0, np.float32), *(part[2] for part in parts)])
         order = np.lexsort((positions, numbers))
         starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-        for number, own in zip(numbers[order][starts].tolist(), np.split(positions[order], starts)[1:], strict=True):
-            yield (layer, number), own
+        split = (np.split(column[order], starts)[1:] for column in (positions, strengths))
+        for number, own, how in zip(numbers[order][starts].tolist(), *split, strict=True):
+            yield (layer, number), own, how

@@ -59,7 +59,7 @@ def make_quiz(given: argparse.Namespace) -> None:
     for place in drawn:
         if len(chosen) == most:
             break
-        snippets = draw_snippets(held_out, place, given.seed)
+        snippets = draw_snippets(held_out, place, given.seed, given.strong)
         if isinstance(snippets, str):
             left_out[place] = snippets
         else:
@@ -74,6 +74,7 @@ def make_quiz(given: argparse.Namespace) -> None:
         documents=len(texts),
         tokens=held_out.n_tokens,
         seed=given.seed,
+        strong=given.strong,
         labels=len(known),
         often_enough=len(often),
         questions=[
@@ -110,19 +111,20 @@ def read_places(text: str) -> list[Place]:
     return list(found)
 
 
-def draw_snippets(held_out: HeldOut, place: Place, seed: int) -> list[tuple[Window, bool]] | str:
+def draw_snippets(held_out: HeldOut, place: Place, seed: int, strong: float = 0.0) -> list[tuple[Window, bool]] | str:
     """The snippets of one feature in the order in which they are shown, each with whether it fires there.
 
-    They depend on text, feature and seed alone, so that two atlases of a model can be compared on the same ones.
+    They depend on text, feature, seed and `strong` alone, so that two atlases of a model can be compared on the same
+    ones. `strong` is the share of the feature's maximum in the text from which on a firing counts as one to be told.
 
     Returns:
         `SNIPPETS` of them; or why there are none.
     """
     generator = np.random.default_rng([seed, *place])
     n = int(generator.integers(FEWEST_FIRING, MOST_FIRING, endpoint=True))
-    firing = held_out.with_firing(place, n, generator)
+    firing = held_out.with_firing(place, n, strong, generator)
     if len(firing) < FEWEST_FIRING:
-        return f"fires in fewer than {FEWEST_FIRING} snippets that lie apart"
+        return f"fires{' strongly' if strong else ''} in fewer than {FEWEST_FIRING} snippets that lie apart"
     silent = held_out.without(place, SNIPPETS - len(firing), firing, generator)
     if len(firing) + len(silent) < SNIPPETS:
         return "fires in nearly every snippet"

@@ -47,6 +47,7 @@ def score(given: argparse.Namespace) -> None:
         "model": key.model,
         "corpus": key.corpus,
         "seed": key.seed,
+        "strong": key.strong,
         **_summary(list(scores.values())),
         "context": _summary(under) if under else None,
         "unanswered": len(questions) - len(answers),

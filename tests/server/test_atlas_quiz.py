@@ -92,6 +92,8 @@ def test_firings_are_those_of_an_index(tiny_model: MFNModel, index: CorpusIndex)
             here = positions[found.document_of(positions) == n] - found.offsets[n]
             values = tiny_model.codes(index.documents[n].tolist())[layer].value_of(feature)
             assert here.tolist() == (1 + np.flatnonzero(values[1:].numpy() > 0)).tolist()
+            strengths = found.strengths[layer, feature][found.document_of(positions) == n]
+            np.testing.assert_allclose(strengths, values.numpy()[here], rtol=1e-5)
 
 
 def test_a_feature_fires_in_the_snippets_that_the_key_names_and_in_no_other(
@@ -182,9 +184,10 @@ def test_firings_are_drawn_fairly_and_documents_are_many() -> None:
     offsets = np.arange(6, dtype=np.int64) * 400
     place = (0, 0)
 
-    def drawn(firings: list[int], n: int, seed: int) -> list[tuple[int, int, int]]:
-        held_out = HeldOut(documents, offsets, {place: np.array(firings, np.int64)})
-        return list(map(tuple, held_out.with_firing(place, n, np.random.default_rng(seed))))
+    def drawn(firings: list[int], n: int, seed: int, strong: float = 0.0) -> list[tuple[int, int, int]]:
+        strengths = {place: np.array(firings, np.float32)}
+        held_out = HeldOut(documents, offsets, {place: np.array(firings, np.int64)}, strengths)
+        return list(map(tuple, held_out.with_firing(place, n, strong, np.random.default_rng(seed))))
 
     apart = [60, 160, 260, 2060]
     times = dict.fromkeys(apart, 0)
@@ -193,6 +196,8 @@ def test_firings_are_drawn_fairly_and_documents_are_many() -> None:
         assert stop - start == SIZE
         times[document * 400 + start + BEFORE] += 1
     assert all(70 < n < 130 for n in times.values()), times
+    strongest = {document * 400 + start + BEFORE for document, start, _ in drawn([*apart, 1030], 5, 0, strong=0.5)}
+    assert strongest == {1030, 2060}, "half of the maximum and above"
     crowded = [*range(50, 350), 450, 850, 1250, 1650]
     assert {document for document, _, _ in drawn(crowded, 5, 0)} == {0, 1, 2, 3, 4}
     assert drawn([1, 399], 2, 0) in ([(0, 1, 1 + SIZE), (0, 400 - SIZE, 400)], [(0, 400 - SIZE, 400), (0, 1, 1 + SIZE)])
@@ -243,7 +248,7 @@ def key_of(path: Path, questions: list[tuple[list[int], float | None]]) -> Path:
         {"layer": 2, "feature": n, "label": "x", "fires": fires, "windows": [[0, 1, 2]] * 10, "token_r2": token_r2}
         for n, (fires, token_r2) in enumerate(questions)
     ]
-    counts = {"documents": 1, "tokens": 2, "seed": 5, "labels": len(rows), "often_enough": len(rows)}
+    counts = {"documents": 1, "tokens": 2, "seed": 5, "strong": 0.0, "labels": len(rows), "often_enough": len(rows)}
     path.write_text(json.dumps({"model": "f" * 64, "corpus": "c", **counts, "questions": rows, "left_out": []}))
     return path
 

@@ -152,7 +152,7 @@ def _curves(metrics: Iterable[Metrics]) -> dict[str, Any]:
             training[key] = [chunk[-1].get(key) for chunk in chunks]
         elif isinstance(value, dict):
             training[key] = {
-                n: [_mean(line[key][n] for line in chunk if key in line) for chunk in chunks] for n in value
+                n: [_mean(line[key][n] for line in chunk if n in line.get(key, ())) for chunk in chunks] for n in value
             }
         elif key not in ("step", "tokens", "tokens_per_second"):
             training[key] = [_mean(line[key] for line in chunk if key in line) for chunk in chunks]

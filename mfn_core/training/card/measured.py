@@ -143,10 +143,11 @@ def _atlas(report: dict[str, Any]) -> list[str]:
 
 def _detection(report: dict[str, Any]) -> list[str]:
     left = f" {report['unanswered']:,} more were asked about and not answered." if report["unanswered"] else ""
+    strong = f", at {report['strong']:.0%} of its maximum or above," if report["strong"] else ""
     note = (
-        f"From a feature's label alone, a reader says in which of ten snippets of {report['corpus']} it fires (`python "
-        "-m scripts.atlas quiz`, `score`). The score is balanced accuracy: 0.5 by guessing, 1 without a mistake. In "
-        f"brackets: 95 % intervals. Features that fire by context have a token R² under 0.3.{left}"
+        f"From a feature's label alone, a reader says in which of ten snippets of {report['corpus']} it fires{strong} "
+        "(`python -m scripts.atlas quiz`, `score`). The score is balanced accuracy: 0.5 by guessing, 1 without a "
+        f"mistake. In brackets: 95 % intervals. Features that fire by context have a token R² under 0.3.{left}"
     )
     parts = [("all", report), ("fire by context", report["context"])]
     rows = [

@@ -14,6 +14,7 @@ import torch
 
 from mfn_core.errors import ConfigError
 from mfn_core.training.config import TrainConfig
+from mfn_core.training.export import export
 from mfn_core.training.log import Metrics
 from mfn_core.training.run import train
 
@@ -102,6 +103,8 @@ def test_a_model_may_go_on_from_its_twin_cut_short(
     trainer = train(late(), tmp_path / "run", corpus, note=said.append, begin=twin)
     assert said[0] == f"the first 12 steps are those of {twin}"
     assert same_weights(trainer.model, whole["late"][1].model)
+    curves = export(tmp_path / "run", tmp_path / "model")["curves"]["training"]
+    assert curves["gradient_norm"]["features"][:2] == [None, None], "which the twin's log does not have"
     again = train(late(), tmp_path / "run", corpus, begin=tmp_path / "nowhere")  # not looked at any more
     assert again.step == 24
 

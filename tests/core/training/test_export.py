@@ -158,7 +158,15 @@ def test_reports_on_labels_are_added(runs: Path, tmp_path: Path) -> None:
     verdicts = {"held": share, "partly": {**share, "part": 1, "value": 0.05}, "not": {**share, "part": 0, "value": 0}}
     atlas.write_text(json.dumps({"kind": "atlas", "model": own, "how": "by a | reader", **counts, **verdicts}))
     summary = {"features": 120, "mean": {"value": 0.8125, "interval": [0.79, 0.83]}, "at_least_0.7": share}
-    report = {"kind": "detection", "model": own, "corpus": "other.jsonl", "seed": 1, **summary, "unanswered": 0}
+    report = {
+        "kind": "detection",
+        "model": own,
+        "corpus": "other.jsonl",
+        "seed": 1,
+        "strong": 0.5,
+        **summary,
+        "unanswered": 0,
+    }
     detection.write_text(json.dumps({**report, "context": {**summary, "features": 40}}))
     assert add_to_card([str(model), str(detection), str(atlas)]) == 0
     assert list(json.loads((model / "card.json").read_text())["measured"]) == ["atlas", "detection"]
@@ -166,7 +174,7 @@ def test_reports_on_labels_are_added(runs: Path, tmp_path: Path) -> None:
     assert "1,200 features have an automatic label; 34 more were read and found unclear" in readme
     assert "700 high, 400 medium, 100 low. How they were written: by a | reader. Then 20 labels" in readme
     assert "| held | 19 | 0.950 (0.75–0.99) |" in readme
-    assert "ten snippets of other.jsonl" in readme
+    assert "ten snippets of other.jsonl it fires, at 50% of its maximum or above, (" in readme
     assert "| all | 120 | 0.812 (0.79–0.83) | 0.950 (0.75–0.99) |" in readme
     assert "| fire by context | 40 | 0.812 (" in readme
     assert "not answered" not in readme
