@@ -68,7 +68,7 @@ def near(turns: Turns, pool: Sequence[Suspect]) -> list[Turns]:
     """What differs by a step: all weaker or stronger, one fewer, one more."""
     high = {(s.layer, s.feature): s.high for s in pool}
     times = median(turn.value / high[turn.layer, turn.feature] for turn in turns)
-    out: list[Turns] = [_scaled(turns, factor) for factor in (0.7, 1.4)]
+    out: list[Turns] = [scaled(turns, factor) for factor in (0.7, 1.4)]
     if len(turns) > 1:
         out += [turns[:n] + turns[n + 1 :] for n in range(len(turns))]
     if len(turns) < MOST_TURNS:
@@ -78,7 +78,8 @@ def near(turns: Turns, pool: Sequence[Suspect]) -> list[Turns]:
     return _unlike(out)
 
 
-def _scaled(turns: Turns, factor: float) -> Turns:
+def scaled(turns: Turns, factor: float) -> Turns:
+    """The same features, all turned so many times as far."""
     return tuple(replace(turn, value=round(turn.value * factor, 1)) for turn in turns)
 
 

@@ -8,24 +8,18 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from mfn_core.evaluation.steer_search.candidates import Suspect, first, near
+from mfn_core.evaluation.steer_search.candidates import Suspect, first, near, scaled
 from mfn_core.evaluation.steer_search.goals import Goal, Turns
 from mfn_core.evaluation.steering import Writing, decoded, nats, write
 from mfn_core.model import MFNModel
 
 STRANGE = 1.6  # times plain perplexity up to which nothing is taken off: on other prompts it will not be the same
-CLIMBING, DECIDING = (
-    0.4,
-    1.0,
-)  # what is taken off for each factor of e beyond; short texts begin with the strangest part
+CLIMBING, DECIDING = 0.4, 1.0  # taken off for each factor of e beyond; short texts begin with the strangest part
+EASED = (0.88, 0.77, 0.68, 0.6, 0.5, 0.4)  # times its strength, of what is too strange at the end
 PER_TURN = 0.01  # of two that do as well, the simpler one
 HOPELESS = 0.25  # degree that something has to reach in the first round
 VARIED, FINALISTS = 2, 3  # candidates that are varied in each round, and that are tried on all prompts
-ROUNDS = (
-    (2, 16),
-    (3, 24),
-    (4, 24),
-)  # prompts and tokens: of the first round, and of those in which the best are varied
+ROUNDS = ((2, 16), (3, 24), (4, 24))  # prompts and tokens: of the first round, and of those that vary the best
 OwnTokens = Mapping[tuple[int, int], frozenset[str]]
 
 
@@ -68,6 +62,11 @@ class Choice:
         """The candidate."""
         return self.greedy.turns
 
+    @property
+    def strange(self) -> float:
+        """The greater one."""
+        return max(self.greedy.strange, self.sampled.strange)
+
     def value(self, weight: float) -> float:
         """The lesser one."""
         return min(self.greedy.value(weight), self.sampled.value(weight))
@@ -108,6 +107,8 @@ class Chooser:
             if best[:VARIED] == begun:
                 break
         last = self._both(goal, best[:FINALISTS], len(self._prompts), self._greedy.tokens)
+        eased = [scaled(choice.turns, factor) for choice in last if choice.strange > STRANGE for factor in EASED]
+        last += self._both(goal, eased, len(self._prompts), self._greedy.tokens) if eased else []
         return max(last, key=lambda choice: choice.value(DECIDING))
 
     def _short(self, writing: Writing, tokens: int) -> Writing:

@@ -23,7 +23,7 @@ from mfn_core.evaluation.steer_search.goals import (
     turns_to_json,
 )
 from mfn_core.evaluation.steer_search.journal import Journal
-from mfn_core.evaluation.steer_search.own_tokens import fired_on, promoted
+from mfn_core.evaluation.steer_search.own_tokens import promoted
 from mfn_core.evaluation.steer_search.reading import Habits, Pieces, cut, read
 from mfn_core.evaluation.steer_search.screening import screen
 from mfn_core.evaluation.steering import Steer, SteerEffect, Writing, decoded, measure, write
@@ -34,7 +34,6 @@ SCREENED_AT = 4.0  # times a feature's high strength
 SCREENED_TOKENS, SCREENED_PROMPTS, BLOCK = 16, 2, 256
 WRITERS, TELLERS = 6, 2  # suspects by what they write, over all layers; by text, in each layer
 LEAST_DEGREE = 0.1  # of a writer
-OWN_PIECES = 800  # of text, over which is counted what a suspect fires on
 STAND_INS = 40  # features from which each one's control is drawn: those that fire most nearly as often
 WORTH_SCORING = 0.3  # share that passed on the choice prompts
 BATCH = 128
@@ -121,11 +120,10 @@ class Search:
         if choice is None:
             return None
         shown = [p for p, good in zip(self._order.choice_prompts, choice.greedy.passed, strict=True) if good]
-        strange = max(choice.greedy.strange, choice.sampled.strange)
         return {
             "turns": turns_to_json(choice.greedy.turns),
             "chosen": min(choice.greedy.share, choice.sampled.share),
-            "strange": strange,
+            "strange": choice.strange,
             "prompt": (shown or list(self._order.choice_prompts))[0],
         }
 
@@ -210,14 +208,12 @@ class Search:
 
     @cached_property
     def _own(self) -> OwnTokens:
-        """The tokens of each suspect that do not count: those it promotes, and those it fires on."""
+        """The tokens of each suspect that do not count: those it promotes."""
         self._progress("looking up the features' own tokens", 0.0)
         features: dict[int, list[int]] = {layer: [] for layer in self._model.coders}
         for layer, feature in sorted({(s.layer, s.feature) for pool in self._pools.values() for s in pool}):
             features[layer].append(feature)
-        raised = promoted(self._model, features)
-        fired = fired_on(self._model, features, self._pieces.ids[:OWN_PIECES])
-        return {key: raised[key] | fired[key] for key in raised}
+        return promoted(self._model, features)
 
     @cached_property
     def _chooser(self) -> Chooser:

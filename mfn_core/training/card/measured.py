@@ -115,7 +115,7 @@ def _presets(report: dict[str, Any]) -> list[str]:
         f"{prompts} prompts that played no part in the choice, at least half of the texts pass the goal's test, greedy "
         f"and at a temperature of {report['temperature']:g} alike, five times as many as under other features turned "
         "as strongly, at a perplexity under the judge of at most twice that of untouched texts. Words that the turned "
-        "features promote or fire on most do not count."
+        "features promote, ten tokens each, do not count."
     )
     heads = ["goal", "turned", "greedy", "others", "perplexity", "sampled", "others", "perplexity"]
     rows = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +11,14 @@ import torch
 
 from mfn_core.errors import ConfigError
 from mfn_core.evaluation.concepts import Share
+from mfn_core.evaluation.steer_search import choosing as choosing_module
 from mfn_core.evaluation.steer_search import search as search_module
 from mfn_core.evaluation.steer_search.candidates import MOST_TURNS, Suspect, first, near
+from mfn_core.evaluation.steer_search.choosing import STRANGE, Chooser, Trial
 from mfn_core.evaluation.steer_search.goals import (
     Finding,
     Goal,
+    Turns,
     effect_from_json,
     effect_to_json,
     turns_from_json,
@@ -23,10 +26,10 @@ from mfn_core.evaluation.steer_search.goals import (
     works,
 )
 from mfn_core.evaluation.steer_search.journal import Journal
-from mfn_core.evaluation.steer_search.own_tokens import TOP, fired_on, promoted
+from mfn_core.evaluation.steer_search.own_tokens import promoted
 from mfn_core.evaluation.steer_search.reading import ENOUGH, FEWEST, PIECE, cut, read
 from mfn_core.evaluation.steer_search.search import Order, Search, settings
-from mfn_core.evaluation.steering import SteerEffect
+from mfn_core.evaluation.steering import SteerEffect, Writing
 from mfn_core.evaluation.text_tests import TextTest
 from mfn_core.model import MFNModel
 from tests.conftest import TINY_TEXTS
@@ -174,17 +177,10 @@ def test_the_feature_of_a_concept_ranks_first(tiny_bundle: Path) -> None:
     assert not habits[0].score[1].any()
 
 
-def test_own_tokens_are_those_raised_and_those_fired_on(planted: MFNModel) -> None:
-    assert "z" in promoted(planted, {LAYER: [3, PLANTED], 0: []})[LAYER, PLANTED]
-    pieces = [planted.encode_text(text)[1:60] for text in TINY_TEXTS]
-    found = fired_on(planted, {LAYER: [3, PLANTED]}, pieces)
-    weight: Counter[int] = Counter()
-    for ids in pieces:
-        codes = planted.codes([0, *ids])[LAYER]
-        for token, indices, values in zip(ids, codes.indices[1:], codes.values[1:], strict=True):
-            weight[token] += float(values[indices == 3].sum())
-    top = {planted.required_tokenizer.decode([token]) for token, w in weight.most_common(TOP) if w > 0}
-    assert found[LAYER, 3] == top
+def test_own_tokens_are_those_raised(planted: MFNModel) -> None:
+    own = promoted(planted, {LAYER: [3, PLANTED], 0: []})
+    assert "z" in own[LAYER, PLANTED]
+    assert own.keys() == {(LAYER, 3), (LAYER, PLANTED)}
 
 
 def test_candidates_are_single_features_and_several_together() -> None:
@@ -203,6 +199,27 @@ def test_candidates_are_single_features_and_several_together() -> None:
             assert 1 <= len(other) <= MOST_TURNS
             assert other != turns
             assert len({(turn.layer, turn.feature) for turn in other}) == len(other)
+
+
+def test_what_is_too_strange_is_turned_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Formula(Chooser):
+        """All texts pass; how strange they are goes with the strength."""
+
+        def __init__(self) -> None:
+            super().__init__(*[None] * 2, ["one", "two"], {}, Writing(), Writing())  # type: ignore[arg-type]
+
+        def _tried(self, goal: Goal, candidates: Sequence[Turns], writing: Writing, n: int) -> list[Trial]:
+            return [Trial(turns, (True,) * n, 1.0, turns[0].value) for turns in candidates]
+
+    pool = [Suspect(1, 7, 2.0, 0.0, 0.5)]
+    chosen = Formula().choose(GOALS[0], pool)
+    assert chosen is not None
+    assert chosen.strange < STRANGE
+    monkeypatch.setattr(choosing_module, "EASED", ())
+    before = Formula().choose(GOALS[0], pool)
+    assert before is not None
+    assert before.strange > STRANGE
+    assert before.turns == tuple(replace(turn, value=before.strange) for turn in chosen.turns)
 
 
 def test_what_works_is_said_by_four_bounds() -> None:
