@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_share,
         default=0.0,
         metavar="SHARE",
-        help="draw only firings of at least this share of a feature's maximum in the text [0: all]",
+        help="draw only firings of at least this share of a feature's maximum in the index; needs --db [0: all]",
     )
     command.add_argument("--db", metavar="FILE|URL", help="index of the model, for token R² in the key")
     command.description = (

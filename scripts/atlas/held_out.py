@@ -92,14 +92,12 @@ class HeldOut:
         """Its token ids."""
         return self.documents[window.document][window.start : window.stop]
 
-    def with_firing(self, place: Place, n: int, strong: float, generator: np.random.Generator) -> list[Window]:
-        """At most n windows around positions where a feature fires at least at this share of its maximum in the text,
-        drawn uniformly from all of these.
+    def with_firing(self, place: Place, n: int, at_least: float, generator: np.random.Generator) -> list[Window]:
+        """At most n windows around positions where a feature fires at least so strongly, drawn uniformly from these.
 
         From different documents as far as possible, and none that overlap or say the same.
         """
-        strength = self.strengths[place]
-        return self._draw(self.firings[place][strength >= strong * strength.max()], n, [], generator)
+        return self._draw(self.firings[place][self.strengths[place] >= at_least], n, [], generator)
 
     def without(self, place: Place, n: int, apart: list[Window], generator: np.random.Generator) -> list[Window]:
         """At most n windows around any positions, in which a feature fires nowhere; none overlaps those in `apart`."""

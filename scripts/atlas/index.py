@@ -65,6 +65,15 @@ class Index:
         rows = self.connection.execute(statement)
         return {(row.layer, row.number): row.token_r2 for row in rows if row.token_r2 is not None}
 
+    def maximum(self) -> dict[Place, float]:
+        """The strongest firing of each feature that fires."""
+        statement = (
+            select(Source.layer, Feature.number, Feature.maximum)
+            .join(Feature, (Feature.source_id == Source.id) & (Feature.run_id == Source.current_run_id))
+            .where(Source.model_id == self.model_id, Feature.firing_count > 0)
+        )
+        return {(row.layer, row.number): row.maximum for row in self.connection.execute(statement)}
+
     def dossier(self, place: Place) -> str:
         """The text on one feature."""
         key = next(source.key for source in self.facts.sources if source.layer == place[0])

@@ -42,7 +42,9 @@ class QuizKey(_Strict):
     documents: int
     tokens: int = Field(description="All but the first position of each document.")
     seed: int
-    strong: float = Field(description="From which share of its maximum on a feature's firings were drawn; 0: from all.")
+    strong: float = Field(
+        description="From which share of its maximum in the index on a feature's firings were drawn; 0: all."
+    )
     labels: int = Field(description="Labelled features that were considered.")
     often_enough: int = Field(description="Those of them that fire often enough, and in enough documents.")
     questions: list[Question]

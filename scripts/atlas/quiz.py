@@ -33,15 +33,18 @@ def make_quiz(given: argparse.Namespace) -> None:
     """`quiz`."""
     if not given.key.resolve().parent.is_dir():  # rather now than after the model has read the text
         raise ConfigError(f"{given.key} cannot be written: there is no such folder")
+    if given.strong and given.db is None:
+        raise ConfigError("--strong is a share of the maximum in the index: say with --db where that is")
     atlas, model = read_atlas(given.atlas), MFNModel.from_pretrained(given.model)
     if atlas.header.model != model.fingerprint:
         raise ConfigError(f"{given.atlas} is the atlas of another model than {given.model}")
     atlas.check(model.n_features)
     labels = {(e.layer, e.feature): e.label for e in atlas.entries.values() if not e.unclear}
     token_r2: dict[Place, float] = {}
+    maximum: dict[Place, float] = {}
     if given.db is not None:
         with indexed(given.model, given.db) as index:
-            token_r2 = index.token_r2()
+            token_r2, maximum = index.token_r2(), index.maximum()
     asked = _asked(given, labels)
     known = [place for place in asked if place in labels]
     left_out = {place: _no_label(place, atlas) for place in asked if place not in labels}
@@ -59,7 +62,8 @@ def make_quiz(given: argparse.Namespace) -> None:
     for place in drawn:
         if len(chosen) == most:
             break
-        snippets = draw_snippets(held_out, place, given.seed, given.strong)
+        at_least = given.strong * maximum.get(place, np.inf) if given.strong else 0.0
+        snippets = draw_snippets(held_out, place, given.seed, at_least)
         if isinstance(snippets, str):
             left_out[place] = snippets
         else:
@@ -111,20 +115,20 @@ def read_places(text: str) -> list[Place]:
     return list(found)
 
 
-def draw_snippets(held_out: HeldOut, place: Place, seed: int, strong: float = 0.0) -> list[tuple[Window, bool]] | str:
+def draw_snippets(held_out: HeldOut, place: Place, seed: int, at_least: float = 0.0) -> list[tuple[Window, bool]] | str:
     """The snippets of one feature in the order in which they are shown, each with whether it fires there.
 
-    They depend on text, feature, seed and `strong` alone, so that two atlases of a model can be compared on the same
-    ones. `strong` is the share of the feature's maximum in the text from which on a firing counts as one to be told.
+    They depend on text, feature, seed and `at_least` alone, so that two atlases of a model can be compared on the same
+    ones. `at_least` is how strong a firing has to be to be drawn.
 
     Returns:
         `SNIPPETS` of them; or why there are none.
     """
     generator = np.random.default_rng([seed, *place])
     n = int(generator.integers(FEWEST_FIRING, MOST_FIRING, endpoint=True))
-    firing = held_out.with_firing(place, n, strong, generator)
+    firing = held_out.with_firing(place, n, at_least, generator)
     if len(firing) < FEWEST_FIRING:
-        return f"fires{' strongly' if strong else ''} in fewer than {FEWEST_FIRING} snippets that lie apart"
+        return f"fires{' strongly' if at_least else ''} in fewer than {FEWEST_FIRING} snippets that lie apart"
     silent = held_out.without(place, SNIPPETS - len(firing), firing, generator)
     if len(firing) + len(silent) < SNIPPETS:
         return "fires in nearly every snippet"

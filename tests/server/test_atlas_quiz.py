@@ -184,10 +184,10 @@ def test_firings_are_drawn_fairly_and_documents_are_many() -> None:
     offsets = np.arange(6, dtype=np.int64) * 400
     place = (0, 0)
 
-    def drawn(firings: list[int], n: int, seed: int, strong: float = 0.0) -> list[tuple[int, int, int]]:
+    def drawn(firings: list[int], n: int, seed: int, at_least: float = 0.0) -> list[tuple[int, int, int]]:
         strengths = {place: np.array(firings, np.float32)}
         held_out = HeldOut(documents, offsets, {place: np.array(firings, np.int64)}, strengths)
-        return list(map(tuple, held_out.with_firing(place, n, strong, np.random.default_rng(seed))))
+        return list(map(tuple, held_out.with_firing(place, n, at_least, np.random.default_rng(seed))))
 
     apart = [60, 160, 260, 2060]
     times = dict.fromkeys(apart, 0)
@@ -196,8 +196,8 @@ def test_firings_are_drawn_fairly_and_documents_are_many() -> None:
         assert stop - start == SIZE
         times[document * 400 + start + BEFORE] += 1
     assert all(70 < n < 130 for n in times.values()), times
-    strongest = {document * 400 + start + BEFORE for document, start, _ in drawn([*apart, 1030], 5, 0, strong=0.5)}
-    assert strongest == {1030, 2060}, "half of the maximum and above"
+    strongest = {document * 400 + start + BEFORE for document, start, _ in drawn([*apart, 1030], 5, 0, at_least=1030)}
+    assert strongest == {1030, 2060}, "so strong and stronger"
     crowded = [*range(50, 350), 450, 850, 1250, 1650]
     assert {document for document, _, _ in drawn(crowded, 5, 0)} == {0, 1, 2, 3, 4}
     assert drawn([1, 399], 2, 0) in ([(0, 1, 1 + SIZE), (0, 400 - SIZE, 400)], [(0, 400 - SIZE, 400), (0, 1, 1 + SIZE)])
@@ -219,6 +219,25 @@ def test_token_r2_comes_from_an_index(quiz: Quiz, indexed: Database, tiny_index:
     assert any(value is not None for value in known.values())
 
 
+def test_strong_firings_are_those_by_the_index(
+    quiz: Quiz, indexed: Database, tiny_index: CorpusIndex, index: CorpusIndex, tiny_model: MFNModel
+) -> None:
+    key, _ = quiz("--sample", "100", "--db", name_of(indexed), "--strong", "0.9")
+    assert key["strong"] == 0.9
+    assert "fires strongly in fewer than 3 snippets that lie apart" in {row["why"] for row in key["left_out"]}
+    compared = 0
+    for question in key["questions"]:
+        layer, feature = question["layer"], question["feature"]
+        for number in question["fires"]:
+            document, start, stop = question["windows"][number - 1]
+            ids = index.documents[document].tolist()
+            if len(ids) <= TINY_CONTEXT:
+                here = tiny_model.codes(ids)[layer].value_of(feature)[start:stop]
+                assert float(here.max()) >= 0.9 * tiny_index.layers[layer].maximum[feature] * (1 - 1e-5)
+                compared += 1
+    assert compared > 20
+
+
 def test_a_quiz_that_cannot_be_made(
     atlas: Path, tiny_bundle: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,6 +248,7 @@ def test_a_quiz_that_cannot_be_made(
         (["--features", "0/7"], "there is no feature to ask about (for one: is unclear in the atlas)"),
         (["--features-file", str(tmp_path / "features.txt")], "features.txt: 'five' is no LAYER/FEATURE"),
         (["--key", str(tmp_path / "no" / "key.json")], "there is no such folder"),
+        (["--strong", "0.5"], "say with --db"),
     ):
         assert main([*command, *options]) == 1
         assert message in capsys.readouterr().err
