@@ -36,7 +36,7 @@ def index_report(what: str) -> dict[str, Any]:
         MFNError: there is no such database, or not exactly one model with an index in it.
     """
     if "://" not in what and not Path(what).is_file():
-        raise MFNError(f"there is no database at {what}")
+        raise MFNError(f"--json tells of an index, and {what} is no database")
     with _opened(what) as database, database.read() as connection:
         shown = Source.current_run_id.is_not(None)
         found = connection.execute(
