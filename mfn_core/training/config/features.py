@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from mfn_core.config import MFNConfig, MFNLayerConfig
@@ -23,6 +23,7 @@ class MFNTraining:
         resid_final: whether there is one more layer before the final norm, so that the logits are read from a code.
         calibrate: whether new layers begin at the mean and the length of what passes through them (see `calibrate`).
         n_features, k, site, norm, blend_into, token_lookup: as `MFNLayerConfig` says, k being the final K.
+        lookup_from: with `token_lookup`, the first block whose layer has a table. Below it features tell the token, too.
         enter: share of the run's steps before which there are no layers: the Transformer trains alone, just as its
             dense twin does, and is kept for the twin to go on from. The shares below are of the steps that are left.
         k_first, k_until: K starts at `k_first` and reaches `k` at this share of the steps.
@@ -53,6 +54,7 @@ class MFNTraining:
     norm: str = "rms"
     blend_into: str = "residual"
     token_lookup: bool = False
+    lookup_from: int = 0
     enter: float = 0.0
     k_first: int = 64
     k_until: float = 0.25
@@ -90,6 +92,7 @@ class MFNTraining:
             0 <= self.alpha_from <= self.alpha_until <= 1 and 0 <= self.k_until <= 1,
             "mfn.alpha_from ≤ alpha_until and k_until are shares of the run, between 0 and 1",
         )
+        require(self.lookup_from >= 0, f"mfn.lookup_from is the number of a block, not {self.lookup_from}")
         require(0 <= self.enter < 1, f"mfn.enter is a share of the run, from 0 to below 1, not {self.enter}")
         require(0 <= self.floor < 1, f"mfn.floor is a share of the target rate, from 0 to below 1, not {self.floor}")
         require(
@@ -106,7 +109,8 @@ class MFNTraining:
 
     def equipment(self, n_blocks: int) -> MFNConfig:
         """The configuration of the layers as they are at the end of the run, for a model of so many blocks."""
-        layers = dict.fromkeys(self.layers, self.layer())
+        plain = replace(self.layer(), token_lookup=False)
+        layers = {block: self.layer() if block >= self.lookup_from else plain for block in self.layers}
         if self.resid_final:
             layers[n_blocks] = self.layer(final=True)
         return MFNConfig(layers)

@@ -183,3 +183,9 @@ def test_the_config_says_what_the_layers_are() -> None:
         2: "resid_mid",
         5: "resid_final",
     }
+
+
+def test_layers_below_a_block_do_without_a_token_lookup() -> None:
+    mfn = MFNTraining(layers=(0, 1, 3), token_lookup=True, lookup_from=1)
+    layers = mfn.equipment(4).layers
+    assert {number: layer.token_lookup for number, layer in layers.items()} == {0: False, 1: True, 3: True}
