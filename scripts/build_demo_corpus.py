@@ -22,7 +22,7 @@ import torch
 from rich.progress import Progress
 
 from mfn_core import MFNModel
-from mfn_core.data.structured import KINDS, structured_documents
+from mfn_core.evaluation.sources import formats
 
 PER_FORMAT = 20
 FORMATS_SEED = 30_000  # neither that of training text nor that of labelled text
@@ -57,14 +57,9 @@ def _lines(folder: Path) -> Iterator[tuple[str, Row]]:
 
 def generated() -> Iterator[Row]:
     """So many documents of each format."""
-    missing = dict.fromkeys(KINDS, PER_FORMAT)
-    for document in structured_documents(FORMATS_SEED):
-        kind = str(document.meta["kind"])
-        if missing[kind]:
-            missing[kind] -= 1
-            yield {"text": document.text, "title": "", "tags": [f"format:{kind}"], "origin": "generated"}
-        if not any(missing.values()):
-            return
+    for made in formats(PER_FORMAT, FORMATS_SEED):
+        (concept,) = made.concepts
+        yield {"text": made.text, "title": "", "tags": [concept.replace("/", ":")], "origin": "generated"}
 
 
 @torch.inference_mode()

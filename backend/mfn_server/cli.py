@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from mfn_server import __version__
 from mfn_server.concepts import concepts
 from mfn_server.equipping import equip
+from mfn_server.options import ModelFolder
 from mfn_server.presets.finding import find_presets
 from mfn_server.presets.measuring import presets
 from mfn_server.rates import rates
@@ -47,7 +48,6 @@ AllowHost = Annotated[
     typer.Option("--allow-host", metavar="NAME", help="A further host name under which the app may be reached."),
 ]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")]
-ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of an equipped model (a bundle).")]
 
 
 def _version(wanted: bool) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from mfn_server.options import ModelFolder, TableFile
 
 if TYPE_CHECKING:
     from mfn_core.evaluation.ablation import AblationEffect
@@ -20,7 +21,7 @@ BY_TEXT = frozenset({"topic", "discourse"})  # kinds of which not every word of 
 
 
 def concepts(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of an equipped model (a bundle).")],
+    model: ModelFolder,
     labels: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
         typer.Option(metavar="FILE|FOLDER", help="Labelled text, JSON lines; repeatable. [what comes with MFN Studio]"),
@@ -34,10 +35,7 @@ def concepts(
     ] = None,
     formats: Annotated[int, typer.Option(help="Generated documents of each format to add.", min=0)] = 60,
     ablate: Annotated[bool, typer.Option("--ablate", help="Measure what ablating each feature costs, too.")] = False,
-    json_file: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--json", metavar="FILE", help="Write the table to this file, too."),
-    ] = None,
+    json_file: TableFile = None,
 ) -> None:
     """Find the feature that stands for each labelled concept, on one half of the text, and score it on the other.
 

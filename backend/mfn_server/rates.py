@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mfn_server.options import ModelFolder
+
 if TYPE_CHECKING:
     from mfn_core.data.mix import TokenRows
     from mfn_core.evaluation.rates import LayerRates
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def rates(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of an equipped model (a bundle).")],
+    model: ModelFolder,
     text: Annotated[
         str,
         typer.Argument(

@@ -48,7 +48,7 @@ def weight_facts(
         written = written @ model.family.down_directions(model.base, layer).float()
     lens = model.family.lens(model.base)
     lens = lens - lens.mean(0)
-    chosen = torch.arange(len(written)) if features is None else torch.tensor(features)
+    chosen = torch.arange(len(written)) if features is None else torch.tensor(features, dtype=torch.int64)
     chosen = chosen.to(written.device)
     promoted, suppressed = [], []
     for numbers in torch.split(chosen, max(1, _CHUNK // len(lens))):

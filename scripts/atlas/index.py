@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from mfn_core.errors import ConfigError
 from mfn_core.indexing.token_r2 import MIN_FIRINGS
@@ -18,6 +20,9 @@ from mfn_server.db.tables import Feature, Model, Source
 from mfn_server.features.reading import feature_page
 from mfn_server.model_facts import ModelFacts
 from mfn_server.settings import Settings
+
+if TYPE_CHECKING:
+    from mfn_core.model import MFNModel
 
 FEWEST_FIRINGS = 20
 
@@ -48,31 +53,24 @@ class Index:
 
     def firing(self, at_least: int) -> set[Place]:
         """The features that fire so often."""
-        statement = (
-            select(Source.layer, Feature.number)
-            .join(Feature, (Feature.source_id == Source.id) & (Feature.run_id == Source.current_run_id))
-            .where(Source.model_id == self.model_id, Feature.firing_count >= max(1, at_least))
-        )
-        return {(row.layer, row.number) for row in self.connection.execute(statement)}
+        return set(self._known(Feature.firing_count, Feature.firing_count >= max(1, at_least)))
 
     def token_r2(self) -> dict[Place, float]:
         """Token R² of the features that fire often enough for it to be their own and not chance (`MIN_FIRINGS`)."""
-        statement = (
-            select(Source.layer, Feature.number, Feature.token_r2)
-            .join(Feature, (Feature.source_id == Source.id) & (Feature.run_id == Source.current_run_id))
-            .where(Source.model_id == self.model_id, Feature.half_firings >= MIN_FIRINGS)
-        )
-        rows = self.connection.execute(statement)
-        return {(row.layer, row.number): row.token_r2 for row in rows if row.token_r2 is not None}
+        return self._known(Feature.token_r2, Feature.half_firings >= MIN_FIRINGS)
 
     def maximum(self) -> dict[Place, float]:
         """The strongest firing of each feature that fires."""
+        return self._known(Feature.maximum, Feature.firing_count > 0)
+
+    def _known(self, column: InstrumentedAttribute[Any], of: ColumnElement[bool]) -> dict[Place, Any]:
+        """What a column holds, where that is not null, of the features that fulfil a condition."""
         statement = (
-            select(Source.layer, Feature.number, Feature.maximum)
+            select(Source.layer, Feature.number, column)
             .join(Feature, (Feature.source_id == Source.id) & (Feature.run_id == Source.current_run_id))
-            .where(Source.model_id == self.model_id, Feature.firing_count > 0)
+            .where(Source.model_id == self.model_id, of, column.is_not(None))
         )
-        return {(row.layer, row.number): row.maximum for row in self.connection.execute(statement)}
+        return {(layer, number): value for layer, number, value in self.connection.execute(statement)}
 
     def dossier(self, place: Place) -> str:
         """The text on one feature."""
@@ -81,8 +79,8 @@ class Index:
 
 
 @contextmanager
-def indexed(folder: Path, database_name: str) -> Iterator[Index]:
-    """The index of the model in a folder, for reading.
+def indexed(folder: Path, database_name: str, model: MFNModel | None = None) -> Iterator[Index]:
+    """The index of the model in a folder, for reading. `model` spares loading what has been loaded from there.
 
     Raises:
         MFNError: the model cannot be read or has no tokenizer, or the database has no index of it.
@@ -90,7 +88,7 @@ def indexed(folder: Path, database_name: str) -> Iterator[Index]:
     from mfn_core.model import MFNModel
     from mfn_core.tokens import token_strings
 
-    model = MFNModel.from_pretrained(folder)
+    model = model or MFNModel.from_pretrained(folder)
     if model.tokenizer is None:
         raise ConfigError(f"{folder} has no tokenizer, and without one no text can be shown")
     facts = ModelFacts.of(model, folder)

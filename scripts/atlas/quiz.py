@@ -43,7 +43,7 @@ def make_quiz(given: argparse.Namespace) -> None:
     token_r2: dict[Place, float] = {}
     maximum: dict[Place, float] = {}
     if given.db is not None:
-        with indexed(given.model, given.db) as index:
+        with indexed(given.model, given.db, model) as index:
             token_r2, maximum = index.token_r2(), index.maximum()
     asked = _asked(given, labels)
     known = [place for place in asked if place in labels]

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mfn_server.options import Judge, ModelFolder, TableFile
 from mfn_server.presets.measuring import read_prompts
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SAMPLED = 0.8
 
 
 def find_presets(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of an equipped model (a bundle).")],
+    model: ModelFolder,
     out: Annotated[
         Path,
         typer.Option(
@@ -33,10 +34,7 @@ def find_presets(
             help="Where presets.json and the search's journal go; a search that was interrupted goes on there.",
         ),
     ],
-    judge: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(metavar="MODEL", help="Bundle that says how strange a text is: the dense twin. [MODEL itself]"),
-    ] = None,
+    judge: Judge = None,
     goals: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE", help="What to look for, and how to tell (TOML). [what comes with MFN Studio]"),
@@ -63,10 +61,7 @@ def find_presets(
     temperature: Annotated[float, typer.Option(help="Of the sampled texts.", min=0.01)] = SAMPLED,
     pieces: Annotated[int, typer.Option(help="Pieces of text to read, 48 tokens each.", min=1)] = 3000,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
-    json_file: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--json", metavar="FILE", help="Write the table to this file, too."),
-    ] = None,
+    json_file: TableFile = None,
 ) -> None:
     """Look for features that make a model write what a text can be tested for, and keep those that do as presets.
 

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mfn_server.options import Judge, ModelFolder, TableFile
+
 if TYPE_CHECKING:
     from mfn_core.evaluation.steering import Steer, SteerEffect
     from mfn_core.model import MFNModel
@@ -19,15 +21,12 @@ if TYPE_CHECKING:
 
 
 def presets(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of an equipped model (a bundle).")],
+    model: ModelFolder,
     file: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
         typer.Option("--presets", metavar="FILE", help="Presets with a test each (JSON). [those of the demo]"),
     ] = None,
-    judge: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="MODEL", help="Bundle that says how strange a text is: the dense twin. [MODEL itself]"),
-    ] = None,
+    judge: Judge = None,
     prompts: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE", help="Prompts, one a line. [fifty that come with MFN Studio]"),
@@ -35,10 +34,7 @@ def presets(
     tokens: Annotated[int, typer.Option(help="Length of each text.", min=1)] = 40,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token at each step.", min=0)] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the choice of tokens.")] = 0,
-    json_file: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--json", metavar="FILE", help="Write the table to this file, too."),
-    ] = None,
+    json_file: TableFile = None,
 ) -> None:
     """Measure how reliably presets make a model write what they are meant to.
 
