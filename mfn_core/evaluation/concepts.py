@@ -2,7 +2,8 @@
 
 A feature, with a threshold on its strength, is a detector. Its precision is the share of what it fires on that is an
 instance of the concept; its recall the share of instances on which it fires. What is counted is tokens (`token`), or
-whole texts, by a feature's greatest strength in each (`text`): a topic is not in every word of a passage.
+whole texts, by a feature's mean strength over the tokens of each (`text`): a topic is not in every word of a passage, and
+one stray word does not make it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mfn_core.evaluation.labelled import LabelledTokens, Padded, padded
 from mfn_core.model import MFNModel
 
 Unit = Literal["token", "text"]
-LEVELS = 10  # thresholds that are tried: 0, 0.1, … of a feature's greatest strength
+LEVELS = 10  # thresholds that are tried: 0, 0.1, … of a feature's greatest strength in the half in which is chosen
 FOUND_PRECISION, FOUND_RECALL = 0.9, 0.3
 
 
@@ -116,7 +117,7 @@ class Firings(NamedTuple):
     Attributes:
         units: int64 [M], which unit an entry is of.
         features: int64 [M].
-        values: [M], > 0.
+        values: [M], > 0; of a text, the mean over its tokens.
     """
 
     units: Tensor
@@ -148,10 +149,10 @@ def find_detectors(
     halves: dict[bool, list[LabelledTokens]] = {False: [], True: []}
     for text in texts:
         halves[text.scored].append(text)
-    top = _greatest(model, halves[False], batch)
+    top = _greatest(model, halves[False], list(columns), batch)
     chosen, scored = (_count(model, halves[half], columns, top, batch) for half in (False, True))
     return [
-        _detector(names[column], unit, place, chosen[unit], scored[unit], top)
+        _detector(names[column], unit, place, chosen[unit], scored[unit], top[unit])
         for unit, own in columns.items()
         for place, column in enumerate(own)
         if chosen[unit].instances[place] > 0
@@ -200,13 +201,19 @@ def _lower(hits: Tensor, fired: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _greatest(model: MFNModel, texts: Sequence[LabelledTokens], batch: int) -> dict[int, Tensor]:
-    """By layer, [F]: each feature's greatest strength."""
-    top = {n: torch.zeros(layer.n_features, device=model.device) for n, layer in model.coders.items()}
+def _greatest(
+    model: MFNModel, texts: Sequence[LabelledTokens], units: Sequence[Unit], batch: int
+) -> dict[Unit, dict[int, Tensor]]:
+    """In each unit, by layer, [F]: each feature's greatest strength."""
+    top: dict[Unit, dict[int, Tensor]] = {
+        unit: {n: torch.zeros(layer.n_features, device=model.device) for n, layer in model.coders.items()}
+        for unit in units
+    }
     for part in padded(texts, batch, model.device):
         for number, trace in model(part.ids, record=True, logits_to_keep=1).traces.items():
-            found = _firings(trace.codes, part, "token")
-            top[number].scatter_reduce_(0, found.features, found.values, "amax")
+            for unit in units:
+                found = _firings(trace.codes, part, unit)
+                top[unit][number].scatter_reduce_(0, found.features, found.values, "amax")
     return top
 
 
@@ -215,7 +222,7 @@ def _count(
     model: MFNModel,
     texts: Sequence[LabelledTokens],
     columns: Mapping[Unit, Sequence[int]],
-    top: Mapping[int, Tensor],
+    top: Mapping[Unit, Mapping[int, Tensor]],
     batch: int,
 ) -> dict[Unit, Tally]:
     """What is counted in each unit, of the concepts in these columns of the labels. One forward pass for all."""
@@ -225,7 +232,7 @@ def _count(
 
     tallies = {
         unit: Tally(
-            {n: Counts(*(zeros(LEVELS * t.numel(), len(own)) for _ in range(2))) for n, t in top.items()},
+            {n: Counts(*(zeros(LEVELS * t.numel(), len(own)) for _ in range(2))) for n, t in top[unit].items()},
             zeros(len(own)),
             zeros(len(own)),
         )
@@ -238,7 +245,7 @@ def _count(
             tally.instances.add_((labels == 1).sum(0))
             tally.known.add_((labels >= 0).sum(0))
             for number, trace in traces.items():
-                _add(tally.layers[number], _firings(trace.codes, part, unit), labels, top[number])
+                _add(tally.layers[number], _firings(trace.codes, part, unit), labels, top[unit][number])
     for tally in tallies.values():
         for found in tally.layers.values():
             found.fired, found.hits = (_from_above(each) for each in (found.fired, found.hits))
@@ -274,5 +281,5 @@ def _firings(codes: SparseCodes, part: Padded, unit: Unit) -> Firings:
         number = part.keep.flatten().long().cumsum(0) - 1  # of the token among those that count
         return Firings(number[row * part.keep.shape[1] + position], features, strengths)
     pairs, which = torch.unique(torch.stack([row, features]), dim=1, return_inverse=True)
-    greatest = strengths.new_zeros(pairs.shape[1]).scatter_reduce_(0, which, strengths, "amax")
-    return Firings(pairs[0], pairs[1], greatest)
+    total = strengths.new_zeros(pairs.shape[1]).index_add_(0, which, strengths)
+    return Firings(pairs[0], pairs[1], total / part.keep.sum(1)[pairs[0]])

@@ -54,7 +54,7 @@ def by_hand(
             known = label >= 0
             strengths, label = strengths[known], label[known] == 1
             if known.any():
-                values.append(strengths.max(0, keepdims=True) if unit == "text" else strengths)
+                values.append(strengths.mean(0, keepdims=True) if unit == "text" else strengths)
                 labels.append(label.max(keepdims=True) if unit == "text" else label)
     return np.concatenate(values), np.concatenate(labels)
 
@@ -75,7 +75,7 @@ def test_counts_are_those_of_every_threshold_tried_by_hand(tiny_model: MFNModel,
             score(values[:, feature], labels, level / LEVELS * greatest)
             for layer in codes[0]
             for values, labels in [by_hand(texts, codes, detector.unit, column, False, layer)]
-            for feature, greatest in enumerate(by_hand(texts, codes, "token", 0, False, layer)[0].max(0))
+            for feature, greatest in enumerate(by_hand(texts, codes, detector.unit, 0, False, layer)[0].max(0))
             for level in range(LEVELS)
         )
         values, labels = by_hand(texts, codes, detector.unit, column, False, detector.layer)
