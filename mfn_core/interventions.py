@@ -43,7 +43,8 @@ class Scope:
     Attributes:
         kind: `both`, every position; `prompt`, the prompt's positions [0, P); `generation`, from position P − 1 on:
             the last token of the prompt is the first whose output is generated text; `range`, [start, stop).
-        start, stop: token positions, the first token of the text being 0; only with `range`. No stop: to the end.
+        start, stop: with `range`, token positions, the first token of the text being 0. With `generation`, new tokens:
+            it acts while those numbered start to stop − 1 are written, the first being 0. No stop: to the end.
     """
 
     kind: ScopeKind = "both"
@@ -53,13 +54,15 @@ class Scope:
     def __post_init__(self) -> None:
         if self.kind not in get_args(ScopeKind):
             raise InterventionError(f"scope must be one of {', '.join(get_args(ScopeKind))}, not {self.kind!r}")
-        if self.kind != "range":
-            if self.start is not None or self.stop is not None:
-                raise InterventionError(f"start and stop go with scope range, not with {self.kind}")
-            return
-        start, stop = self.start or 0, END if self.stop is None else self.stop
+        if self.kind in ("both", "prompt") and (self.start is not None or self.stop is not None):
+            raise InterventionError(f"start and stop go with the scopes generation and range, not with {self.kind}")
+        start, stop = self._span
         if not 0 <= start < stop:
-            raise InterventionError(f"a range runs from start to a later stop, both at least 0; not {start} to {stop}")
+            raise InterventionError(f"a scope runs from start to a later stop, both at least 0; not {start} to {stop}")
+
+    @property
+    def _span(self) -> tuple[int, int]:
+        return self.start or 0, END if self.stop is None else self.stop
 
     def positions(self, prompt_length: int) -> tuple[int, int]:
         """The half-open span of token positions, for a prompt of that many tokens."""
@@ -69,9 +72,11 @@ class Scope:
             case "prompt":
                 return 0, prompt_length
             case "generation":
-                return max(prompt_length - 1, 0), END
+                first = max(prompt_length - 1, 0)
+                start, stop = self._span
+                return min(first + start, END), min(first + stop, END)
             case "range":
-                return self.start or 0, END if self.stop is None else self.stop
+                return self._span
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ import { MODES, valueRange } from "../pages/steer-state.js";
 import { editor as text } from "../pages/steer-strings.js";
 import { featureLink } from "./feature-hits.js";
 
+const SPANS = ["generation", "range"]; // scopes that may begin and end somewhere
+
 let count = 0;
 
 export class InterventionEditor extends HTMLElement {
@@ -68,8 +70,8 @@ export class InterventionEditor extends HTMLElement {
     this.#error = h("span", { class: "turn-error", role: "alert" });
     this.#scope = h("select", { "aria-label": text.scope, onchange: () => this.#setScope() },
       Object.entries(text.scopes).map(([value, name]) => h("option", { value }, name)));
-    this.#start = this.#position(text.start);
-    this.#stop = this.#position(text.stop);
+    this.#start = this.#position();
+    this.#stop = this.#position();
     this.#range = h("span", { class: "turn-range" }, this.#start, h("span", { "aria-hidden": "true" }, "–"), this.#stop);
     const remove = h("button", {
       class: "turn-remove", type: "button", title: text.remove,
@@ -85,9 +87,9 @@ export class InterventionEditor extends HTMLElement {
     );
   }
 
-  #position(label) {
+  #position() {
     return h("input", {
-      class: "turn-position", type: "number", min: "0", step: "1", inputmode: "numeric", "aria-label": label, title: label,
+      class: "turn-position", type: "number", min: "0", step: "1", inputmode: "numeric", placeholder: text.end,
       onchange: () => this.#setScope(),
     });
   }
@@ -127,8 +129,12 @@ export class InterventionEditor extends HTMLElement {
     this.#hint.textContent = this.#describe();
     this.#slider.setAttribute("aria-valuetext", this.#describe());
     this.#scope.value = scope.kind;
-    this.#range.hidden = scope.kind !== "range";
-    if (scope.kind === "range") {
+    this.#range.hidden = !SPANS.includes(scope.kind);
+    if (!this.#range.hidden) {
+      for (const [field, labels] of [[this.#start, text.from], [this.#stop, text.upTo]]) {
+        field.title = labels[scope.kind];
+        field.setAttribute("aria-label", labels[scope.kind]);
+      }
       this.#start.value = scope.start ?? 0;
       this.#stop.value = scope.stop ?? "";
     }
@@ -160,7 +166,8 @@ export class InterventionEditor extends HTMLElement {
 
   #setScope() {
     const kind = this.#scope.value;
-    if (kind !== "range") return this.#change({ scope: { kind } }, true);
+    const same = kind === this.#intervention.scope.kind; // numbers typed for one scope mean something else in another
+    if (!same || !SPANS.includes(kind)) return this.#change({ scope: { kind } }, true);
     const start = Math.max(0, Math.trunc(Number(this.#start.value) || 0));
     const typed = this.#stop.value.trim() === "" ? null : Math.trunc(Number(this.#stop.value));
     this.#change({ scope: { kind, start, stop: typed === null ? null : Math.max(typed, start + 1) } }, true);

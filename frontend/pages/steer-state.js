@@ -33,19 +33,21 @@ export function intervention(part) {
   return { source, index, mode, value, scope, condition };
 }
 
-/** "both" | "prompt" | "generation" | "3-7" → Scope; null when it is none of these. */
+/** "both" | "prompt" | "generation" | "generation:0-8" | "3-7" → Scope; null when it is none of these. */
 export function parseScope(text) {
   if (["both", "prompt", "generation"].includes(text)) return { kind: text };
-  const range = /^(\d+)-(\d*)$/.exec(text ?? "");
-  if (!range) return null;
-  const start = Number(range[1]);
-  const stop = range[2] === "" ? null : Number(range[2]);
-  return stop !== null && stop <= start ? null : { kind: "range", start, stop };
+  const span = /^(generation:)?(\d+)-(\d*)$/.exec(text ?? "");
+  if (!span) return null;
+  const start = Number(span[2]);
+  const stop = span[3] === "" ? null : Number(span[3]);
+  return stop !== null && stop <= start ? null : { kind: span[1] ? "generation" : "range", start, stop };
 }
 
 /** @param {Scope} scope */
 export function formatScope(scope) {
-  return scope.kind === "range" ? `${scope.start ?? 0}-${scope.stop ?? ""}` : scope.kind;
+  const span = `${scope.start ?? 0}-${scope.stop ?? ""}`;
+  if (scope.kind === "range") return span;
+  return scope.kind === "generation" && span !== "0-" ? `generation:${span}` : scope.kind;
 }
 
 function parseIntervention(text) {

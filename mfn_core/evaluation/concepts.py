@@ -2,8 +2,8 @@
 
 A feature, with a threshold on its strength, is a detector. Its precision is the share of what it fires on that is an
 instance of the concept; its recall the share of instances on which it fires. What is counted is tokens (`token`), or
-whole texts, by a feature's mean strength over the tokens of each (`text`): a topic is not in every word of a passage, and
-one stray word does not make it.
+whole texts, by a feature's mean strength over the tokens of each (`text`): a topic is not in every word of a passage,
+and one stray word does not make it.
 """
 
 from __future__ import annotations

@@ -61,13 +61,13 @@ def check_interventions(interventions: Sequence[Intervention], slots: int, conte
     """Checks what depends on the engine rather than on the model.
 
     Raises:
-        InterventionError: more interventions than slots, or one whose range begins behind the last position.
+        InterventionError: more interventions than slots, or one whose scope begins behind the last position.
     """
     if len(interventions) > slots:
         raise InterventionError(f"{len(interventions)} interventions: at most {slots} can act at once")
     for number, intervention in enumerate(interventions, start=1):
         if (intervention.scope.start or 0) >= context:
             raise InterventionError(
-                f"intervention {number}: its range begins at token {intervention.scope.start}, "
+                f"intervention {number}: its scope begins at token {intervention.scope.start}, "
                 f"but texts end at token {context - 1}"
             )

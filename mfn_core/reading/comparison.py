@@ -144,5 +144,7 @@ def _told(intervention: Intervention) -> str:
     """An intervention in a few words."""
     place = f"{intervention.layer}/{intervention.feature}"
     value = "" if intervention.mode == "ablate" else f" {intervention.value:.4g}"
-    scope = "" if intervention.scope.kind == "both" else f" ({intervention.scope.kind})"
-    return f"{intervention.mode} {place}{value}{scope}"
+    scope = intervention.scope
+    span = "" if scope.start is None and scope.stop is None else f" {scope.start or 0}–{scope.stop or ''}"
+    where = "" if scope.kind == "both" else f" ({scope.kind}{span})"
+    return f"{intervention.mode} {place}{value}{where}"

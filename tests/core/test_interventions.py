@@ -100,8 +100,14 @@ def test_scopes() -> None:
         (Scope("range", 1), [2.0, 9.0]),
     ]:
         assert apply(act("set", 3, 9.0, scope=scope)).value_of(3)[0].tolist() == expected, scope
-    two = apply(act("set", 3, 9.0, scope=Scope("generation")), prompt_length=2)
-    assert two.value_of(3)[0].tolist() == [2.0, 9.0]  # the last prompt token writes the first generated one
+    for scope, expected in [
+        (Scope("generation"), [2.0, 9.0]),  # the last prompt token writes the first generated one
+        (Scope("generation", 0, 1), [2.0, 9.0]),
+        (Scope("generation", 1), [2.0, 2.0]),
+    ]:
+        two = apply(act("set", 3, 9.0, scope=scope), prompt_length=2)
+        assert two.value_of(3)[0].tolist() == expected, scope
+    assert Scope("generation", 2, 5).positions(7) == (8, 11)  # while the third to the fifth new token are written
 
 
 @pytest.mark.parametrize(("mode", "value"), [("scale", 1.0), ("add", 0.0)])
@@ -147,6 +153,7 @@ def test_a_rewritten_row_forgets_what_it_had() -> None:
         lambda: Intervention(0, 1, "wiggle", 1.0),  # type: ignore[arg-type]
         lambda: Scope("range", 5, 5),
         lambda: Scope("range", -1, 5),
+        lambda: Scope("generation", 3, 3),
         lambda: Scope("prompt", 0, 3),
         lambda: apply(act("set", N_FEATURES, 1.0)),
         lambda: apply(act("set", -1, 1.0)),

@@ -149,7 +149,7 @@ def preset_of(model: MFNModel, goal: GoalBody, finding: Finding, judged: bool) -
             "index": turn.feature,
             "mode": turn.mode,
             "value": turn.value,
-            "scope": {"kind": turn.scope.kind},
+            "scope": {"kind": turn.scope.kind, "start": turn.scope.start, "stop": turn.scope.stop},
         }
         for turn in finding.turns
     ]

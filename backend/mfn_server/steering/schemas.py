@@ -17,7 +17,11 @@ StreamName = Literal["plain", "steered"]
 
 
 class ScopeBody(Schema):
-    """Where in the text an intervention acts. `start` and `stop` are token positions and go with `range` alone."""
+    """Where in the text an intervention acts.
+
+    `start` and `stop` count tokens: with `range` those of the whole text, with `generation` the new ones, so that
+    `stop: 8` acts while the first eight are written.
+    """
 
     kind: Literal["both", "prompt", "generation", "range"] = "both"
     start: int | None = Field(default=None, ge=0, le=2**31 - 1)
@@ -25,8 +29,8 @@ class ScopeBody(Schema):
 
     @model_validator(mode="after")
     def _ordered(self) -> ScopeBody:
-        if self.kind != "range" and (self.start is not None or self.stop is not None):
-            raise ValueError(f"start and stop go with the scope range, not with {self.kind}")
+        if self.kind in ("both", "prompt") and (self.start is not None or self.stop is not None):
+            raise ValueError(f"start and stop go with the scopes generation and range, not with {self.kind}")
         if self.stop is not None and self.stop <= (self.start or 0):
             raise ValueError("stop must lie behind start")
         return self

@@ -65,7 +65,7 @@ def interventions_of(bodies: Sequence[InterventionBody], served: Served, context
             raise APIError(
                 422,
                 "scope_out_of_range",
-                f"intervention {number + 1}: its range begins at token {body.scope.start}",
+                f"intervention {number + 1}: its scope begins at token {body.scope.start}",
                 hint=f"texts of this model end at token {context - 1}",
                 field=f"{where}.scope.start",
             )

@@ -11,6 +11,7 @@ from mfn_core.interventions import Intervention
 
 ALONE = (2.0, 4.0, 7.0)  # times a feature's high strength; a single one has to outweigh the rest of the stream
 TOGETHER = (1.0, 2.0, 4.0)
+STARTS = (4, 8, 16)  # new tokens for which a text is started off, and then left to the model
 MOST_TURNS, MOST_ADDED = 8, 6
 LAYERS = 6  # at most so many are taken together
 
@@ -65,22 +66,31 @@ def _best_of_layers(tellers: Iterable[Suspect]) -> list[Suspect]:
 
 
 def near(turns: Turns, pool: Sequence[Suspect]) -> list[Turns]:
-    """What differs by a step: all weaker or stronger, one fewer, one more."""
+    """What differs by a step: all weaker or stronger, for a shorter or a longer start, one feature fewer, one more."""
     high = {(s.layer, s.feature): s.high for s in pool}
     times = median(turn.value / high[turn.layer, turn.feature] for turn in turns)
     out: list[Turns] = [scaled(turns, factor) for factor in (0.7, 1.4)]
+    spans = (*STARTS, None)
+    at = spans.index(turns[0].scope.stop)
+    out += [lasting(turns, stop) for stop in spans[max(at - 1, 0) : at + 2] if stop != spans[at]]
     if len(turns) > 1:
         out += [turns[:n] + turns[n + 1 :] for n in range(len(turns))]
     if len(turns) < MOST_TURNS:
         own = {(turn.layer, turn.feature) for turn in turns}
         ranked = sorted(pool, key=lambda s: (-s.degree, -s.score))
-        out += [(*turns, s.turn(times)) for s in ranked if (s.layer, s.feature) not in own][:MOST_ADDED]
+        added = [s.turn(times) for s in ranked if (s.layer, s.feature) not in own][:MOST_ADDED]
+        out += [(*turns, replace(turn, scope=turns[0].scope)) for turn in added]
     return _unlike(out)
 
 
 def scaled(turns: Turns, factor: float) -> Turns:
     """The same features, all turned so many times as far."""
     return tuple(replace(turn, value=round(turn.value * factor, 1)) for turn in turns)
+
+
+def lasting(turns: Turns, stop: int | None) -> Turns:
+    """The same features, turned while so many new tokens are written; None: all of them."""
+    return tuple(replace(turn, scope=replace(GENERATED, stop=stop)) for turn in turns)
 
 
 def _unlike(candidates: Iterable[Turns]) -> list[Turns]:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from mfn_core.evaluation.steer_search.candidates import Suspect, first, near, scaled
+from mfn_core.evaluation.steer_search.candidates import STARTS, Suspect, first, lasting, near, scaled
 from mfn_core.evaluation.steer_search.goals import Goal, Turns
 from mfn_core.evaluation.steering import Writing, decoded, nats, write
 from mfn_core.model import MFNModel
 
 STRANGE = 1.6  # times plain perplexity up to which nothing is taken off: on other prompts it will not be the same
 CLIMBING, DECIDING = 0.4, 1.0  # taken off for each factor of e beyond; short texts begin with the strangest part
-EASED = (0.88, 0.77, 0.68, 0.6, 0.5, 0.4)  # times its strength, of what is too strange at the end
+EASED, EASED_PROMPTS = (0.88, 0.77, 0.68, 0.6, 0.5, 0.4), 6  # times its strength, of what is too strange at the end
 PER_TURN = 0.01  # of two that do as well, the simpler one
 HOPELESS = 0.25  # degree that something has to reach in the first round
 VARIED, FINALISTS = 2, 3  # candidates that are varied in each round, and that are tried on all prompts
@@ -72,6 +72,14 @@ class Choice:
         return min(self.greedy.value(weight), self.sampled.value(weight))
 
 
+def _eased(turns: Turns) -> list[Turns]:
+    """What does less: turned less far, or for a shorter start."""
+    stop = turns[0].scope.stop
+    started = [lasting(turns, n) for n in STARTS if stop is None or n < stop]
+    weaker = [scaled(one, factor) for one in (turns, *started) for factor in EASED]
+    return [*started, *weaker]
+
+
 class Chooser:
     """Tries candidates over a fixed list of prompts."""
 
@@ -107,8 +115,11 @@ class Chooser:
             if best[:VARIED] == begun:
                 break
         last = self._both(goal, best[:FINALISTS], len(self._prompts), self._greedy.tokens)
-        eased = [scaled(choice.turns, factor) for choice in last if choice.strange > STRANGE for factor in EASED]
-        last += self._both(goal, eased, len(self._prompts), self._greedy.tokens) if eased else []
+        eased = [turns for choice in last if choice.strange > STRANGE for turns in _eased(choice.turns)]
+        if eased:
+            tried = self._both(goal, eased, EASED_PROMPTS, self._greedy.tokens)
+            milder = [choice.turns for choice in sorted(tried, key=lambda choice: -choice.value(DECIDING))]
+            last += self._both(goal, milder[:FINALISTS], len(self._prompts), self._greedy.tokens)
         return max(last, key=lambda choice: choice.value(DECIDING))
 
     def _short(self, writing: Writing, tokens: int) -> Writing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mfn_core.evaluation.concepts import Share
@@ -79,14 +79,15 @@ def works(effect: SteerEffect) -> bool:
 
 
 def turns_to_json(turns: Turns) -> list[list[Any]]:
-    """[[layer, feature, value], …]."""
-    return [[turn.layer, turn.feature, turn.value] for turn in turns]
+    """[[layer, feature, value, new tokens for which it is turned or None], …]."""
+    return [[turn.layer, turn.feature, turn.value, turn.scope.stop] for turn in turns]
 
 
 def turns_from_json(rows: Sequence[Sequence[Any]]) -> Turns:
     """The opposite of `turns_to_json`."""
     return tuple(
-        Intervention(int(layer), int(feature), "set", float(value), GENERATED) for layer, feature, value in rows
+        Intervention(int(layer), int(feature), "set", float(value), replace(GENERATED, stop=stop))
+        for layer, feature, value, stop in rows
     )
 
 

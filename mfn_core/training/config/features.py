@@ -23,7 +23,7 @@ class MFNTraining:
         resid_final: whether there is one more layer before the final norm, so that the logits are read from a code.
         calibrate: whether new layers begin at the mean and the length of what passes through them (see `calibrate`).
         n_features, k, site, norm, blend_into, token_lookup: as `MFNLayerConfig` says, k being the final K.
-        lookup_from: with `token_lookup`, the first block whose layer has a table. Below it features tell the token, too.
+        lookup_from: with `token_lookup`, the first block whose layer has a table; below it features tell tokens, too.
         enter: share of the run's steps before which there are no layers: the Transformer trains alone, just as its
             dense twin does, and is kept for the twin to go on from. The shares below are of the steps that are left.
         k_first, k_until: K starts at `k_first` and reaches `k` at this share of the steps.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import torch
 
 from mfn_core.errors import ConfigError
 from mfn_core.evaluation.concepts import Share
+from mfn_core.evaluation.steer_search import candidates as candidates_module
 from mfn_core.evaluation.steer_search import choosing as choosing_module
 from mfn_core.evaluation.steer_search import search as search_module
-from mfn_core.evaluation.steer_search.candidates import MOST_TURNS, Suspect, first, near
-from mfn_core.evaluation.steer_search.choosing import STRANGE, Chooser, Trial
+from mfn_core.evaluation.steer_search.candidates import MOST_TURNS, STARTS, Suspect, first, near
+from mfn_core.evaluation.steer_search.choosing import STRANGE, Choice, Chooser, Trial
 from mfn_core.evaluation.steer_search.goals import (
     Finding,
     Goal,
@@ -31,6 +32,7 @@ from mfn_core.evaluation.steer_search.reading import ENOUGH, FEWEST, PIECE, cut,
 from mfn_core.evaluation.steer_search.search import Order, Search, settings
 from mfn_core.evaluation.steering import SteerEffect, Writing
 from mfn_core.evaluation.text_tests import TextTest
+from mfn_core.interventions import Intervention, Scope
 from mfn_core.model import MFNModel
 from tests.conftest import TINY_TEXTS
 
@@ -201,25 +203,39 @@ def test_candidates_are_single_features_and_several_together() -> None:
             assert len({(turn.layer, turn.feature) for turn in other}) == len(other)
 
 
+class Formula(Chooser):
+    """All texts pass; how strange they are is what a formula says."""
+
+    def __init__(self, strange: Callable[[Intervention], float]) -> None:
+        super().__init__(*[None] * 2, ["one", "two"], {}, Writing(), Writing())  # type: ignore[arg-type]
+        self._strange = strange
+
+    def _tried(self, goal: Goal, candidates: Sequence[Turns], writing: Writing, n: int) -> list[Trial]:
+        return [Trial(turns, (True,) * n, 1.0, self._strange(turns[0])) for turns in candidates]
+
+    def chosen(self) -> Choice:
+        found = self.choose(GOALS[0], [Suspect(1, 7, 2.0, 0.0, 0.5)])
+        assert found is not None
+        return found
+
+
 def test_what_is_too_strange_is_turned_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Formula(Chooser):
-        """All texts pass; how strange they are goes with the strength."""
-
-        def __init__(self) -> None:
-            super().__init__(*[None] * 2, ["one", "two"], {}, Writing(), Writing())  # type: ignore[arg-type]
-
-        def _tried(self, goal: Goal, candidates: Sequence[Turns], writing: Writing, n: int) -> list[Trial]:
-            return [Trial(turns, (True,) * n, 1.0, turns[0].value) for turns in candidates]
-
-    pool = [Suspect(1, 7, 2.0, 0.0, 0.5)]
-    chosen = Formula().choose(GOALS[0], pool)
-    assert chosen is not None
-    assert chosen.strange < STRANGE
+    strength = Formula(lambda turn: turn.value)
+    (weaker,) = strength.chosen().turns
+    assert weaker.value < STRANGE
     monkeypatch.setattr(choosing_module, "EASED", ())
-    before = Formula().choose(GOALS[0], pool)
-    assert before is not None
+    before = strength.chosen()
     assert before.strange > STRANGE
-    assert before.turns == tuple(replace(turn, value=before.strange) for turn in chosen.turns)
+    assert before.turns == (replace(weaker, value=before.strange),)
+
+
+def test_what_grows_strange_is_left_to_the_model_after_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    length = Formula(lambda turn: 0.3 * (turn.scope.stop or 40))
+    (short,) = length.chosen().turns
+    assert short.scope == Scope("generation", stop=STARTS[0])
+    monkeypatch.setattr(candidates_module, "STARTS", ())
+    monkeypatch.setattr(choosing_module, "STARTS", ())
+    assert length.chosen().turns[0].scope == Scope("generation")
 
 
 def test_what_works_is_said_by_four_bounds() -> None:
@@ -233,5 +249,6 @@ def test_what_works_is_said_by_four_bounds() -> None:
     assert not replace(found, sampled=None).passes
     assert not replace(found, plain=Share(3, 50)).passes
     assert effect_from_json(effect_to_json(good)) == good
-    turns = turns_from_json([[1, 2, 3.5], [0, 4, 1.0]])
+    turns = turns_from_json([[1, 2, 3.5, None], [0, 4, 1.0, 8]])
+    assert [turn.scope.stop for turn in turns] == [None, 8]
     assert turns_from_json(turns_to_json(turns)) == turns

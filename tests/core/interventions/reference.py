@@ -13,7 +13,8 @@ def in_scope(scope: Scope, position: int, prompt_length: int) -> bool:
     if scope.kind == "prompt":
         return position < prompt_length
     if scope.kind == "generation":
-        return position >= prompt_length - 1
+        new = position - max(prompt_length - 1, 0)
+        return new >= (scope.start or 0) and (scope.stop is None or new < scope.stop)
     if scope.kind == "range":
         return position >= (scope.start or 0) and (scope.stop is None or position < scope.stop)
     return True

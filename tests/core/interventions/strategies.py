@@ -21,7 +21,10 @@ features = st.integers(0, N_FEATURES - 1)
 scopes = st.one_of(
     st.sampled_from([Scope("both"), Scope("prompt"), Scope("generation"), Scope("range"), Scope("range", 3)]),
     st.builds(
-        lambda start, length: Scope("range", start, start + length), st.integers(0, LONGEST), st.integers(1, LONGEST)
+        lambda kind, start, length: Scope(kind, start, start + length),
+        st.sampled_from(["range", "generation"]),
+        st.integers(0, LONGEST),
+        st.integers(1, LONGEST),
     ),
 )
 
