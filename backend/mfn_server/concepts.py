@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -33,6 +34,13 @@ def concepts(
             help="Text in many scripts, which needs no labels; repeatable. [what comes with MFN Studio]",
         ),
     ] = None,
+    rules: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Rules that tell further concepts in this text (TOML); repeatable. [what comes with MFN Studio]",
+        ),
+    ] = None,
     formats: Annotated[int, typer.Option(help="Generated documents of each format to add.", min=0)] = 60,
     ablate: Annotated[bool, typer.Option("--ablate", help="Measure what ablating each feature costs, too.")] = False,
     json_file: TableFile = None,
@@ -47,7 +55,7 @@ def concepts(
     from mfn_core.model import MFNModel
 
     loaded = MFNModel.from_pretrained(model)
-    texts = _texts(labels or [], scripts or [], formats)
+    texts = _texts(labels or [], scripts or [], rules or [], formats)
     names = concepts_of(texts, FEWEST)
     units: dict[str, Any] = {name: "text" if name.split("/")[0] in BY_TEXT else "token" for name in names}
     tokenizer, start, longest = loaded.required_tokenizer, loaded.bos_token_id, loaded.max_context
@@ -75,13 +83,16 @@ def concepts(
         )
 
 
-def _texts(labels: list[str], scripts: list[str], per_format: int) -> list[LabelledText]:
+def _texts(labels: list[str], scripts: list[str], rules: list[Path], per_format: int) -> list[LabelledText]:
     from mfn_core.evaluation.labelled import read_labelled
+    from mfn_core.evaluation.rules import read_rules, with_rules
     from mfn_core.evaluation.sources import formats, unlabelled, with_scripts
     from mfn_server import resources
 
     demo = resources.demo()
-    read = [text for spec in (labels or [str(demo / "concepts")]) for text in read_labelled(spec)]
+    told = [rule for path in rules or ([] if labels else [demo / "concepts/rules.toml"]) for rule in read_rules(path)]
+    written = [text for spec in (labels or [str(demo / "concepts")]) for text in read_labelled(spec)]
+    read = list(with_rules(written, told))
     read += [text for spec in scripts or [str(demo / "corpus/passages/languages.jsonl")] for text in unlabelled(spec)]
     return [*with_scripts(read), *(formats(per_format) if per_format else ())]
 

@@ -222,7 +222,7 @@ def test_a_preset_that_was_found_can_be_served_and_measured_again(tiny_model: MF
 
     goal = GoalBody(id="script/greek", name="Greek", description="Greek letters.", script="greek")
     effect = SteerEffect("script/greek", Share(45, 50), Share(0, 50), Share(1, 50), 20.0, 12.0)
-    found = Finding(goal.goal(), Share(0, 50), turns_from_json([[1, 7, 9.5]]), 1.0, 1.2, "He", effect, effect)
+    found = Finding(goal.goal(), Share(0, 50), turns_from_json([[1, 7, 9.5, 8]]), 1.0, 1.2, "He", effect, effect)
     file = tmp_path / "presets.json"
     file.write_text(json.dumps([preset_of(tiny_model, goal, found, judged=True)]))
     (preset,) = read_shipped(file)
@@ -230,6 +230,8 @@ def test_a_preset_that_was_found_can_be_served_and_measured_again(tiny_model: MF
     assert preset.test.test() == goal.test()
     (turned,) = preset.interventions
     assert (turned.source, turned.index, turned.value) == (tiny_model.source_key(1), 7, 9.5)
+    assert turned.scope.stop == 8
+    assert "first 8 new tokens" in preset.description
     assert "45 of 50 prompts" in preset.description
     assert "measured" not in preset.preset().model_dump()
 
