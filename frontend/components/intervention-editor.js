@@ -72,7 +72,7 @@ export class InterventionEditor extends HTMLElement {
       Object.entries(text.scopes).map(([value, name]) => h("option", { value }, name)));
     this.#start = this.#position();
     this.#stop = this.#position();
-    this.#range = h("span", { class: "turn-range" }, this.#start, h("span", { "aria-hidden": "true" }, "–"), this.#stop);
+    this.#range = h("span", { class: "turn-range" }, text.tokens, this.#start, h("span", { "aria-hidden": "true" }, "–"), this.#stop);
     const remove = h("button", {
       class: "turn-remove", type: "button", title: text.remove,
       onclick: () => this.dispatchEvent(new CustomEvent("interventionremove", { bubbles: true })),

@@ -1,6 +1,7 @@
 /** The bar of filters above the list: search, layer, status, context features, firing rate, sort. It shows a query and reports changes. */
 
 import { debounce, fill, h } from "../lib/dom.js";
+import { session } from "../lib/store.js";
 import { browse as text } from "./browse-strings.js";
 
 const SEARCH_MS = 220;
@@ -20,7 +21,11 @@ const isContext = (query) => Object.entries(CONTEXT).every(([key, value]) => que
 /** The order a sort key has when the URL names none: as the API does it. */
 export const defaultOrder = (sort) => (ASCENDING.has(sort) ? "asc" : "desc");
 
-const defaultSort = (filters) => (filters.q ? "relevance" : "rate");
+/** Named features first, where any is: what fires most often says least to somebody who has just come. */
+function defaultSort(filters) {
+  if (filters.q) return "relevance";
+  return session.state.model?.sources.some((source) => source.n_labelled + source.n_automatic > 0) ? "label" : "rate";
+}
 
 /** The sort and order that a query means. */
 export function sortOf(filters) {

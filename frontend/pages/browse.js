@@ -61,8 +61,7 @@ class BrowsePage extends Page {
     addShortcut("j", strings.help.next, () => this.#step(1), { group, signal });
     addShortcut("k", strings.help.previous, () => this.#step(-1), { group, signal });
     addShortcut("Enter", strings.help.open, null, { group, signal });
-    if (session.state.model) this.filters.setSources(session.state.model.sources);
-    else loadModel().then((model) => this.filters.setSources(model.sources), () => {}); // the list's own error says what is wrong
+    loadModel().then((model) => this.filters.setSources(model.sources), () => {});
   }
 
   onRoute({ query }) {
@@ -76,11 +75,12 @@ class BrowsePage extends Page {
 
   /** Shows the list a query asks for; resolves when its first page is on screen. */
   async #show(query) {
+    if (!session.state.model) await loadModel().catch(() => {}); // the list's own error says what is wrong
     const filters = Object.fromEntries(FILTERS.filter((key) => query.get(key)).map((key) => [key, query.get(key)]));
     const sort = sortOf(filters);
     this.filters.show({ ...filters, ...sort });
     this.#showSort(sort);
-    const list = featureList(filters);
+    const list = featureList(filters.q ? filters : { ...filters, sort: sort.sort });
     if (list === this.#list && this.#epoch === session.state.epoch && this.#shown > 0) return;
     this.#list = list;
     this.#epoch = session.state.epoch;

@@ -18,7 +18,7 @@ export const home = {
   ],
   inspect: "Inspect",
   inspectHint: "Paste a text and see which features fire on each token, layer by layer.",
-  inspectTexts: ["The film was a complete waste of time.", "def area(width, height):\n    return width * height", "Le chat dort sur la chaise, près de la fenêtre."],
+  inspectTexts: ["The film was a complete waste of time.", "def area(width, height):\n    return width * height", "Le chat dort près de la fenêtre."],
   steer: "Steer",
   steerHint: "Turn features up or off and watch the text change beside the untouched one.",
   steerPrompts: ["The film was", "Once upon a time"],

@@ -82,6 +82,7 @@ export const editor = {
   scopes: { both: "In prompt and new text", prompt: "In the prompt only", generation: "In the new text only", range: "From token to token" },
   from: { range: "First token (0 is the start of the text)", generation: "First new token (0 is the first)" },
   upTo: { range: "Up to, not including (empty: to the end)", generation: "For so many new tokens in, not beyond (empty: to the end)" },
+  tokens: "tokens",
   end: "end",
   remove: "Remove",
   factor: (factor) => `times ${factor}`,
