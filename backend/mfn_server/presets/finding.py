@@ -143,7 +143,7 @@ def preset_of(model: MFNModel, goal: GoalBody, finding: Finding, judged: bool) -
     assert sampled is not None
     stop = finding.turns[0].scope.stop
     lasts = f" Turned for the first {stop} new tokens alone: what follows, the model writes by itself." if stop else ""
-    told = f"{greedy.steered.part} of {greedy.steered.whole} prompts; sampled, {sampled.steered.part}"
+    told = f"on {greedy.steered.part} of {greedy.steered.whole} prompts; sampled, on {sampled.steered.part}"
     measured = {"greedy": _figures(greedy), "sampled": _figures(sampled)}
     turned = [
         {
@@ -157,7 +157,7 @@ def preset_of(model: MFNModel, goal: GoalBody, finding: Finding, judged: bool) -
     ]
     return {
         "name": goal.name,
-        "description": f"{goal.description}{lasts} Measured on {told}.",
+        "description": f"{goal.description}{lasts} It does so {told}.",
         "prompt": finding.prompt,
         "interventions": turned,
         "settings": {"max_new_tokens": 40, "temperature": 0.0, "seed": 0},

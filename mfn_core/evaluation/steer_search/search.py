@@ -5,6 +5,7 @@ Each finished piece of work is kept in a journal. What follows from the settings
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -124,7 +125,7 @@ class Search:
             "turns": turns_to_json(choice.greedy.turns),
             "chosen": min(choice.greedy.share, choice.sampled.share),
             "strange": choice.strange,
-            "prompt": (shown or list(self._order.choice_prompts))[0],
+            "prompt": _one(shown or self._order.choice_prompts, goal.id),
         }
 
     def _score(self, findings: Sequence[Finding], how: str) -> Iterator[tuple[str, SteerEffect]]:
@@ -224,6 +225,11 @@ class Search:
 def _best_first(row: tuple[float, ...]) -> tuple[float, ...]:
     """Orders by degree and score, greatest first, then by number."""
     return (-row[0], -row[1], *row[2:])
+
+
+def _one(prompts: Sequence[str], name: str) -> str:
+    """The prompt that a preset of this name is shown with: not the same one for all."""
+    return prompts[zlib.crc32(name.encode()) % len(prompts)]
 
 
 def settings(model: MFNModel, judge: MFNModel, order: Order) -> dict[str, Any]:
