@@ -88,18 +88,24 @@ class Pressures:
                 self.renewals[number].note(trace, batch)
         total = utility
         for name, by_layer in terms.items():
-            weight: float = self.mfn.recon if name == "fvu" else getattr(self.mfn, name)
-            total = total + weight * torch.stack(list(by_layer.values())).mean()
+            total = total + self.weight(name, batch.step) * torch.stack(list(by_layer.values())).mean()
         figures: dict[str, Any] = {"utility": utility.detach()}
         figures |= {name: {n: value.detach() for n, value in by_layer.items()} for name, by_layer in terms.items()}
         return Losses(total, {**figures, **(self._census(batch) if training else {})}, out.run)
+
+    def weight(self, name: str, step: int) -> float:
+        """Of a pressure, in the step that follows `step` finished ones."""
+        mfn = self.mfn
+        if name == "rate" and since_entry(self.config, step) < mfn.rate_first_until:
+            return mfn.rate_first
+        return float(mfn.recon if name == "fvu" else getattr(mfn, name))
 
     def _others(self, number: int, trace: LayerTrace, batch: Batch) -> dict[str, Tensor]:
         """Rate, competition and AuxK of one layer, as far as they have a weight."""
         mfn, statistics, world = self.mfn, self.statistics[number], self.world
         layer = self.model.mfn_layers[number]
         out: dict[str, Tensor] = {}
-        if mfn.rate:
+        if self.weight("rate", batch.step):
             where = slice(batch.step % mfn.rate_every, None, mfn.rate_every)
             out["rate"] = self.rate(trace, batch.keep, where, statistics.rate, layer.k / layer.n_features, world)
         if mfn.comp:

@@ -64,6 +64,20 @@ def test_the_total_is_the_weighted_sum_of_means_over_layers() -> None:
     torch.testing.assert_close(losses.total, expected)
 
 
+def test_the_rate_may_weigh_another_amount_at_first() -> None:
+    early, late = ALL | {"rate": 0.9, "rate_first": 0.3, "rate_first_until": 0.5}, ALL | {"rate": 0.9}
+    config = small(mfn=early)
+    model, half = model_of(config), config.steps // 2
+
+    def total(mfn: dict[str, float], step: int) -> float:
+        objective = Pressures(model, small(mfn=mfn))
+        objective.begin(step)
+        return objective.losses(batch(step)).total.item()
+
+    assert total(early, half - 1) == total(ALL, half - 1) != total(late, half - 1)
+    assert total(early, half) == total(late, half) != total(ALL, half)
+
+
 def test_the_transformer_feels_the_next_token_loss_alone() -> None:
     _, pressed = gradients(small(mfn=ALL))
     _, plain = gradients(small(mfn={**ALL, **NONE}))
