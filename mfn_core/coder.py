@@ -47,6 +47,11 @@ class SparseCoder(nn.Module):
         """[F, d]: row j is what one unit of feature j adds to the normalised stream."""
         raise NotImplementedError
 
+    @property
+    def encoder_rows(self) -> Tensor | None:
+        """[F, d]: row j is what x is multiplied by for feature j's pre-activation; None where that is no product."""
+        return None
+
     def normalise(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """x, s and shift with h = s · x + shift. Shapes [..., d], [..., 1], [..., 1] (None: no shift)."""
         raise NotImplementedError

@@ -69,6 +69,11 @@ class MFNLayer(SparseCoder):
         """[F, d]: the decoder's unit-norm rows D_j."""
         return self.W_dec
 
+    @property
+    def encoder_rows(self) -> Tensor:
+        """[F, d]: the encoder's rows."""
+        return self.W_enc
+
     def normalise(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """x, s and shift with h = s · x + shift. Shapes [..., d], [..., 1], [..., 1] (None: no shift)."""
         match self.config.norm:

@@ -102,6 +102,11 @@ class SAE(PostHocCoder):
         """[F, d]: the decoder's rows D_j. Their norm is 1, except with `standard`, where training leaves it free."""
         return self.W_dec
 
+    @property
+    def encoder_rows(self) -> Tensor:
+        """[F, d]: the encoder's rows."""
+        return self.W_enc
+
     def normalise(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """x, s and shift with h = s · x + shift. Shapes [..., d], [..., 1], [..., 1] (None: no shift)."""
         match self.config.norm:
