@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from mfn_core.indexing.from_weights.directions import centred_lens, written
 from mfn_core.model import MFNModel
 
 _CHUNK = 1 << 24  # entries of one block of a product
@@ -42,20 +43,16 @@ def weight_facts(
         At most `vocab_size` tokens and F − 1 neighbours a feature. Neighbours are by cosine of what is written, the
         feature itself left out.
     """
-    coder = model.coders[layer]
-    written = coder.directions.float()
-    if coder.config.site == "mlp_hidden":
-        written = written @ model.family.down_directions(model.base, layer).float()
-    lens = model.family.lens(model.base)
-    lens = lens - lens.mean(0)
-    chosen = torch.arange(len(written)) if features is None else torch.tensor(features, dtype=torch.int64)
-    chosen = chosen.to(written.device)
+    directions = written(model, layer).float()
+    lens = centred_lens(model)
+    chosen = torch.arange(len(directions)) if features is None else torch.tensor(features, dtype=torch.int64)
+    chosen = chosen.to(directions.device)
     promoted, suppressed = [], []
     for numbers in torch.split(chosen, max(1, _CHUNK // len(lens))):
-        logits = written[numbers] @ lens.t()
+        logits = directions[numbers] @ lens.t()
         promoted.append(_largest(logits, n_logits))
         suppressed.append(_largest(-logits, n_logits))
-    unit = F.normalize(written, dim=-1)
+    unit = F.normalize(directions, dim=-1)
     neighbours = []
     for numbers in torch.split(chosen, max(1, _CHUNK // len(unit))):
         cosines = unit[numbers] @ unit.t()
