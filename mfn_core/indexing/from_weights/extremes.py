@@ -103,6 +103,8 @@ def extremes(
     available = len(columns) - others_only
     sides = [(sign, min(n, available)) for sign, n in ((1, n_largest), (-1, n_smallest))]
     if not any(n for _, n in sides):
+        if tell:
+            tell(len(rows))
         none = Ranked(np.zeros((len(rows), 0), np.int64), np.zeros((len(rows), 0), np.float32))
         return Extremes(none, none)
     stripe = min(len(rows), max(1, isqrt(chunk), chunk // max(1, len(columns))))

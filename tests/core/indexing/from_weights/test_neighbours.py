@@ -49,7 +49,9 @@ def test_neighbours_are_the_highest_and_lowest_cosines(layer: int, chunk: int) -
 
 
 def test_one_layer_alone_has_nobody_elsewhere() -> None:
-    found = neighbours({3: torch.eye(2)}, 3, WeightSettings())
+    told: list[int] = []
+    found = neighbours({3: torch.eye(2)}, 3, WeightSettings(), tell=told.append)
+    assert told[-1] == 2
     assert as_tuples(found.nearest, 0) == as_tuples(found.opposite, 0) == [(3, 1)]
     assert found.nearest_elsewhere.features.shape == found.opposite_elsewhere.values.shape == (2, 0)
 
