@@ -123,7 +123,11 @@ def index(
     ] = None,
     import_file: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--import", metavar="FILE", help="Take this finished index instead, if it is the model's."),
+        typer.Option(
+            "--import",
+            metavar="FILE|FOLDER",
+            help="Take this finished index instead, if it is the model's: a file, or a folder of mfn export-index.",
+        ),
     ] = None,
     export_file: Annotated[
         Optional[Path],  # noqa: UP045
@@ -155,6 +159,27 @@ def index(
 
         done = run_index(order, show)
     out.print(done)
+
+
+@app.command()
+def export_index(
+    model: ModelFolder,
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.")],
+    db: Database = None,
+    home: Home = None,
+    index_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--index", metavar="FILE|FOLDER", help="Export this finished index, not the database's."),
+    ] = None,
+) -> None:
+    """Write a model's index as a folder of parquet tables, which other programs read, too.
+
+    mfn index MODEL --import OUT makes it an index again.
+    """
+    from mfn_server.exchange.exporting import ExportOrder, run_export
+
+    database_url = _settings(home=home, database=db).database_url
+    out.print(run_export(ExportOrder(model, folder, database_url, index_file)), markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mfn_core.data.corpus import Document
     from mfn_core.indexing.types import CorpusIndex
     from mfn_core.model import MFNModel
+    from mfn_server.model_facts import ModelFacts
 
 Progress = Callable[[str, float | None, str], None]
 """Told the phase, how far it is (0 to 1, None where unknown) and a note such as a count of tokens."""
@@ -39,7 +40,7 @@ class IndexOrder:
         name: how to call the corpus; made from `corpora` if empty.
         text_field: which column or key of a corpus holds the text.
         limit: read at most so many documents of each corpus.
-        import_file: a finished index to take instead, when it belongs to the model.
+        import_file: a finished index to take instead, when it belongs to the model: a file, or a folder of tables.
         export_file: also write the index to this file.
     """
 
@@ -94,7 +95,7 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
                     store.report(run_id, phase, share or 0.0)
 
             try:
-                index = _index(order, model, documents, tell)
+                index = _index(order, model, facts, documents, tell)
                 if order.export_file is not None:
                     from mfn_server.index_file import save_index
 
@@ -115,15 +116,16 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
 def _index(
     order: IndexOrder,
     model: MFNModel,
+    facts: ModelFacts,
     documents: Iterator[Document] | None,
     tell: Callable[[str, float | None, str], None],
 ) -> CorpusIndex:
-    """The finished index: read from the file if that belongs to the model, else computed."""
+    """The finished index: read from the file or folder if that belongs to the model, else computed."""
     if order.import_file is not None:
-        from mfn_server.index_file import load_index
+        from mfn_server.exchange.loading import load_any
 
         tell("importing", 0.0, str(order.import_file))
-        index = load_index(order.import_file)
+        index = load_any(order.import_file, facts)
         if index.model_fingerprint == model.fingerprint:
             return index
         if not order.corpora:

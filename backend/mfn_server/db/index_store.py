@@ -8,6 +8,7 @@ whoever indexes or starts next. Feature, window and document ids are given out h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePath
@@ -136,7 +137,9 @@ class IndexStore:
         corpus_id, first_document = self._documents(index, corpus_name)
         with self._database.write() as connection:
             connection.execute(
-                update(IndexRun).where(IndexRun.id == run_id).values(corpus_id=corpus_id, n_tokens=index.n_tokens)
+                update(IndexRun)
+                .where(IndexRun.id == run_id)
+                .values(corpus_id=corpus_id, n_tokens=index.n_tokens, settings=asdict(index.settings))
             )
         self._rows(run_id, facts, registered, index, first_document, decode, tell)
         self._make_current(run_id, facts, registered)

@@ -1,0 +1,33 @@
+"""A finished index, in whichever of our formats it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mfn_core.errors import MFNError
+from mfn_core.indexing.types import CorpusIndex
+from mfn_server.exchange.checking import check_index
+from mfn_server.index_file import load_index
+from mfn_server.model_facts import ModelFacts
+
+NEEDS_PYARROW = "reading and writing parquet needs pyarrow: pip install 'mfn-studio[parquet]'"
+
+
+def load_any(path: Path, facts: ModelFacts) -> CorpusIndex:
+    """Read an index file, or a folder of parquet tables, and check it if it says that it is the model's.
+
+    Raises:
+        IndexFileError: what is wrong with it.
+        MFNError: a folder, and pyarrow is missing.
+    """
+    if path.is_dir():
+        try:
+            from mfn_server.exchange.folder_reading import read_folder
+        except ModuleNotFoundError as error:
+            raise MFNError(NEEDS_PYARROW) from error
+        index = read_folder(path)
+    else:
+        index = load_index(path)
+    if index.model_fingerprint == facts.fingerprint:
+        check_index(index, {source.layer: source.n_features for source in facts.sources}, facts.vocab_size)
+    return index

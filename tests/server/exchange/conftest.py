@@ -1,0 +1,5 @@
+"""The command line, as its own tests run it."""
+
+from tests.server.test_cli import corpus, mfn
+
+__all__ = ["corpus", "mfn"]
