@@ -171,6 +171,10 @@ def export_index(
         Optional[Path],  # noqa: UP045
         typer.Option("--index", metavar="FILE|FOLDER", help="Export this finished index, not the database's."),
     ] = None,
+    neuronpedia: Annotated[
+        bool,
+        typer.Option("--neuronpedia", help="Write dashboards, and labels as explanations, as Neuronpedia reads them."),
+    ] = False,
 ) -> None:
     """Write a model's index as a folder of parquet tables, which other programs read, too.
 
@@ -179,7 +183,32 @@ def export_index(
     from mfn_server.exchange.exporting import ExportOrder, run_export
 
     database_url = _settings(home=home, database=db).database_url
-    out.print(run_export(ExportOrder(model, folder, database_url, index_file)), markup=False, soft_wrap=True)
+    order = ExportOrder(model, folder, database_url, index_file, neuronpedia)
+    out.print(run_export(order), markup=False, soft_wrap=True)
+
+
+@app.command()
+def import_explanations(
+    model: ModelFolder,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Explanations, .jsonl(.gz), or folders of such files."),
+    ],
+    db: Database = None,
+    home: Home = None,
+    layer: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Layer that holds the features explained, where the files name another's source."),
+    ] = None,
+) -> None:
+    """Take explanations from Neuronpedia as automatic labels.
+
+    They are marked as written by a program and give way to any label of a person.
+    """
+    from mfn_server.exchange.neuronpedia.importing import run_import
+
+    database_url = _settings(home=home, database=db).database_url
+    out.print(run_import(model, files, database_url, layer), markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mfn_core.errors import MFNError
 from mfn_server.db.migrate import open_database
+from mfn_server.db.registry import register
 from mfn_server.exchange.loading import NEEDS_PYARROW, load_any
 from mfn_server.index_file import IndexFileError
+
+if TYPE_CHECKING:
+    from mfn_server.exchange.from_database import StoredIndex
+    from mfn_server.model_facts import ModelFacts
 
 
 @dataclass(frozen=True)
@@ -18,14 +25,16 @@ class ExportOrder:
     Attributes:
         model: the bundle's folder.
         out: the folder to make.
-        database_url: where the index is, unless there is a file.
+        database_url: where the labels are, and the index unless there is a file.
         index: a finished index to export instead: a file, or a folder of parquet tables.
+        neuronpedia: write Neuronpedia's files, labels among them, in place of parquet tables.
     """
 
     model: Path
     out: Path
     database_url: str
     index: Path | None = None
+    neuronpedia: bool = False
 
 
 def run_export(order: ExportOrder) -> str:
@@ -36,29 +45,47 @@ def run_export(order: ExportOrder) -> str:
     """
     if order.out.exists():
         raise MFNError(f"{order.out} is there already; name a folder that is not")
-    try:
-        from mfn_server.exchange.folder_writing import write_folder
-    except ModuleNotFoundError as error:
-        raise MFNError(NEEDS_PYARROW) from error
     from mfn_core.model import MFNModel
     from mfn_core.tokens import token_strings
-    from mfn_server.exchange.from_database import StoredIndex, index_of_database
     from mfn_server.model_facts import ModelFacts
 
     model = MFNModel.from_pretrained(order.model)
     if model.tokenizer is None:
         raise MFNError(f"{order.model} has no tokenizer, and without one token ids have no text")
     facts = ModelFacts.of(model, order.model)
-    if order.index is not None:
-        found = StoredIndex(load_any(order.index, facts), order.index.name.split(".")[0])
-        if found.index.model_fingerprint != facts.fingerprint:
-            raise IndexFileError(f"{order.index} belongs to another model than {order.model}")
-    else:
-        database = open_database(order.database_url)
-        try:
-            found = index_of_database(database, facts)
-        finally:
-            database.close()
-    write_folder(found.index, order.out, token_strings(model.tokenizer), facts.name, found.corpus)
+    found, texts = _found(order, facts), token_strings(model.tokenizer)
+    if order.neuronpedia:
+        return _neuronpedia(order, facts, found, texts)
+    try:
+        from mfn_server.exchange.folder_writing import write_folder
+    except ModuleNotFoundError as error:
+        raise MFNError(NEEDS_PYARROW) from error
+    write_folder(found.index, order.out, texts, facts.name, found.corpus)
     n_features = sum(layer.n_features for layer in found.index.layers)
     return f"{n_features:,} features over {found.index.n_tokens:,} tokens are in {order.out}"
+
+
+def _found(order: ExportOrder, facts: ModelFacts) -> StoredIndex:
+    from mfn_server.exchange.from_database import StoredIndex, index_of_database
+
+    if order.index is None:
+        with closing(open_database(order.database_url)) as database:
+            return index_of_database(database, facts)
+    index = load_any(order.index, facts)
+    if index.model_fingerprint != facts.fingerprint:
+        raise IndexFileError(f"{order.index} belongs to another model than {order.model}")
+    return StoredIndex(index, order.index.name.split(".")[0])
+
+
+def _neuronpedia(order: ExportOrder, facts: ModelFacts, found: StoredIndex, texts: list[str]) -> str:
+    from mfn_server.exchange.neuronpedia.explanations import write_explanations
+    from mfn_server.exchange.neuronpedia.exporting import Corpus, write_dashboards
+    from mfn_server.exchange.neuronpedia.labels import explanations_of
+
+    with closing(open_database(order.database_url)) as database, database.write() as connection:
+        explained = explanations_of(connection, register(connection, facts).model_id, facts)
+    files = write_dashboards(Corpus(found.index, found.corpus, texts), facts, order.out)
+    for source, explanations in explained.items():
+        write_explanations(order.out / source.id / "explanations", explanations)
+    count = sum(map(len, explained.values()))
+    return f"{files:,} batches of dashboards and {count:,} explanations are in {order.out}"
