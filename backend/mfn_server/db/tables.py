@@ -67,7 +67,7 @@ class RunState(enum.StrEnum):
 
 
 class Origin(enum.StrEnum):
-    """Who wrote a label: a person, or a program (an atlas that came with the model). Agreement counts people alone."""
+    """Who wrote a label: a person here, or a program (an atlas, one elsewhere). Agreement counts people alone."""
 
     HUMAN = "human"
     AUTOMATIC = "automatic"
@@ -316,8 +316,8 @@ class LabelEvent(Table):
 class Label(Table):
     """A standing label, projected from the events. `is_primary` marks the one that lists show for its feature.
 
-    That is the latest of people's; an automatic one only where no person has written any, and never one that says
-    `unclear` in its event: then no label is primary.
+    That is the latest of people's; where no person has written any, the latest automatic one, but never one that says
+    `unclear` in its event: without another no label is primary.
     """
 
     __tablename__ = "label"

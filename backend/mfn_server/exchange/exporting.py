@@ -11,6 +11,7 @@ from mfn_core.errors import MFNError
 from mfn_server.db.migrate import open_database
 from mfn_server.db.registry import register
 from mfn_server.exchange.loading import NEEDS_PYARROW, load_any
+from mfn_server.exchange.new_folder import new_folder
 from mfn_server.index_file import IndexFileError
 
 if TYPE_CHECKING:
@@ -84,8 +85,10 @@ def _neuronpedia(order: ExportOrder, facts: ModelFacts, found: StoredIndex, text
 
     with closing(open_database(order.database_url)) as database, database.write() as connection:
         explained = explanations_of(connection, register(connection, facts).model_id, facts)
-    files = write_dashboards(Corpus(found.index, found.corpus, texts), facts, order.out)
-    for source, explanations in explained.items():
-        write_explanations(order.out / source.id / "explanations", explanations)
+    with new_folder(order.out) as folder:
+        files = write_dashboards(Corpus(found.index, found.corpus, texts), facts, folder)
+        for source, explanations in explained.items():
+            if explanations:
+                write_explanations(folder / source.id / "explanations", explanations)
     count = sum(map(len, explained.values()))
     return f"{files:,} batches of dashboards and {count:,} explanations are in {order.out}"

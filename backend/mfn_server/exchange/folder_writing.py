@@ -7,9 +7,6 @@ folder gets its name once all of it is written.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields
@@ -20,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfn_core.errors import MFNError
 from mfn_core.indexing.types import Contexts, CorpusIndex, LayerIndex
 from mfn_server.exchange.manifest import (
     ArrayEntry,
@@ -29,6 +25,7 @@ from mfn_server.exchange.manifest import (
     file_entry,
     write_manifest,
 )
+from mfn_server.exchange.new_folder import new_folder
 from mfn_server.exchange.tables import (
     FIRINGS,
     OF_FEATURES,
@@ -63,23 +60,8 @@ def write_folder(index: CorpusIndex, folder: Path, vocabulary: Sequence[str], mo
     Raises:
         MFNError: there is something of that name already.
     """
-    if folder.exists():
-        raise MFNError(f"{folder} is there already; name a folder that is not")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
-    try:
+    with new_folder(folder) as partial:
         _write(index, partial, vocabulary, model, corpus)
-        partial.chmod(0o777 & ~_umask())
-        os.rename(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _write(index: CorpusIndex, folder: Path, vocabulary: Sequence[str], model: str, corpus: str) -> None:

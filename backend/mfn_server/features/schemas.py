@@ -146,7 +146,7 @@ class Neighbour(Schema):
 class LabelView(Schema):
     """A label that stands.
 
-    Automatic ones come from the model's atlas: `reason` says what was seen. One that is `unclear` has no text.
+    Automatic ones come from an atlas, whose `reason` says what was seen, or from elsewhere. Unclear ones have no text.
     """
 
     text: str
