@@ -24,6 +24,7 @@ from mfn_core.indexing.grid import LogGrid
 from mfn_core.indexing.rows import BestRows, Rows, place_of
 from mfn_core.indexing.tallies import HALVES, TokenTally
 from mfn_core.indexing.token_r2 import half_of
+from mfn_core.indexing.token_sample import TokenSample
 from mfn_core.indexing.types import IndexSettings
 
 
@@ -35,12 +36,15 @@ class WindowBatch:
         document: int64 [W], ordinals.
         start: int64 [W], each window's first token in its document.
         tokens: int64 [W, L], token ids; anything where not counted.
+        following: int64 [W, L], the token id after each one in its document, `NO_TOKEN` after the last; anything where
+            not counted.
         counted: bool [W, L], False for padding and for the first position of a document.
     """
 
     document: NDArray[np.int64]
     start: NDArray[np.int64]
     tokens: NDArray[np.int64]
+    following: NDArray[np.int64]
     counted: NDArray[np.bool_]
 
 
@@ -55,6 +59,7 @@ class LayerAccumulator:
         sample: of each feature and fine bin the contexts with the smallest hash (group = feature × band_bins + bin).
         tokens: how often, and how strongly, it fires on which token, in each half of the corpus.
         squares: Σ z² of each feature in each half (group = half × F + feature).
+        drawn: a sample of tokens with what fires on them.
     """
 
     def __init__(self, n_features: int, vocab_size: int, settings: IndexSettings) -> None:
@@ -72,6 +77,7 @@ class LayerAccumulator:
         self.sample = BestRows(settings.per_band, n_features * settings.band_bins)
         self.tokens = TokenTally(n_features, vocab_size, settings.max_token_pairs)
         self.squares = SquareSums(HALVES * n_features)
+        self.drawn = TokenSample(settings.max_sample_firings)
         self._feature_hash = mix(np.arange(n_features, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
 
     def add(self, batch: WindowBatch, indices: NDArray[np.int64], values: NDArray[np.floating[Any]]) -> None:
@@ -91,6 +97,7 @@ class LayerAccumulator:
         if not (lowest >= 0.0 and np.isfinite(strength.max(initial=0.0))):
             raise MFNError("the model's codes hold negative or non-finite values, which cannot be indexed")
         fires = (strength.reshape(*values.shape) > 0) & batch.counted[..., None]
+        self._draw(batch, indices, fires)
         slots = np.flatnonzero(fires)
         if not len(slots):
             return
@@ -134,6 +141,7 @@ class LayerAccumulator:
             both.sample.add(part.sample.rows())
             both.tokens.add_pairs(part.tokens.pairs())
         both.squares = self.squares.merge(other.squares)
+        both.drawn = self.drawn.merge(other.drawn)
         return both
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -144,6 +152,8 @@ class LayerAccumulator:
         pairs = self.tokens.pairs()
         state |= {f"token_{name}": array for name, array in pairs._asdict().items() if array is not None}
         state |= {f"square_{name}": array for name, array in vars(self.squares).items()}
+        state |= {f"drawn_{column}": array for column, array in vars(self.drawn.tokens()).items()}
+        state["drawn_bound"] = np.asarray(self.drawn.bound)
         for name, best in (("top", self.top), ("sample", self.sample)):
             state |= {f"{name}_{column}": array for column, array in vars(best.rows()).items()}
         return state
@@ -155,6 +165,18 @@ class LayerAccumulator:
         self.total[present] += np.add.reduceat(fixed(strength), starts)
         self.maximum[present] = np.maximum(self.maximum[present], np.maximum.reduceat(strength, starts))
         np.add.at(self.histogram.reshape(-1), feature * self.grid.n + self.grid.bin_of(strength), 1)
+
+    def _draw(self, batch: WindowBatch, indices: NDArray[np.int64], fires: NDArray[np.bool_]) -> None:
+        length, width = indices.shape[1:]
+        places = place_of(batch.document[:, None], batch.start[:, None] + np.arange(length))
+        by_token = (-1, width)
+        self.drawn.add(
+            places.reshape(-1),
+            batch.following.reshape(-1),
+            batch.counted.reshape(-1),
+            indices.reshape(by_token),
+            fires.reshape(by_token),
+        )
 
     def _keep(
         self, batch: WindowBatch, runs: _ContextRuns, position: NDArray[np.int64], strength: NDArray[np.float32]

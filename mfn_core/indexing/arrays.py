@@ -42,6 +42,20 @@ def rank_in_run(keys: NDArray[Any]) -> NDArray[np.int64]:
     return np.arange(len(keys)) - np.repeat(starts, run_lengths(starts, len(keys)))
 
 
+def best_of_each(
+    group: NDArray[np.int64], number: NDArray[Any], score: NDArray[Any], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The `n` entries of each group with the greatest scores, ties by number.
+
+    Returns:
+        int64, as many as remain: which entries, by group and from the best on; and the rank of each in its group.
+    """
+    order = np.lexsort((number, -score, group))
+    rank = rank_in_run(group[order])
+    kept = rank < n
+    return order[kept], rank[kept]
+
+
 def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The indices starts[i], starts[i] + 1, ..., starts[i] + lengths[i] - 1 for each i, one after the other."""
     before = np.cumsum(lengths) - lengths

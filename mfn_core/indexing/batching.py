@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfn_core.indexing.accumulator import WindowBatch
+from mfn_core.indexing.token_sample import NO_TOKEN
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,14 @@ class ForwardBatch:
 
 @dataclass(frozen=True)
 class _Row:
-    """Part of a document for one row: `ids` begins `lead` tokens before the first counted token, `start`."""
+    """Part of a document for one row: `ids` begins `lead` tokens before the first counted token, `start`.
+
+    `after` is the token that comes after the last, of the next row if that begins there; `NO_TOKEN` at the end.
+    """
 
     document: int
     ids: NDArray[Any]
+    after: int
     lead: int
     start: int
 
@@ -78,22 +83,28 @@ class Batcher:
         return max(1, self.batch_tokens // length)
 
     def _rows(self, ordinal: int, ids: NDArray[Any]) -> Iterator[_Row]:
+        def after(end: int) -> int:
+            return int(ids[end]) if end < len(ids) else NO_TOKEN
+
         if len(ids) > 1:  # the first position counts in nothing
-            yield _Row(ordinal, ids[: self.seq_len], 0, 0)
+            yield _Row(ordinal, ids[: self.seq_len], after(self.seq_len), 0, 0)
         for start in range(self.seq_len, len(ids), self.seq_len - self.window):
-            part = ids[start - self.window : start + self.seq_len - self.window]
+            end = start + self.seq_len - self.window
+            part = ids[start - self.window : end]
             if self.bos is not None:
                 part = np.concatenate([np.array([self.bos], part.dtype), part[1:]])
-            yield _Row(ordinal, part, self.window, start)
+            yield _Row(ordinal, part, after(end), self.window, start)
 
     def _batch(self, rows: list[_Row], length: int) -> ForwardBatch:
         # The last batch of a length is filled up with empty rows: the shape of a batch is the same all through.
         ids = np.zeros((self._height(length), length), np.int64)
+        following = np.full(ids.shape, NO_TOKEN, np.int64)
         counted = np.zeros(ids.shape, np.bool_)
         document = np.full((len(ids), length // self.window), -1, np.int64)
         start = np.zeros_like(document)
         for i, row in enumerate(rows):
             ids[i, : len(row.ids)] = row.ids
+            following[i, : len(row.ids)] = np.append(row.ids[1:].astype(np.int64), row.after)
             counted[i, max(row.lead, int(row.start == 0)) : len(row.ids)] = True
             first = row.lead // self.window
             document[i, first:] = row.document
@@ -104,6 +115,7 @@ class Batcher:
             document.reshape(-1)[grid],
             start.reshape(-1)[grid],
             ids.reshape(by_window)[grid],
+            following.reshape(by_window)[grid],
             counted.reshape(by_window)[grid],
         )
         return ForwardBatch(ids, grid, windows)

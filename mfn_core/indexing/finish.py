@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mfn_core.indexing.accumulator import LayerAccumulator
 from mfn_core.indexing.arrays import rank_in_run
+from mfn_core.indexing.cofiring import cofiring, firings_of, next_tokens
 from mfn_core.indexing.exact import SUM_SCALE
 from mfn_core.indexing.grid import LogGrid
 from mfn_core.indexing.rows import Rows, window_of
@@ -41,6 +42,10 @@ def finish_layer(
     )
     top_ids, top_counts = state.tokens.most_frequent(settings.n_tokens)
     firings = np.maximum(state.firing_count, 1)
+    drawn = state.drawn.tokens()
+    sampled_firings = firings_of(drawn, state.n_features)
+    together = cofiring(drawn, state.n_features, settings.n_cofiring)
+    next_ids, next_counts = next_tokens(drawn, state.n_features, state.vocab_size, settings.n_tokens)
     return LayerIndex(
         layer=layer,
         n_features=state.n_features,
@@ -67,6 +72,13 @@ def finish_layer(
         ),
         half_firings=state.tokens.firings().min(0),
         token_pairs=len(state.tokens.pairs().keys),
+        cofiring_ids=together.ids,
+        cofiring_lift=together.lift,
+        cofiring_count=together.joint,
+        next_token_ids=next_ids,
+        next_token_share=(next_counts / np.maximum(sampled_firings, 1)[:, None]).astype(np.float32),
+        sampled_firings=sampled_firings,
+        sampled_tokens=len(drawn),
     )
 
 

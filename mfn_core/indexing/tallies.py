@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mfn_core.indexing.arrays import rank_in_run, run_lengths, run_starts, stable_argsort
+from mfn_core.indexing.arrays import best_of_each, run_lengths, run_starts, stable_argsort
 from mfn_core.indexing.exact import fixed
 
 HALVES = 2
@@ -92,9 +92,7 @@ class TokenTally:
         """
         keys, counts, _ = _join(self.of_half(0), self.of_half(1))
         feature, token = np.divmod(keys, self._vocab)
-        order = np.lexsort((token, -counts, feature))
-        rank = rank_in_run(feature[order])
-        order, rank = order[rank < n], rank[rank < n]
+        order, rank = best_of_each(feature, token, counts, n)
         ids = np.full((self._n_features, n), -1, np.int32)
         amounts = np.zeros((self._n_features, n), np.int64)
         ids[feature[order], rank] = token[order]

@@ -35,7 +35,8 @@ class IndexSettings:
         window: tokens in a window, at most 256; cut to half of what the model can hold.
         n_logits: how many promoted and how many suppressed tokens each feature keeps.
         n_neighbours: how many decoder neighbours each feature keeps.
-        n_tokens: how many of the tokens it fires on most each feature keeps.
+        n_tokens: how many of the tokens it fires on most, and of those it fires before most, each feature keeps.
+        n_cofiring: how many of the features that it fires together with each feature keeps.
         hist_bins: H, bins of the activation histogram.
         band_bins: fine bins out of which bands are put together; more make the bands more equal and take more memory.
         low, high: range of both sets of bins in units of z. What lies outside is counted in the outermost bins.
@@ -43,6 +44,9 @@ class IndexSettings:
         batch_rows: rows of a forward batch at full length; shorter rows make batches of as many tokens.
         max_token_pairs: up to how many (half of the corpus, feature, token) a layer keeps sums for token R², at 8 bytes
             each. Where more occur, token R² is not known; never where 2·F·V is no more than this. 0: not computed.
+        max_sample_firings: up to how many firings the sample of tokens of a layer holds, on which is counted what fires
+            together and what comes next: 4 bytes each. A token takes one more. Where the firings of the whole corpus
+            are no more than this, all tokens are in the sample.
         bf16: run the forward pass under bf16 autocast. Faster, but codes then differ where pre-activations nearly tie.
     """
 
@@ -53,6 +57,7 @@ class IndexSettings:
     n_logits: int = 10
     n_neighbours: int = 8
     n_tokens: int = 8
+    n_cofiring: int = 8
     hist_bins: int = 64
     band_bins: int = 192
     low: float = 2.0**-8
@@ -60,13 +65,14 @@ class IndexSettings:
     seq_len: int = 256
     batch_rows: int = 16
     max_token_pairs: int = 1 << 25
+    max_sample_firings: int = 1 << 21
     bf16: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_top", "bands", "per_band", "window", "hist_bins", "band_bins", "seq_len", "batch_rows"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("n_logits", "n_neighbours", "n_tokens", "max_token_pairs"):
+        for name in ("n_logits", "n_neighbours", "n_tokens", "n_cofiring", "max_token_pairs", "max_sample_firings"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
         if self.window > 256:
@@ -158,6 +164,16 @@ class LayerIndex:
             chance. None as above.
         token_pairs: distinct (half, feature, token) that occurred; above `IndexSettings.max_token_pairs` token R² is
             unknown for the whole layer.
+        cofiring_ids: int32 [F, c], the features of the same layer that it fires together with most remarkably, best
+            first by G²: see the module `cofiring`. -1 where there are no more. Counted on a sample of tokens, and None
+            in an index from before there was one; so are the six below.
+        cofiring_lift: float32 [F, c], how many times as often as by chance they fire on the same token.
+        cofiring_count: int64 [F, c], on how many tokens of the sample they do.
+        next_token_ids: int32 [F, t], the tokens that most often follow one it fires on, most frequent first; -1 where
+            there are no more. The last token of a document is followed by none.
+        next_token_share: float32 [F, t], which share of its firings in the sample each follows.
+        sampled_firings: int64 [F], its firings in the sample.
+        sampled_tokens: how many tokens the sample holds, of all that count; each with the same chance.
     """
 
     layer: int
@@ -181,6 +197,13 @@ class LayerIndex:
     token_r2: NDArray[np.float32] | None = None
     half_firings: NDArray[np.int64] | None = None
     token_pairs: int = 0
+    cofiring_ids: NDArray[np.int32] | None = None
+    cofiring_lift: NDArray[np.float32] | None = None
+    cofiring_count: NDArray[np.int64] | None = None
+    next_token_ids: NDArray[np.int32] | None = None
+    next_token_share: NDArray[np.float32] | None = None
+    sampled_firings: NDArray[np.int64] | None = None
+    sampled_tokens: int | None = None
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.indexing.accumulator import WindowBatch
+from mfn_core.indexing.arrays import mix
 from mfn_core.indexing.token_r2 import half_of
+from mfn_core.indexing.token_sample import _SALT
 from mfn_core.indexing.types import Contexts, IndexSettings
 
 Window = tuple[int, int]
@@ -17,14 +21,32 @@ Window = tuple[int, int]
 
 @dataclass(frozen=True)
 class Corpus:
-    """Codes of all windows. Shapes: document, start [W]; tokens, counted [W, L]; indices, values [W, L, K]."""
+    """Codes of all windows: document, start [W]; tokens, following, counted [W, L]; indices, values [W, L, K]."""
 
     document: NDArray[np.int64]
     start: NDArray[np.int64]
     tokens: NDArray[np.int64]
+    following: NDArray[np.int64]
     counted: NDArray[np.bool_]
     indices: NDArray[np.int64]
     values: NDArray[np.float32]
+
+    def batch(self, part: NDArray[np.int64]) -> WindowBatch:
+        """Some of the windows, without their codes."""
+        return WindowBatch(
+            self.document[part], self.start[part], self.tokens[part], self.following[part], self.counted[part]
+        )
+
+    def counted_tokens(self) -> list[tuple[int, set[int], int]]:
+        """Of each token that counts: its hash, which features fire on it, and the token after it."""
+        found = []
+        for w, t in np.argwhere(self.counted).tolist():
+            place = np.array([(int(self.document[w]) << 32) | (int(self.start[w]) + t)], np.uint64)
+            features = {
+                j for j, v in zip(self.indices[w, t].tolist(), self.values[w, t].tolist(), strict=True) if v > 0
+            }
+            found.append((int(mix(place + _SALT)[0]), features, int(self.following[w, t])))
+        return found
 
     def firings(self, feature: int) -> dict[Window, list[tuple[int, float, int]]]:
         """Position, strength and token of each firing of a feature, by window."""
@@ -74,6 +96,45 @@ def expected_token_r2(corpus: Corpus, feature: int) -> float:
         total += sum((z - own) ** 2 for _, z in test)
         squares += sum(z**2 for _, z in test)
     return 1 - residual / total if total > 1e-6 * squares else float("nan")
+
+
+Token = tuple[int, set[int], int]
+"""Of a token: its hash, the features that fire on it, and the token after it, -1 for none."""
+
+
+def expected_sample(corpus: Corpus, most: int) -> list[Token]:
+    """Tokens in order of their hash, until one does not fit."""
+    found: list[Token] = []
+    for token in sorted(corpus.counted_tokens(), key=lambda token: token[0]):
+        most -= 1 + len(token[1])
+        if most < 0:
+            break
+        found.append(token)
+    return found
+
+
+def expected_partners(sample: list[Token], feature: int, n_features: int) -> list[tuple[int, float, int]]:
+    """All partners with lift and joint firings, best first, by a log-likelihood of each table written out."""
+    found = []
+    n = len(sample)
+    for other in range(n_features):
+        table = Counter((feature in fires, other in fires) for _, fires, _ in sample)
+        one, two = (sum(k for cell, k in table.items() if cell[side]) for side in (0, 1))
+        joint = table[True, True]
+        if other == feature or joint < 3 or joint * n <= one * two:
+            continue
+        chance = {(a, b): (one if a else n - one) * (two if b else n - two) / n for a in (0, 1) for b in (0, 1)}
+        g2 = 2 * sum(k * math.log(k / chance[cell]) for cell, k in table.items() if k)
+        if g2 >= 2 * math.log(n_features / 0.01):
+            found.append((g2, other, joint * n / (one * two), joint))
+    return [(other, lift, joint) for _, other, lift, joint in sorted(found, key=lambda e: (-round(e[0], 9), e[1]))]
+
+
+def expected_next(sample: list[Token], feature: int) -> list[tuple[int, float]]:
+    """All tokens that come after one it fires on, and the share of its firings in the sample that each follows."""
+    after = [following for _, fires, following in sample if feature in fires]
+    counts = Counter(token for token in after if token >= 0)
+    return [(token, k / len(after)) for token, k in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
 @dataclass(frozen=True)

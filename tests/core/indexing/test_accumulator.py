@@ -36,7 +36,8 @@ def random_corpus(seed: int, n_windows: int, coarse: bool, silent: float) -> Cor
         values[..., j][(indices[..., :j] == indices[..., j : j + 1]).any(-1)] = 0
     place = rng.permutation(3 * n_windows)[:n_windows]
     counted = rng.random((n_windows, L)) < 0.9
-    return Corpus(place // 3, place % 3 * L, rng.integers(0, V, (n_windows, L)), counted, indices, values)
+    tokens, following = rng.integers(0, V, (n_windows, L)), rng.integers(-1, V, (n_windows, L))
+    return Corpus(place // 3, place % 3 * L, tokens, following, counted, indices, values)
 
 
 corpora = st.builds(
@@ -51,8 +52,7 @@ corpora = st.builds(
 def accumulate(corpus: Corpus, parts: list[NDArray[np.int64]], options: IndexSettings = SETTINGS) -> LayerAccumulator:
     state = LayerAccumulator(F, V, options)
     for part in parts:
-        batch = WindowBatch(corpus.document[part], corpus.start[part], corpus.tokens[part], corpus.counted[part])
-        state.add(batch, corpus.indices[part], corpus.values[part])
+        state.add(corpus.batch(part), corpus.indices[part], corpus.values[part])
     return state
 
 
@@ -145,8 +145,7 @@ def test_merging_goes_on_afterwards() -> None:
     before = {name: array.copy() for name, array in a.arrays().items()}
     both = a.merge(b)
     for part in parts[4:]:
-        batch = WindowBatch(corpus.document[part], corpus.start[part], corpus.tokens[part], corpus.counted[part])
-        both.add(batch, corpus.indices[part], corpus.values[part])
+        both.add(corpus.batch(part), corpus.indices[part], corpus.values[part])
     assert_same(both, accumulate(corpus, whole(corpus)))
     for name, array in a.arrays().items():
         np.testing.assert_array_equal(array, before[name])
@@ -158,8 +157,7 @@ def test_small_buffers_keep_the_same_contexts() -> None:
     state = LayerAccumulator(F, V, SETTINGS)
     state.top._buffer = state.sample._buffer = state.tokens._buffer = 1
     for part in np.split(np.arange(60), 60):
-        batch = WindowBatch(corpus.document[part], corpus.start[part], corpus.tokens[part], corpus.counted[part])
-        state.add(batch, corpus.indices[part], corpus.values[part])
+        state.add(corpus.batch(part), corpus.indices[part], corpus.values[part])
     assert_same(state, accumulate(corpus, whole(corpus)))
 
 
@@ -170,7 +168,8 @@ def test_a_band_sample_is_fair() -> None:
     state = LayerAccumulator(n_features, V, options)
     indices = np.broadcast_to(np.arange(n_features), (n, 1, n_features))
     values = np.broadcast_to(np.linspace(1, 2, n, dtype=np.float32)[:, None, None], indices.shape)
-    batch = WindowBatch(np.arange(n), np.zeros(n, np.int64), np.zeros((n, 1), np.int64), np.ones((n, 1), np.bool_))
+    nothing_else = np.zeros((n, 1), np.int64)
+    batch = WindowBatch(np.arange(n), np.zeros(n, np.int64), nothing_else, nothing_else, np.ones((n, 1), np.bool_))
     state.add(batch, indices, values)
     nothing = WeightFacts(*(np.zeros((n_features, 0), t) for t in (np.int32, np.float32) * 3))
     contexts = finish_layer(0, state, nothing, np.ones(n, np.int64), np.zeros((2, V), np.int64)).contexts

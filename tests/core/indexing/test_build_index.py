@@ -17,7 +17,7 @@ from mfn_core.indexing import IndexSettings, build_index, weight_facts
 from mfn_core.indexing.build import IndexState, collect, index_tokens
 from mfn_core.indexing.types import CorpusIndex
 
-from .reference import Corpus, expect, stored
+from .reference import Corpus, expect, expected_next, expected_partners, expected_sample, stored
 
 OPTIONS = IndexSettings(n_top=5, window=8, seq_len=32, batch_rows=3, n_tokens=4, n_logits=6, n_neighbours=5)
 
@@ -58,7 +58,7 @@ def index(model: MFNModel, texts: list[Document]) -> CorpusIndex:
 def codes_one_by_one(model: MFNModel, index: CorpusIndex, layer: int) -> Corpus:
     """Each row that the index should have read, in a forward pass of its own, without batch or padding."""
     window, most, width = OPTIONS.window, OPTIONS.seq_len, model.coders[layer].k
-    found: list[tuple[int, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    found: list[tuple[int, int, *tuple[np.ndarray, ...]]] = []
     for number, ids in enumerate(index.documents):
         codes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         rows = [(0, 0, ids[:most])]
@@ -71,11 +71,14 @@ def codes_one_by_one(model: MFNModel, index: CorpusIndex, layer: int) -> Corpus:
         assert sorted(codes) == list(range(len(ids)))
         for start in range(0, len(ids), window):
             tokens, counted = np.zeros(window, np.int64), np.zeros(window, np.bool_)
+            following = np.full(window, -1)
             indices, values = np.zeros((window, width), np.int64), np.zeros((window, width), np.float32)
             for t, place in enumerate(range(start, min(start + window, len(ids)))):
                 tokens[t], counted[t] = ids[place], place > 0
+                if place + 1 < len(ids):
+                    following[t] = ids[place + 1]
                 indices[t], values[t] = codes[place]
-            found.append((number, start, tokens, counted, indices, values))
+            found.append((number, start, tokens, following, counted, indices, values))
     document, start, *columns = (np.array(column) for column in zip(*found, strict=True))
     return Corpus(document, start, *columns)
 
@@ -93,6 +96,32 @@ def test_top_contexts_are_what_the_model_says(model: MFNModel, index: CorpusInde
         top = stored(found.contexts, feature, kind=0)
         assert [(c[0], c[1], c[2], c[4]) for c in top] == [(c[0], c[1], c[2], c[4]) for c in truth.top]
         assert [c[3] for c in top] == pytest.approx([c[3] for c in truth.top], rel=1e-6)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_what_comes_next_and_fires_together_is_what_the_model_says(
+    model: MFNModel, index: CorpusIndex, layer: int
+) -> None:
+    """Over windows, rows and documents: the next token of a chunk's last is the first of the next chunk."""
+    corpus = codes_one_by_one(model, index, layer)
+    found = index.layers[layer]
+    sample = expected_sample(corpus, OPTIONS.max_sample_firings)
+    assert found.sampled_tokens == len(sample) == index.n_tokens, "so small a corpus is in the sample as a whole"
+    assert found.next_token_ids is not None
+    assert found.next_token_share is not None
+    assert found.cofiring_ids is not None
+    assert found.sampled_firings is not None
+    np.testing.assert_array_equal(found.sampled_firings, found.firing_count)
+    for feature in range(found.n_features):
+        after = expected_next(sample, feature)[: OPTIONS.n_tokens]
+        n = len(after)
+        assert found.next_token_ids[feature, :n].tolist() == [token for token, _ in after]
+        assert found.next_token_share[feature, :n].tolist() == pytest.approx([share for _, share in after])
+        assert (found.next_token_ids[feature, n:] == -1).all()
+        partners = expected_partners(sample, feature, found.n_features)[: OPTIONS.n_cofiring]
+        ids = found.cofiring_ids[feature]
+        assert ids[ids >= 0].tolist() == [other for other, *_ in partners]
+    assert (found.cofiring_ids[:, 0] >= 0).any()
 
 
 def test_the_index_describes_itself(model: MFNModel, index: CorpusIndex, texts: list[Document]) -> None:

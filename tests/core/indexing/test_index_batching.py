@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mfn_core.errors import ConfigError
 from mfn_core.indexing.batching import Batcher
+from mfn_core.indexing.token_sample import NO_TOKEN
 from mfn_core.indexing.types import IndexSettings
 
 BOS = 0
@@ -47,7 +48,9 @@ def test_each_token_counts_once(lengths: list[int], window: int, windows: int, r
         for i in range(len(batch.grid)):
             for t in np.flatnonzero(w.counted[i]):
                 seen[w.document[i]][w.start[i] + t] += 1
-                assert w.tokens[i, t] == corpus[w.document[i]][w.start[i] + t]
+                ids, place = corpus[w.document[i]].tolist(), w.start[i] + t
+                assert w.tokens[i, t] == ids[place]
+                assert w.following[i, t] == (ids[place + 1] if place + 1 < len(ids) else NO_TOKEN)
                 column = batch.grid[i] * window % length + t
                 assert column >= min(window, w.start[i] + t)  # context: a window, or all there is
     for times in seen:
@@ -81,7 +84,15 @@ def test_settings_fit_the_model(most: int, window: int, seq_len: int) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"n_top": 0}, {"window": 257}, {"n_logits": -1}, {"low": 2.0, "high": 1.0}, {"low": float("nan")}, {"bands": 300}],
+    [
+        {"n_top": 0},
+        {"window": 257},
+        {"n_logits": -1},
+        {"n_cofiring": -1},
+        {"low": 2.0, "high": 1.0},
+        {"low": float("nan")},
+        {"bands": 300},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):

@@ -41,7 +41,8 @@ def planted(n_documents: int) -> Corpus:
     z[..., 2] = 3.0 * ((tokens == 3) & (rng.random(shape) < 0.5))
     z[..., 3] = 0.7
     indices = np.broadcast_to(np.arange(4), z.shape)
-    return Corpus(np.arange(n_documents), np.zeros(n_documents, np.int64), tokens, np.ones(shape, np.bool_), indices, z)
+    start, counted = np.zeros(n_documents, np.int64), np.ones(shape, np.bool_)
+    return Corpus(np.arange(n_documents), start, tokens, np.full(shape, -1), counted, indices, z)
 
 
 def test_a_token_feature_has_1_and_a_context_feature_0() -> None:
