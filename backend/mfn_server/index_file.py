@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from mfn_core.errors import MFNError
 from mfn_core.indexing.types import Contexts, CorpusIndex, IndexSettings, LayerIndex
 
-FORMAT_VERSION = 2
-READABLE = (1, 2)
-"""Version 1 has no token R²: it is read, and the figure is missing."""
+FORMAT_VERSION = 3
+READABLE = (1, 2, 3)
+"""Version 1 has no token R², version 2 no sample of tokens: they are read, and what is missing is not known."""
 
 
 class IndexFileError(MFNError):
@@ -40,7 +40,12 @@ def save_index(index: CorpusIndex, path: Path) -> None:
         "settings": asdict(index.settings),
         "meta": index.meta,
         "layers": [
-            {"layer": layer.layer, "n_features": layer.n_features, "token_pairs": layer.token_pairs}
+            {
+                "layer": layer.layer,
+                "n_features": layer.n_features,
+                "token_pairs": layer.token_pairs,
+                "sampled_tokens": layer.sampled_tokens,
+            }
             for layer in index.layers
         ],
     }

@@ -74,7 +74,7 @@ def finish_layer(
         token_pairs=len(state.tokens.pairs().keys),
         cofiring_ids=together.ids,
         cofiring_lift=together.lift,
-        cofiring_count=together.joint,
+        cofiring_joint=together.joint,
         next_token_ids=next_ids,
         next_token_share=(next_counts / np.maximum(sampled_firings, 1)[:, None]).astype(np.float32),
         sampled_firings=sampled_firings,

@@ -168,7 +168,7 @@ class LayerIndex:
             first by G²: see the module `cofiring`. -1 where there are no more. Counted on a sample of tokens, and None
             in an index from before there was one; so are the six below.
         cofiring_lift: float32 [F, c], how many times as often as by chance they fire on the same token.
-        cofiring_count: int64 [F, c], on how many tokens of the sample they do.
+        cofiring_joint: int64 [F, c], on how many tokens of the sample they do.
         next_token_ids: int32 [F, t], the tokens that most often follow one it fires on, most frequent first; -1 where
             there are no more. The last token of a document is followed by none.
         next_token_share: float32 [F, t], which share of its firings in the sample each follows.
@@ -199,7 +199,7 @@ class LayerIndex:
     token_pairs: int = 0
     cofiring_ids: NDArray[np.int32] | None = None
     cofiring_lift: NDArray[np.float32] | None = None
-    cofiring_count: NDArray[np.int64] | None = None
+    cofiring_joint: NDArray[np.int64] | None = None
     next_token_ids: NDArray[np.int32] | None = None
     next_token_share: NDArray[np.float32] | None = None
     sampled_firings: NDArray[np.int64] | None = None

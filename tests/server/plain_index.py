@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mfn_core import MFNModel
@@ -94,4 +96,31 @@ def _layer(model: MFNModel, layer: int, documents: list[np.ndarray], codes: list
         token_r2=np.where(np.arange(f) % 5 < 4, 1 - np.arange(f) / 32, np.nan).astype(np.float32),
         half_firings=firings.min(0),
         token_pairs=f,
+        **_sampled(z > 0, np.concatenate([np.append(tokens[2:].astype(np.int64), -1) for tokens in documents])),
     )
+
+
+def _sampled(fires: np.ndarray, following: np.ndarray) -> dict[str, Any]:
+    """What is counted on the sample of tokens, which is all of them. Partners by joint firings alone, not by G²."""
+    firings = fires.sum(0).astype(np.int64)
+    joint = fires.T.astype(np.int64) @ fires
+    np.fill_diagonal(joint, 0)
+    near = np.argsort(-joint, 1, kind="stable")[:, :3]
+    together = np.take_along_axis(joint, near, 1)
+    together[::4, 2] = 0  # lists of different lengths
+    ids = np.full((len(firings), 3), -1, np.int32)
+    shares = np.zeros((len(firings), 3), np.float32)
+    for feature in range(len(firings)):
+        tokens, times = np.unique(following[fires[:, feature] & (following >= 0)], return_counts=True)
+        order = np.argsort(-times, kind="stable")[:3]
+        ids[feature, : len(order)] = tokens[order]
+        shares[feature, : len(order)] = times[order] / firings[feature]
+    return {
+        "cofiring_ids": np.where(together > 0, near, -1).astype(np.int32),
+        "cofiring_lift": (together * len(fires) / np.maximum(firings[:, None] * firings[near], 1)).astype(np.float32),
+        "cofiring_joint": together,
+        "next_token_ids": ids,
+        "next_token_share": shares,
+        "sampled_firings": firings,
+        "sampled_tokens": len(fires),
+    }

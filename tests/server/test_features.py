@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +16,11 @@ from starlette.testclient import TestClient
 
 from mfn_core import MFNModel
 from mfn_core.indexing.types import CorpusIndex
+from mfn_server.db.session import Database
 from mfn_server.features.listing import matching_tokens
+
+Store = Callable[[Database, CorpusIndex], int]
+Maker = Callable[..., TestClient]
 
 
 def all_pages(client: TestClient, **query: Any) -> list[dict[str, Any]]:
@@ -103,6 +109,89 @@ def test_where_token_r2_is_not_known_comes_last(client: TestClient, tiny_index: 
     assert 0 < len(known) < len(rows)
     assert [row["token_r2"] for row in rows[len(known) :]] == [None] * (len(rows) - len(known))
     assert known == sorted(known, reverse=order == "desc")
+
+
+def test_what_it_fires_together_with_and_before(client: TestClient, tiny_index: CorpusIndex) -> None:
+    rows = all_pages(client, limit=200)
+    named = label(client, rows[0], "a partner")
+    assert named.status_code == 201
+    partners = 0
+    for row in rows[::5]:
+        page = client.get(f"/api/features/{row['source']}/{row['index']}").json()
+        layer, j = tiny_index.layers[row["layer"]], row["index"]
+        assert layer.cofiring_ids is not None
+        assert layer.cofiring_joint is not None
+        assert layer.cofiring_lift is not None
+        assert layer.next_token_share is not None
+        listed = layer.cofiring_ids[j] >= 0
+        assert [other["index"] for other in page["cofiring"]] == layer.cofiring_ids[j][listed].tolist()
+        assert [other["joint"] for other in page["cofiring"]] == layer.cofiring_joint[j][listed].tolist()
+        assert [o["lift"] for o in page["cofiring"]] == pytest.approx(layer.cofiring_lift[j][listed].tolist(), rel=1e-3)
+        for other in page["cofiring"]:
+            assert other["source"] == row["source"]
+            assert other["top_tokens"]
+            is_named = (other["source"], other["index"]) == key(rows[0])
+            assert other["label"] == ("a partner" if is_named else None)
+            partners += is_named
+        share = layer.next_token_share[j]
+        assert [t["share"] for t in page["next_tokens"]] == pytest.approx(share[share > 0].tolist(), abs=1e-4)
+        assert page["sampled_tokens"] == tiny_index.n_tokens
+        assert page["sampled_firings"] == page["firing_count"]
+    assert partners, "the one with a label is somebody's partner"
+
+
+def test_an_index_without_a_sample_says_nothing_of_it(
+    database: Database, database_url: str, store_index: Store, make_client: Maker, tiny_index: CorpusIndex
+) -> None:
+    names = ("cofiring_ids", "cofiring_lift", "cofiring_joint", "next_token_ids", "next_token_share", "sampled_firings")
+    bare: dict[str, Any] = dict.fromkeys((*names, "sampled_tokens"))
+    layers = [dataclasses.replace(layer, **bare) for layer in tiny_index.layers]
+    store_index(database, dataclasses.replace(tiny_index, layers=layers))
+    client = make_client(database_url)
+    row = all_pages(client)[0]
+    page = client.get(f"/api/features/{row['source']}/{row['index']}").json()
+    names = ("cofiring", "next_tokens", "sampled_tokens", "sampled_firings")
+    assert [page[name] for name in names] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "seldom", "often"),
+    [
+        (2_999_999, "undetermined", "alive"),
+        (3_000_000, "ultra_rare", "alive"),
+        (10_000_000, "ultra_rare", "alive"),
+        (20_000_000, "ultra_rare", "ultra_rare"),
+    ],
+)
+def test_ultra_rare_is_said_only_of_what_can_be_known(
+    database: Database,
+    database_url: str,
+    store_index: Store,
+    make_client: Maker,
+    tiny_index: CorpusIndex,
+    n_tokens: int,
+    seldom: str,
+    often: str,
+) -> None:
+    """Features with 0, 1, 2, 3, ... firings; `seldom` is one with 2 and `often` one with 10."""
+    first = tiny_index.layers[0]
+    counts = np.minimum(np.arange(first.n_features), 10)
+    layers = [dataclasses.replace(first, firing_count=counts), *tiny_index.layers[1:]]
+    store_index(database, dataclasses.replace(tiny_index, layers=layers, n_tokens=n_tokens))
+    client = make_client(database_url)
+    rows = {row["firing_count"]: row for row in all_pages(client, layer=0, status="all", limit=200)}
+    assert [rows[count]["status"] for count in (0, 2, 10)] == ["dead", seldom, often]
+    assert rows[3]["status"] == (
+        "undetermined" if n_tokens < 3_000_000 else "alive" if n_tokens <= 3_000_000 else seldom
+    )
+    page = client.get(f"/api/features/{rows[2]['source']}/{rows[2]['index']}").json()
+    assert page["status"] == seldom
+    every = all_pages(client, layer=0, status="all", limit=200)
+    for status in ("dead", "ultra_rare", "undetermined"):
+        found = all_pages(client, layer=0, status=status, limit=3)
+        assert {key(row) for row in found} == {key(row) for row in every if row["status"] == status}
+    firing = {key(row) for row in every if row["firing_count"]}
+    assert {key(row) for row in all_pages(client, layer=0)} == firing, "what is alive fires, however seldom"
 
 
 def test_a_row_says_what_the_index_says(client: TestClient, tiny_index: CorpusIndex, tiny_model: MFNModel) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,9 @@ from mfn_server.model_facts import ModelFacts
 from mfn_server.token_r2 import lines_of_index, lines_of_run
 
 Store = Callable[[Database, CorpusIndex], int]
+UNSAMPLED: dict[str, Any] = dict.fromkeys(
+    ("cofiring_ids", "cofiring_lift", "cofiring_joint", "next_token_ids", "next_token_share", "sampled_firings")
+) | {"sampled_tokens": None}
 TABLES = (IndexRun, SourceIndex, Feature, FeatureToken, DocumentWindow, Activation, Corpus, Document)
 
 
@@ -57,6 +62,20 @@ def test_every_number_of_the_index_can_be_read_back(indexed: Database, tiny_inde
         known = [np.nan if f.token_r2 is None else f.token_r2 for f in features]
         np.testing.assert_array_equal(known, layer.token_r2)
         assert np.array_equal([f.half_firings for f in features], layer.half_firings)
+        assert np.array_equal([f.sampled_firings for f in features], layer.sampled_firings)
+        assert layer.cofiring_ids is not None
+        assert (layer.cofiring_ids < 0).any(), "some lists are shorter than others"
+        for column, dtype, array, ids in (
+            ("cofiring_numbers", U4, layer.cofiring_ids, layer.cofiring_ids),
+            ("cofiring_lifts", F4, layer.cofiring_lift, layer.cofiring_ids),
+            ("cofiring_counts", U4, layer.cofiring_joint, layer.cofiring_ids),
+            ("next_ids", U4, layer.next_token_ids, layer.next_token_ids),
+            ("next_shares", F4, layer.next_token_share, layer.next_token_ids),
+        ):
+            assert array is not None
+            assert ids is not None
+            for feature, row, listed in zip(features, array, ids >= 0, strict=True):
+                assert unpack(getattr(feature, column), dtype).tolist() == row[listed].tolist(), column
         for column, dtype, array in (
             ("histogram", U4, layer.histogram),
             ("band_edges", F4, layer.band_edges),
@@ -231,6 +250,7 @@ def test_an_index_file_brings_back_what_was_saved(tiny_index: CorpusIndex, tmp_p
                     assert value.dtype == expected.dtype
                     np.testing.assert_array_equal(value, expected, err_msg=field.name)
         assert one.token_pairs == other.token_pairs > 0
+        assert one.sampled_tokens == other.sampled_tokens == tiny_index.n_tokens
 
 
 def test_an_index_without_token_r2_is_read_and_stored_as_unknown(
@@ -238,7 +258,7 @@ def test_an_index_without_token_r2_is_read_and_stored_as_unknown(
 ) -> None:
     """As files were before the figure was kept."""
     path = tmp_path / "index.npz.xz"
-    bare = [dataclasses.replace(layer, token_r2=None, half_firings=None) for layer in tiny_index.layers]
+    bare = [dataclasses.replace(layer, token_r2=None, half_firings=None, **UNSAMPLED) for layer in tiny_index.layers]
     monkeypatch.setattr("mfn_server.index_file.FORMAT_VERSION", 1)
     save_index(dataclasses.replace(tiny_index, layers=bare), path)
     back = load_index(path)
@@ -251,14 +271,37 @@ def test_an_index_without_token_r2_is_read_and_stored_as_unknown(
     assert list(lines_of_index(back)) == []
 
 
+def test_an_index_without_a_sample_is_read_and_stored_as_unknown(
+    database: Database, store_index: Store, tiny_index: CorpusIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As files of version 2 are, which say nothing of a sample in their header either."""
+    path = tmp_path / "index.npz.xz"
+    bare = [dataclasses.replace(layer, **UNSAMPLED) for layer in tiny_index.layers]
+    written = json.dumps
+    with monkeypatch.context() as patch:
+        patch.setattr("mfn_server.index_file.FORMAT_VERSION", 2)
+        patch.setattr("json.dumps", lambda header: written(header).replace(', "sampled_tokens": null', ""))
+        save_index(dataclasses.replace(tiny_index, layers=bare), path)
+    assert b"sampled_tokens" not in lzma.decompress(path.read_bytes())
+    back = load_index(path)
+    assert all(getattr(layer, name) is None for layer in back.layers for name in UNSAMPLED)
+    assert all(layer.token_r2 is not None for layer in back.layers)
+    store_index(database, back)
+    with database.read() as connection:
+        columns = (Feature.cofiring_numbers, Feature.cofiring_lifts, Feature.cofiring_counts)
+        columns += (Feature.next_ids, Feature.next_shares, Feature.sampled_firings)
+        assert set(connection.execute(select(*columns)).all()) == {(None,) * 6}
+        assert set(connection.scalars(select(SourceIndex.sampled_tokens))) == {None}
+
+
 def test_a_file_of_a_later_format_says_so(
     tiny_index: CorpusIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "index.npz.xz"
     with monkeypatch.context() as patch:
-        patch.setattr("mfn_server.index_file.FORMAT_VERSION", 3)
+        patch.setattr("mfn_server.index_file.FORMAT_VERSION", 4)
         save_index(tiny_index, path)
-    with pytest.raises(IndexFileError, match="format version 3; this version reads up to 2"):
+    with pytest.raises(IndexFileError, match="format version 4; this version reads up to 3"):
         load_index(path)
 
 

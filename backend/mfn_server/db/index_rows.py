@@ -16,7 +16,8 @@ from mfn_server.db.blobs import F2, F4, U1, U4, pack
 FEATURE_COLUMNS = (
     "id", "run_id", "source_id", "number", "firing_count", "rate", "maximum", "mean", "histogram", "band_edges",
     "band_counts", "promoted_ids", "promoted_logits", "suppressed_ids", "suppressed_logits", "neighbour_numbers",
-    "neighbour_cosines", "token_r2", "half_firings",
+    "neighbour_cosines", "token_r2", "half_firings", "cofiring_numbers", "cofiring_lifts", "cofiring_counts",
+    "next_ids", "next_shares", "sampled_firings",
 )  # fmt: skip
 TOKEN_COLUMNS = ("feature_id", "rank", "token_id", "share")
 WINDOW_COLUMNS = ("id", "run_id", "document_id", "start", "length")
@@ -47,16 +48,33 @@ def feature_rows(
     rows_of = [_row_blobs(array, dtype) for array, dtype in blobs]
     counts = layer.firing_count.tolist()
     maxima, means = layer.maximum.tolist(), layer.mean.tolist()
-    r2, half_firings = _known(layer.token_r2, layer.n_features), _known(layer.half_firings, layer.n_features)
+    known = [_known(figures, layer.n_features) for figures in (layer.token_r2, layer.half_firings)]
+    known += _listed(layer.cofiring_ids, [(layer.cofiring_lift, F4), (layer.cofiring_joint, U4)], layer.n_features)
+    known += _listed(layer.next_token_ids, [(layer.next_token_share, F4)], layer.n_features)
+    known.append(_known(layer.sampled_firings, layer.n_features))
     for number, count in enumerate(counts):
         numbers = (first_id + number, run_id, source_id, number, count, count / max(n_tokens, 1))
         blobs_of = (rows[number] for rows in rows_of)
-        yield (*numbers, maxima[number], means[number], *blobs_of, r2[number], half_firings[number])
+        yield (*numbers, maxima[number], means[number], *blobs_of, *(figures[number] for figures in known))
 
 
 def _known(figures: NDArray[Any] | None, n: int) -> list[Any]:
     """Figures of `n` features, None where they are NaN or the index has none."""
     return [None] * n if figures is None else [None if figure != figure else figure for figure in figures.tolist()]
+
+
+def _listed(
+    ids: NDArray[Any] | None, figures: list[tuple[NDArray[Any] | None, np.dtype[Any]]], n: int
+) -> list[list[Any]]:
+    """Lists of ids that end at the first -1, and the figures of each, as blobs; None where the index has none."""
+    if ids is None:
+        return [[None] * n] * (1 + len(figures))
+    lengths = (ids >= 0).sum(1).tolist()
+    columns = [(np.maximum(ids, 0), U4), *((array, dtype) for array, dtype in figures if array is not None)]
+    return [
+        [blob[: length * dtype.itemsize] for blob, length in zip(_row_blobs(array, dtype), lengths, strict=True)]
+        for array, dtype in columns
+    ]
 
 
 def _row_blobs(array: NDArray[Any], dtype: np.dtype[Any]) -> list[bytes]:

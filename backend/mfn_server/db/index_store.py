@@ -214,6 +214,7 @@ class IndexStore:
                         n_alive=alive,
                         n_dead=layer.n_features - alive,
                         bin_edges=pack(layer.bin_edges, F4),
+                        sampled_tokens=layer.sampled_tokens,
                     )
                 )
             features = feature_rows(layer, feature_id, run_id, source_id, index.n_tokens)

@@ -176,7 +176,11 @@ class IndexRun(Table):
 
 
 class SourceIndex(Table):
-    """What a run found about one source as a whole. `bin_edges` is f4: histogram edges common to its features."""
+    """What a run found about one source as a whole. `bin_edges` is f4: histogram edges common to its features.
+
+    `sampled_tokens` is how many tokens are in the sample on which is counted what fires together and what comes next;
+    null in a run from before there was one.
+    """
 
     __tablename__ = "source_index"
 
@@ -185,6 +189,7 @@ class SourceIndex(Table):
     n_alive: Mapped[int]
     n_dead: Mapped[int]
     bin_edges: Mapped[bytes]
+    sampled_tokens: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Feature(Table):
@@ -194,6 +199,10 @@ class Feature(Table):
     weakest band first; `promoted`, `suppressed` and `neighbour` ids u4 with their f4 numbers, strongest first.
     `token_r2` is null where it is not known; `half_firings`, the firings in the half of the corpus with fewer, is null
     in a run from before either was kept.
+
+    Counted on the sample of tokens, and null in a run without one: `cofiring` numbers u4, best first, with their lifts
+    f4 and counts u4 of joint firings; `next` token ids u4, most frequent first, with their shares f4 of the firings in
+    the sample, of which there are `sampled_firings`.
     """
 
     __tablename__ = "feature"
@@ -224,6 +233,12 @@ class Feature(Table):
     neighbour_cosines: Mapped[bytes]
     token_r2: Mapped[float | None]
     half_firings: Mapped[int | None] = mapped_column(BigInteger)
+    cofiring_numbers: Mapped[bytes | None]
+    cofiring_lifts: Mapped[bytes | None]
+    cofiring_counts: Mapped[bytes | None]
+    next_ids: Mapped[bytes | None]
+    next_shares: Mapped[bytes | None]
+    sampled_firings: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class FeatureToken(Table):

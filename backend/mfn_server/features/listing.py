@@ -20,9 +20,10 @@ from sqlalchemy import (
 )
 
 from mfn_server.db.search import found
-from mfn_server.db.tables import Activation, Feature, FeatureToken, Label, Origin, Source
+from mfn_server.db.tables import Activation, Feature, FeatureToken, IndexRun, Label, Origin, Source
 from mfn_server.features.cursor import SortKey, after, decode_cursor, encode_cursor
 from mfn_server.features.schemas import FeatureQuery
+from mfn_server.features.status import feature_status
 
 AnySelect = Select[*tuple[Any, ...]]
 
@@ -35,10 +36,19 @@ _ASCENDING = ("index", "label", "token_r2")
 
 
 def current_features(model_id: int) -> AnySelect:
-    """Features of the runs that are current, with source and label. The start of every query over features."""
+    """Features of the runs that are current, with source, status and label. The start of every query over features."""
     return (
-        select(Feature, Source.key, Source.layer, Label.text.label("label"), Label.origin.label("label_origin"))
+        select(
+            Feature,
+            Source.key,
+            Source.layer,
+            IndexRun.n_tokens,
+            feature_status.label("status"),
+            Label.text.label("label"),
+            Label.origin.label("label_origin"),
+        )
         .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
+        .join(IndexRun, IndexRun.id == Source.current_run_id)
         .outerjoin(
             Label,
             (Label.source_id == Feature.source_id) & (Label.number == Feature.number) & Label.is_primary,
@@ -80,6 +90,8 @@ def _filtered(statement: AnySelect, query: FeatureQuery) -> AnySelect:
         statement = statement.where(Feature.firing_count > 0)
     if query.status == "dead":
         statement = statement.where(Feature.firing_count == 0)
+    if query.status in ("ultra_rare", "undetermined"):
+        statement = statement.where(feature_status == query.status)
     if query.status == "labelled":
         statement = statement.where(Label.id.is_not(None))
     if query.status == "unlabelled":

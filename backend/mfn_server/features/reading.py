@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Row, func, select, tuple_
 
 from mfn_server.db.blobs import F4, U4, unpack
-from mfn_server.db.tables import Feature, FeatureToken, IndexRun, Label, LabelEvent, Origin, Source, SourceIndex
+from mfn_server.db.tables import Feature, FeatureToken, Label, LabelEvent, Origin, Source, SourceIndex
 from mfn_server.errors import APIError
 from mfn_server.features.contexts import contexts_of, snippets_of
 from mfn_server.features.listing import current_features
 from mfn_server.features.schemas import (
     Band,
+    CofiringFeature,
     FeaturePage,
     FeatureRow,
     Histogram,
@@ -108,10 +109,10 @@ def feature_page(
         for band, count in enumerate(counts)
         if count
     ]
-    bin_edges, n_tokens = connection.execute(
-        select(SourceIndex.bin_edges, IndexRun.n_tokens)
-        .join(IndexRun, IndexRun.id == SourceIndex.run_id)
-        .where(SourceIndex.run_id == row.run_id, SourceIndex.source_id == row.source_id)
+    bin_edges, sampled_tokens = connection.execute(
+        select(SourceIndex.bin_edges, SourceIndex.sampled_tokens).where(
+            SourceIndex.run_id == row.run_id, SourceIndex.source_id == row.source_id
+        )
     ).one()
     same = (Feature.run_id == row.run_id, Feature.source_id == row.source_id, Feature.firing_count > 0)
     snippets = snippets_of(connection, [row.id], token_texts)
@@ -123,9 +124,13 @@ def feature_page(
         snippet=snippets.get(row.id),
         histogram=Histogram(edges=unpack(bin_edges, F4).tolist(), counts=unpack(row.histogram, U4).tolist()),
         neighbours=_neighbours(connection, row, token_texts),
+        cofiring=_cofiring(connection, row, token_texts) if sampled_tokens else None,
+        next_tokens=_next_tokens(row, token_texts) if sampled_tokens else None,
+        sampled_tokens=sampled_tokens or None,
+        sampled_firings=row.sampled_firings if sampled_tokens else None,
         contexts=top,
         bands=bands,
-        n_tokens=n_tokens,
+        n_tokens=row.n_tokens,
         labels=_labels(connection, source.id, index),
         version=feature_version(connection, source.id, index),
         previous=connection.scalar(select(func.max(Feature.number)).where(*same, Feature.number < index)),
@@ -163,7 +168,6 @@ def feature_version(connection: Connection, source_id: int, index: int) -> int:
 
 def _common(row: Row[Any]) -> dict[str, Any]:
     histogram = unpack(row.histogram, U4)
-    status: Literal["alive", "dead"] = "alive" if row.firing_count else "dead"
     return {
         "source": row.key,
         "layer": row.layer,
@@ -174,7 +178,7 @@ def _common(row: Row[Any]) -> dict[str, Any]:
         "mean": row.mean,
         "token_r2": row.token_r2,
         "half_firings": row.half_firings,
-        "status": status,
+        "status": row.status,
         "label": row.label,
         "label_origin": row.label_origin,
         "sparkline": [int(part.sum()) for part in np.array_split(histogram, SPARKLINE_BINS)],
@@ -189,6 +193,29 @@ def _logits(ids: bytes, logits: bytes, token_texts: Sequence[str]) -> list[Token
 def _neighbours(connection: Connection, row: Row[Any], token_texts: Sequence[str]) -> list[Neighbour]:
     numbers = unpack(row.neighbour_numbers, U4).tolist()
     cosines = unpack(row.neighbour_cosines, F4).tolist()
+    others = _others(connection, row, numbers, token_texts)
+    return [Neighbour(**other, cosine=round(cosine, 4)) for other, cosine in zip(others, cosines, strict=True)]
+
+
+def _cofiring(connection: Connection, row: Row[Any], token_texts: Sequence[str]) -> list[CofiringFeature]:
+    numbers = unpack(row.cofiring_numbers, U4).tolist()
+    lifts, joint = unpack(row.cofiring_lifts, F4).tolist(), unpack(row.cofiring_counts, U4).tolist()
+    others = _others(connection, row, numbers, token_texts)
+    return [
+        CofiringFeature(**other, lift=float(f"{lift:.4g}"), joint=count)
+        for other, lift, count in zip(others, lifts, joint, strict=True)
+    ]
+
+
+def _next_tokens(row: Row[Any], token_texts: Sequence[str]) -> list[TokenShare]:
+    pairs = zip(unpack(row.next_ids, U4).tolist(), unpack(row.next_shares, F4).tolist(), strict=True)
+    return [TokenShare(text=token_texts[number], share=round(share, 4)) for number, share in pairs]
+
+
+def _others(
+    connection: Connection, row: Row[Any], numbers: Sequence[int], token_texts: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What other features of the same run and source are called, in the order of their numbers."""
     place = tuple_(Feature.run_id, Feature.source_id)
     statement = select(Feature.id, Feature.number).where(
         place == (row.run_id, row.source_id), Feature.number.in_(numbers)
@@ -200,13 +227,12 @@ def _neighbours(connection: Connection, row: Row[Any], token_texts: Sequence[str
     )
     labels = {label.number: (label.text, label.origin) for label in connection.execute(named)}
     return [
-        Neighbour(
-            source=row.key,
-            index=number,
-            cosine=round(cosine, 4),
-            label=labels.get(number, (None, None))[0],
-            label_origin=labels.get(number, (None, None))[1],
-            top_tokens=tokens.get(id_of.get(number, -1), []),
-        )
-        for number, cosine in zip(numbers, cosines, strict=True)
+        {
+            "source": row.key,
+            "index": number,
+            "label": labels.get(number, (None, None))[0],
+            "label_origin": labels.get(number, (None, None))[1],
+            "top_tokens": tokens.get(id_of.get(number, -1), []),
+        }
+        for number in numbers
     ]

@@ -11,7 +11,8 @@ from pydantic import Field
 from mfn_server.db.tables import Origin
 from mfn_server.schemas import Schema, Text, Token
 
-Status = Literal["alive", "dead", "labelled", "unlabelled", "all"]
+FeatureStatus = Literal["alive", "ultra_rare", "undetermined", "dead"]
+Status = Literal[FeatureStatus, "labelled", "unlabelled", "all"]
 Sort = Literal["relevance", "rate", "max", "mean", "token_r2", "index", "label"]
 Order = Literal["asc", "desc"]
 
@@ -28,7 +29,11 @@ class FeatureQuery(Schema):
         max_length=200,
         description="Words in labels, in contexts, or a token it fires on.",
     )
-    status: Status = Field(default="alive", description="`unlabelled` means alive and without a label.")
+    status: Status = Field(
+        default="alive",
+        description="`alive`: whatever fires, however seldom; `unlabelled`: alive and without a label; "
+        "`ultra_rare`, `undetermined`, `dead`: see `status` of a feature.",
+    )
     min_rate: float | None = Field(default=None, ge=0, le=1, description="Least share of tokens on which it fires.")
     max_rate: float | None = Field(default=None, ge=0, le=1, description="Greatest share of tokens on which it fires.")
     min_token_r2: float | None = Field(default=None, le=1, description="Least token R²; it may be below 0.")
@@ -79,7 +84,10 @@ class FeatureRow(Schema):
     half_firings: int | None = Field(
         description="Firings in the half of the corpus with fewer: with less than some 200, token R² is mostly chance."
     )
-    status: Literal["alive", "dead"]
+    status: FeatureStatus = Field(
+        description="`dead`: it never fired on this corpus; `ultra_rare`: on fewer than one token in a million; "
+        "`undetermined`: on so few of so few tokens that nobody can tell whether it is ultra-rare; `alive`: the rest."
+    )
     label: str | None
     label_origin: Origin | None = Field(description=ORIGIN)
     top_tokens: list[TokenShare]
@@ -143,6 +151,18 @@ class Neighbour(Schema):
     top_tokens: list[TokenShare]
 
 
+class CofiringFeature(Schema):
+    """A feature of the same source that fires on the same tokens, more often than by chance."""
+
+    source: str
+    index: int
+    lift: float = Field(description="How many times as often as by chance the two fire on the same token.")
+    joint: int = Field(description="On how many of the sampled tokens they do.")
+    label: str | None
+    label_origin: Origin | None = Field(description=ORIGIN)
+    top_tokens: list[TokenShare]
+
+
 class LabelView(Schema):
     """A label that stands.
 
@@ -164,6 +184,16 @@ class FeaturePage(FeatureRow):
     histogram: Histogram
     suppressed: list[TokenLogit]
     neighbours: list[Neighbour]
+    cofiring: list[CofiringFeature] | None = Field(
+        description="What it fires together with most remarkably (by the log-likelihood ratio G²), counted on "
+        "`sampled_tokens`. Null in an index without such a sample, and so are the three below."
+    )
+    next_tokens: list[TokenShare] | None = Field(
+        description="The tokens that most often come after one it fires on, each with the share of its "
+        "`sampled_firings` that it follows."
+    )
+    sampled_tokens: int | None = Field(description="Tokens of the sample, each of the corpus with the same chance.")
+    sampled_firings: int | None = Field(description="On how many of these it fires.")
     contexts: list[Context]
     bands: list[Band]
     n_tokens: int = Field(description="Tokens of the corpus.")
