@@ -5,6 +5,7 @@ import { featureId, featureName, featurePath, formatPercent, formatR2, formatVal
 import { browse as strings } from "../pages/browse-strings.js";
 import { automaticBadge } from "./automatic-badge.js";
 import { sparkline } from "./sparkline.js";
+import { statusMark } from "./status-mark.js";
 import { concordance, tokenChip } from "./token-strip.js";
 
 const TOKENS_SHOWN = 4;
@@ -28,7 +29,7 @@ export function featureRow(row, { position }) {
     "div",
     { role: "row", class: "feature-row", "aria-rowindex": position + 1, dataset: { href } },
     cell("id", h("a", { href, class: "row-link num", "aria-label": `${id} ${featureName(row)}` }, id)),
-    cell("name", featureNameNodes(row)),
+    cell("name", statusMark(row.status), featureNameNodes(row)),
     cell("snippet", snippet(row)),
     cell("promoted", row.promoted.map(({ text }) => tokenChip(text))),
     cell("histogram", dead ? null : sparkline(row.sparkline)),

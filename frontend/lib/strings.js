@@ -72,5 +72,11 @@ export const strings = {
     automaticTitle: "This label came with the model: no person wrote it.",
   },
 
+  /** Of features that fire, but hardly; by status. */
+  rareness: {
+    ultra_rare: { mark: "ultra-rare", title: "It fires on fewer than one token in a million of the indexed corpus." },
+    undetermined: { mark: "seldom", title: "It fired fewer than 10 times. Whether it is ultra-rare (fewer than one token in a million) cannot be told: fewer than 3 million tokens were read." },
+  },
+
   states: { loading: "Loading…" },
 };

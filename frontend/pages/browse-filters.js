@@ -5,7 +5,7 @@ import { session } from "../lib/store.js";
 import { browse as text } from "./browse-strings.js";
 
 const SEARCH_MS = 220;
-const STATUSES = ["alive", "labelled", "unlabelled", "dead", "all"];
+const STATUSES = ["alive", "labelled", "unlabelled", "ultra_rare", "dead", "all"];
 
 /** Features that fire by context: token R² under 0.3, known well enough. */
 const CONTEXT = { max_token_r2: "0.3", min_half_firings: "200" };
@@ -61,7 +61,7 @@ export function filterBar(change, signal) {
   const statuses = h(
     "div",
     { class: "chips", role: "group", "aria-label": text.status },
-    STATUSES.map((status) => chip(text.statuses[status], { dataset: { value: status } }, () => step({ status: status === "alive" ? null : status }))),
+    STATUSES.map((status) => chip(text.statuses[status], { dataset: { value: status }, title: text.statusTitles[status] ?? null }, () => step({ status: status === "alive" ? null : status }))),
   );
   setLayers([]);
   const context = chip(text.context, { title: text.contextTitle }, () => step(isContext(shown) ? NO_CONTEXT : CONTEXT));

@@ -10,7 +10,8 @@ export const browse = {
   layer: "Layer",
   allLayers: "All",
   status: "Status",
-  statuses: { alive: "Alive", labelled: "Labelled", unlabelled: "Unlabelled", dead: "Dead", all: "All" },
+  statuses: { alive: "Alive", labelled: "Labelled", unlabelled: "Unlabelled", ultra_rare: "Ultra-rare", dead: "Dead", all: "All" },
+  statusTitles: { ultra_rare: "Fires on fewer than one token in a million. That can be told only of a corpus of 3 million tokens or more.", dead: "Never fired on the indexed corpus." },
   context: "Context features",
   contextTitle:
     "The current token alone explains less than 30% of where and how strongly they fire (token R² under 0.3); only those with at least 200 firings in each half of the corpus. An index from an earlier version has no such figure.",
@@ -44,6 +45,7 @@ export const browse = {
   empty: "No feature matches.",
   badQuery: "The filters in the address cannot be read.",
   emptyHint: "Loosen a filter, or search for another word.",
+  emptyUltraRare: "Which features are ultra-rare can be told only of a corpus of 3 million tokens or more.",
   loadMore: "Load more",
   badRate: "A rate is a number from 0 to 100 per cent, the lowest first.",
 };

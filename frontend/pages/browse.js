@@ -139,7 +139,7 @@ class BrowsePage extends Page {
     if (total === 0 && session.state.health?.index.state !== "ready") {
       fill(this.tail, h("state-view", { kind: "empty", heading: text.notReady }));
     } else if (total === 0) {
-      const view = h("state-view", { kind: "empty", heading: text.empty, hint: text.emptyHint, action: text.reset, href: "/browse" });
+      const view = h("state-view", { kind: "empty", heading: text.empty, hint: this.#list.query.status === "ultra_rare" ? text.emptyUltraRare : text.emptyHint, action: text.reset, href: "/browse" });
       fill(this.tail, view);
     } else fill(this.tail, hasMore ? h("button", { type: "button", class: "quiet", onclick: () => this.#more() }, text.loadMore) : h("p", { class: "muted" }, text.end));
     // The observer speaks only when the tail comes into view: if it still is, ask once more.

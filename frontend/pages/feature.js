@@ -6,6 +6,7 @@ import "../components/try-text.js";
 import { automaticBadge } from "../components/automatic-badge.js";
 import { contextList } from "../components/context-list.js";
 import { featureNameNodes } from "../components/feature-row.js";
+import { statusMark } from "../components/status-mark.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
 import { tokenChip } from "../components/token-strip.js";
@@ -82,6 +83,8 @@ class FeaturePage extends Page {
     this.logits = h("div", { class: "logits" });
     this.firesOn = h("div", {});
     this.tokenR2 = h("p", { class: "muted small note" });
+    this.firesBefore = h("div", {});
+    this.cofiring = h("div", {});
     this.neighbours = h("div", {});
 
     const option = (view, label) => h("button", { type: "button", class: "chip", dataset: { view }, onclick: () => setQuery({ view: view || null }) }, label);
@@ -119,6 +122,8 @@ class FeaturePage extends Page {
           section(text.histogram.title, "panel", null, this.histogram),
           h("section", { class: "panel" }, this.logits, h("p", { class: "muted small note" }, text.logits.note)),
           section(text.firesOn.title, "panel", null, this.firesOn, this.tokenR2),
+          section(text.firesBefore.title, "panel fires-before", null, this.firesBefore),
+          section(text.cofiring.title, "panel fires-together", null, this.cofiring),
           section(text.neighbours.title, "panel", null, this.neighbours),
         ),
         section(text.bands.title, "bands-section", text.bands.note, this.bands),
@@ -161,11 +166,13 @@ class FeaturePage extends Page {
     this.#showContexts(feature);
     fill(this.bands, feature.bands.toReversed().map((band) => bandView(band, feature)));
     fill(this.logits, logitTable(text.logits.promoted, feature.promoted, "up"), logitTable(text.logits.suppressed, feature.suppressed, "down"));
-    fill(this.firesOn, shareTable(feature.top_tokens));
+    fill(this.firesOn, shareTable(feature.top_tokens, text.firesOn.note));
+    fill(this.firesBefore, nextTokens(feature));
+    fill(this.cofiring, cofiringList(feature));
     fill(this.tokenR2, tokenR2Note(feature));
     this.tokenR2.hidden = feature.token_r2 === null;
     fill(this.neighbours, neighbourList(feature.neighbours));
-    for (const part of [this.histogram, this.firesOn]) part.closest("section").hidden = feature.status === "dead";
+    for (const part of [this.histogram, this.firesOn, this.firesBefore, this.cofiring]) part.closest("section").hidden = feature.status === "dead";
     if (feature.status !== "dead") this.histogram.show(feature.histogram);
     this.#try();
     setTimeout(() => this.#prefetch(feature), PREFETCH_MS);
@@ -174,7 +181,7 @@ class FeaturePage extends Page {
   #showHeader(feature) {
     const id = featureId(feature.layer, feature.index);
     const browse = `/browse?layer=${feature.layer}`;
-    fill(this.crumbs, h("a", { href: browse }, `${text.breadcrumb} ${feature.layer}`), h("span", { class: "num" }, ` · ${feature.index}`));
+    fill(this.crumbs, h("a", { href: browse }, `${text.breadcrumb} ${feature.layer}`), h("span", { class: "num" }, ` · ${feature.index} `), statusMark(feature.status));
     const dead = feature.status === "dead";
     if (feature.label) fill(this.heading, h("span", { dir: "auto" }, feature.label), " ", automaticBadge(feature.label_origin));
     else if (dead) fill(this.heading, id);
@@ -291,22 +298,43 @@ function logitTable(title, tokens, direction) {
   return h("table", { class: `bars is-${direction}` }, h("caption", {}, title), h("tbody", {}, tokens.map(row)));
 }
 
-function shareTable(tokens) {
+function shareTable(tokens, note) {
   const row = ({ text: token, share }) => h("tr", {}, h("th", { scope: "row" }, tokenChip(token)), h("td", { class: "num bar", style: { "--length": `${share * 100}%` } }, formatPercent(share)));
-  return h("table", { class: "bars is-share", title: text.firesOn.note }, h("tbody", {}, tokens.map(row)));
+  return h("table", { class: "bars is-share", title: note }, h("tbody", {}, tokens.map(row)));
+}
+
+const quiet = (words) => h("p", { class: "muted small" }, words);
+
+/** What comes next after it fires; on the sample, or not known of an index from before there was one. */
+function nextTokens({ next_tokens: tokens, sampled_firings: sampled, firing_count: all }) {
+  const { none, note, unknown, counted } = text.firesBefore;
+  if (tokens === null) return quiet(unknown);
+  return [tokens.length ? shareTable(tokens, note) : quiet(none), h("p", { class: "muted small note" }, counted(sampled, all))];
+}
+
+function cofiringList({ cofiring, sampled_tokens: tokens, sampled_firings: firings, n_tokens: all }) {
+  const { counted, joint, lift, liftTitle, none, unknown } = text.cofiring;
+  if (cofiring === null) return quiet(unknown);
+  const figures = (other) => [h("span", { class: "num small", title: liftTitle(other.lift, other.joint) }, lift(other.lift)), h("span", { class: "num small muted", title: joint }, formatInteger(other.joint))];
+  return [cofiring.length ? otherFeatures(cofiring, "is-cofiring", figures) : quiet(none), h("p", { class: "muted small note" }, counted(tokens, all, firings))];
 }
 
 function neighbourList(neighbours) {
-  if (!neighbours.length) return h("p", { class: "muted small" }, text.neighbours.none);
+  if (!neighbours.length) return quiet(text.neighbours.none);
+  return otherFeatures(neighbours, null, (other) => h("span", { class: "num small", title: text.neighbours.cosine }, formatValue(other.cosine)));
+}
+
+/** Links to other features of the layer, with what they are called and `figures(feature)`. */
+function otherFeatures(features, className, figures) {
   const item = (other) =>
     h(
       "li",
       {},
       h("a", { href: featurePath(other.source, other.index), class: "num small", "aria-label": `${featureId(layerOf(other.source), other.index)} ${featureName(other)}` }, featureId(layerOf(other.source), other.index)),
       h("span", { class: "neighbour-name" }, featureNameNodes(other, 3)),
-      h("span", { class: "num small", title: text.neighbours.cosine }, formatValue(other.cosine)),
+      figures(other),
     );
-  return h("ol", { class: "neighbours" }, neighbours.map(item));
+  return h("ol", { class: ["neighbours", className].filter(Boolean).join(" ") }, features.map(item));
 }
 
 function bandView(band, feature) {

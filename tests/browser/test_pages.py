@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from .conftest import NewPage, Watch
 from .material import HOSTILE
@@ -126,6 +127,64 @@ def test_browse_orders_and_filters_by_token_r2(page: Page, studio: Studio) -> No
     chip.click()
     expect(chip).to_have_attribute("aria-pressed", "false")
     expect(rows.first).to_be_visible()
+
+
+def test_a_feature_page_says_what_fires_together_and_what_comes_next(page: Page, studio: Studio) -> None:
+    rows = studio.get("/api/features?limit=100")["items"]
+    pages = [studio.get(f"/api{path_of(row).replace('/feature/', '/features/')}") for row in rows]
+    shown = next(feature for feature in pages if feature["cofiring"])
+    page.goto(path_of(shown))
+    before, together = page.locator(".fires-before"), page.locator(".fires-together")
+    expect(before.locator("tbody tr")).to_have_count(len(shown["next_tokens"]))
+    expect(before).to_contain_text("Counted on all its firings.")
+    expect(together.locator("li")).to_have_count(len(shown["cofiring"]))
+    expect(together).to_contain_text(f"Counted on all {shown['n_tokens']:,} tokens of the corpus")
+    other = shown["cofiring"][0]
+    expect(together.locator("li").first).to_contain_text(f"{other['joint']:,}")
+    together.locator("li a").first.click()
+    expect(page).to_have_url(re.compile(f"/{other['index']}$"))
+    answers_change(page, studio, lambda body: body.update(cofiring=[]))
+    page.goto(path_of(shown))
+    expect(together).to_contain_text("Nothing fires together with it")
+    answers_change(page, studio, lambda body: body.update(cofiring=None, next_tokens=None))
+    page.goto(path_of(shown))
+    expect(together).to_contain_text("This index is from before")
+    expect(before).to_contain_text("This index is from before")
+
+
+def answers_change(page: Page, studio: Studio, change: Callable[[dict[str, Any]], None]) -> None:
+    """From now on the server's answers about features come changed: what no small corpus shows."""
+
+    def handle(route: Route) -> None:
+        body = studio.get(route.request.url.removeprefix(studio.url))
+        change(body)
+        route.fulfill(json=body)
+
+    page.unroute("**/api/features**")
+    page.route("**/api/features**", handle)
+
+
+def test_features_that_hardly_fire_are_marked(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?limit=1")["items"][0]
+    page.goto(path_of(row))
+    mark = page.locator(".status-mark")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(mark).to_have_count(0)
+    answers_change(page, studio, lambda body: body.update(status="ultra_rare"))
+    page.goto(path_of(row))
+    expect(page.locator(".feature-header .status-mark")).to_have_text("ultra-rare")
+
+    def mark_the_first(body: dict[str, Any]) -> None:
+        for item in body["items"][:1]:
+            item["status"] = "undetermined"
+
+    answers_change(page, studio, mark_the_first)
+    page.goto("/browse")
+    expect(page.locator(".feature-row").first.locator(".status-mark")).to_have_text("seldom")
+    expect(mark).to_have_count(1)
+    page.get_by_role("button", name="Ultra-rare").click()
+    expect(page).to_have_url(re.compile("status=ultra_rare"))
+    expect(page.locator(".list-tail")).to_contain_text("3 million tokens or more")
 
 
 def test_a_feature_page_says_what_token_r2_means(page: Page, studio: Studio) -> None:
