@@ -96,7 +96,7 @@ export const feature = {
     note: "Share of its firings that this token comes next after.",
     none: "No token came next after any of its sampled firings.",
     unknown: "This index is from before it was counted what comes next. Index the corpus anew to see it.",
-    counted: (firings, all) => (firings === all ? `Counted on all its firings.` : `Counted on a fair sample: ${formatInteger(firings)} of its ${plural(all, "firing", "firings")}.`),
+    counted: (firings, all) => (firings === all ? "Counted on all its firings." : `Counted on a fair sample: ${formatInteger(firings)} of its ${plural(all, "firing", "firings")}.`),
   },
   cofiring: {
     title: "Fires together with",
@@ -106,9 +106,7 @@ export const feature = {
     liftTitle: (lift, joint) => `They fire on the same token ${formatValue(lift)} times as often as by chance: ${plural(joint, "time", "times")} in the sample.`,
     joint: "tokens on which both fire",
     counted: (tokens, all, firings) =>
-      tokens === all
-        ? `Counted on all ${plural(tokens, "token", "tokens")} of the corpus; it fires on ${formatInteger(firings)} of them.`
-        : `Counted on ${formatInteger(tokens)} tokens drawn fairly from ${formatInteger(all)}; it fires on ${formatInteger(firings)} of them. By strength of evidence (G²), not by lift.`,
+      `${tokens === all ? `Counted on all ${plural(tokens, "token", "tokens")} of the corpus` : `Counted on ${formatInteger(tokens)} tokens drawn fairly from ${formatInteger(all)}`}; it fires on ${formatInteger(firings)} of them. In order of the evidence (G²), not of lift.`,
   },
   /** What token R² says; `few` firings in one half of the corpus, or null where there are enough. */
   tokenR2: (r2, few) => {
