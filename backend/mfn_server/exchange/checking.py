@@ -19,6 +19,12 @@ _PAIRS = (
     ("neighbour_ids", "neighbour_cos"),
     ("top_token_ids", "top_token_share"),
 )
+_SAMPLED = (
+    ("cofiring_ids", "cofiring_lift"),
+    ("cofiring_ids", "cofiring_joint"),
+    ("next_token_ids", "next_token_share"),
+)
+_PERHAPS = ("token_r2", "half_firings", "sampled_firings")  # not in an index from before there were such figures
 
 
 def check_index(index: CorpusIndex, n_features: Mapping[int, int], vocab_size: int) -> None:
@@ -45,12 +51,14 @@ def check_index(index: CorpusIndex, n_features: Mapping[int, int], vocab_size: i
 
 
 def _check_arrays(layer: LayerIndex, vocab_size: int) -> None:
-    known = [name for name in ("token_r2", "half_firings") if getattr(layer, name) is not None]
-    for name in (*_SINGLE, *known, *_LISTS, *(name for pair in _PAIRS for name in pair)):
-        array: NDArray[Any] = getattr(layer, name)
-        if array.ndim != (1 if name in (*_SINGLE, *known) else 2) or len(array) != layer.n_features:
+    known = [name for name in _PERHAPS if getattr(layer, name) is not None]
+    pairs = [*_PAIRS, *(_SAMPLED if layer.sampled_tokens is not None else ())]
+    for name in (*_SINGLE, *known, *_LISTS, *(name for pair in pairs for name in pair)):
+        array: NDArray[Any] | None = getattr(layer, name)
+        axes = 1 if name in (*_SINGLE, *known) else 2
+        if array is None or array.ndim != axes or len(array) != layer.n_features:
             raise _damaged(f"{name} of layer {layer.layer} is not of {layer.n_features} features")
-    if any(getattr(layer, ids).shape != getattr(layer, amounts).shape for ids, amounts in _PAIRS):
+    if any(getattr(layer, ids).shape != getattr(layer, amounts).shape for ids, amounts in pairs):
         raise _damaged(f"layer {layer.layer} has ids without their figures")
     if (
         layer.histogram.shape[1] + 1 != len(layer.bin_edges)
@@ -61,6 +69,9 @@ def _check_arrays(layer: LayerIndex, vocab_size: int) -> None:
     _within("suppressed_ids", layer.suppressed_ids, vocab_size)
     _within("top_token_ids", layer.top_token_ids, vocab_size, least=-1)
     _within("neighbour_ids", layer.neighbour_ids, layer.n_features)
+    if layer.cofiring_ids is not None and layer.next_token_ids is not None:
+        _within("cofiring_ids", layer.cofiring_ids, layer.n_features, least=-1)
+        _within("next_token_ids", layer.next_token_ids, vocab_size, least=-1)
 
 
 def _check_contexts(layer: LayerIndex, document_lengths: NDArray[np.int64]) -> None:

@@ -44,6 +44,15 @@ _BLOBS = {
 }
 """Arrays [F, n] of a layer: the column of `Feature`, its type there, and the array's."""
 
+_LISTS = {
+    "cofiring_ids": ("cofiring_numbers", U4, np.int32, -1),
+    "cofiring_lift": ("cofiring_lifts", F4, np.float32, 0),
+    "cofiring_joint": ("cofiring_counts", U4, np.int64, 0),
+    "next_token_ids": ("next_ids", U4, np.int32, -1),
+    "next_token_share": ("next_shares", F4, np.float32, 0),
+}
+"""Arrays [F, n] whose rows end early: column, its type there, the array's, and with what the array is padded."""
+
 _FIGURES = {"firing_count": np.int64, "mean": np.float32, "maximum": np.float32}
 """Arrays [F] of a layer, in columns of the same name."""
 
@@ -104,14 +113,14 @@ def _run(connection: Connection, name: str, facts: ModelFacts) -> Row[Any]:
 
 def _layer(connection: Connection, run_id: int, key: str, settings: IndexSettings) -> LayerIndex:
     source = connection.execute(
-        select(Source.id, Source.layer, SourceIndex.bin_edges)
+        select(Source.id, Source.layer, SourceIndex.bin_edges, SourceIndex.sampled_tokens)
         .join(SourceIndex, SourceIndex.source_id == Source.id)
         .where(SourceIndex.run_id == run_id, Source.key == key)
     ).one()
     same = (Feature.run_id == run_id, Feature.source_id == source.id)
     rows = connection.execute(select(Feature).where(*same).order_by(Feature.number)).all()
     row_of = {row.id: row.number for row in rows}
-    facts: dict[str, NDArray[Any] | None] = {
+    facts: dict[str, NDArray[Any] | int | None] = {
         name: np.stack([unpack(getattr(row, column), stored) for row in rows]).astype(dtype)
         for name, (column, stored, dtype) in _BLOBS.items()
     }
@@ -122,6 +131,12 @@ def _layer(connection: Connection, run_id: int, key: str, settings: IndexSetting
             "token_r2": np.array(r2, np.float32),
             "half_firings": np.array([row.half_firings for row in rows], np.int64),
         }
+    if source.sampled_tokens is not None:
+        for name, (column, stored, dtype, fill) in _LISTS.items():
+            width = settings.n_cofiring if name.startswith("cofiring") else settings.n_tokens
+            facts[name] = _padded([unpack(getattr(row, column), stored) for row in rows], width, dtype, fill)
+        facts["sampled_firings"] = np.array([row.sampled_firings for row in rows], np.int64)
+        facts["sampled_tokens"] = source.sampled_tokens
     tokens = connection.execute(select(FeatureToken).join(Feature).where(*same)).all()
     ids, shares = _top_tokens(tokens, row_of, settings.n_tokens)
     contexts: Select[*tuple[Any, ...]] = (
@@ -141,6 +156,14 @@ def _layer(connection: Connection, run_id: int, key: str, settings: IndexSetting
         top_token_share=shares,
         **facts,  # type: ignore[arg-type]  # by name
     )
+
+
+def _padded(rows: Sequence[NDArray[Any]], width: int, dtype: Any, fill: int) -> NDArray[Any]:
+    """[F, width] out of rows that end early."""
+    out = np.full((len(rows), width), fill, dtype)
+    for number, row in enumerate(rows):
+        out[number, : len(row)] = row
+    return out
 
 
 def _top_tokens(

@@ -28,12 +28,13 @@ TABLES: Mapping[str, str] = {
     "tokens": "The tokens that each feature fires on most.",
     "logits": "The tokens whose logits each feature's direction raises and lowers most.",
     "neighbours": "The features of the same layer with the most similar directions.",
+    "cofiring": "The features of the same layer that a feature fires together with, on a sample of tokens.",
     "contexts": "Windows of documents in which a feature fires, with its firings as lists.",
     "documents": "The corpus: token ids, each document once.",
     "vocabulary": "The text of each token id.",
 }
 
-OF_FEATURES = ("features", "histograms", "bands", "tokens", "logits", "neighbours")
+OF_FEATURES = ("features", "histograms", "bands", "tokens", "logits", "neighbours", "cofiring")
 """Tables with a row a feature, all in the same order."""
 
 _TABLE_OF = {
@@ -49,6 +50,11 @@ _TABLE_OF = {
     "suppressed_logits": "logits",
     "neighbour_ids": "neighbours",
     "neighbour_cos": "neighbours",
+    "cofiring_ids": "cofiring",
+    "cofiring_lift": "cofiring",
+    "cofiring_joint": "cofiring",
+    "next_token_ids": "tokens",
+    "next_token_share": "tokens",
 }
 """Arrays that are not named here go into `features` where their first axis is the features', else into `layers`."""
 
