@@ -98,7 +98,7 @@ def test_every_preset_changes_what_is_written(model: MFNModel) -> None:
     layers = {model.source_key(number): number for number in model.coders}
     for preset in presets:
         chosen = [
-            Intervention(layers[i["source"]], i["index"], i["mode"], i["value"], Scope(i["scope"]["kind"]))
+            Intervention(layers[i["source"]], i["index"], i["mode"], i["value"], Scope(**i["scope"]))
             for i in preset["interventions"]
         ]
         plain = model.generate(preset["prompt"], max_new_tokens=12)
