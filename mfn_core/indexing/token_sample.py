@@ -117,9 +117,10 @@ class TokenSample:
     def merge(self, other: TokenSample) -> TokenSample:
         """The sample of both parts. Associative and commutative, exactly."""
         both = TokenSample(self._max_places)
+        parts = [self.tokens(), other.tokens()]  # before the bounds, which what is still to be settled may lower
         both.bound = min(self.bound, other.bound)
-        for part in (self, other):
-            both.add_tokens(part.tokens())
+        for tokens in parts:
+            both.add_tokens(tokens)
         return both
 
     def tokens(self) -> SampledTokens:

@@ -229,7 +229,8 @@ def test_a_feature_page_shows_what_the_index_knows(page: Page, studio: Studio, f
     expect(page.locator(".band")).to_have_count(len(facts["bands"]))
     expect(page.locator("table.is-up tbody tr")).to_have_count(len(facts["promoted"]))
     expect(page.locator("table.is-down tbody tr")).to_have_count(len(facts["suppressed"]))
-    expect(page.locator(".neighbours li")).to_have_count(len(facts["neighbours"]))
+    shown = page.locator(".panel", has=page.get_by_role("heading", name="Nearest decoder directions"))
+    expect(shown.locator(".neighbours li")).to_have_count(len(facts["neighbours"]))
     plot = page.locator("activation-histogram svg.main-svg").first
     expect(plot).to_be_visible(timeout=20_000)
     curve = plot.locator(".scatterlayer path, .barlayer path").first
