@@ -115,7 +115,7 @@ class Optimizers:
             adam.append(decayed)
         adam = [group for group in adam if group["params"]]
         if adam:
-            self._all["adamw"] = AdamW(adam, betas=(0.9, 0.95))
+            self._all["adamw"] = AdamW(adam, betas=(0.9, 0.95), fused=True)
         self._peaks = {name: [float(g["lr"]) for g in opt.param_groups] for name, opt in self._all.items()}
 
     @property
