@@ -175,7 +175,7 @@ def test_features_that_hardly_fire_are_marked(page: Page, studio: Studio) -> Non
     expect(page.locator(".feature-header .status-mark")).to_have_text("ultra-rare")
 
     def mark_the_first(body: dict[str, Any]) -> None:
-        for item in body["items"][:1]:
+        for item in body.get("items", [])[:1]:  # the page that is left may ask once more for its feature
             item["status"] = "undetermined"
 
     answers_change(page, studio, mark_the_first)
