@@ -36,7 +36,8 @@ class Rule:
 def read_rules(path: str | Path) -> list[Rule]:
     """Rules of a TOML file: a table `[KIND.NAME]` for each, with `words`, a list, or `pattern`, a regular expression.
 
-    Words are matched whole. One in lower case is matched in upper case, too; one that is capitalised only as it is.
+    Words are matched whole, of two that begin at one place the longer one. One in lower case is matched in upper case,
+    too; one that is capitalised only as it is.
 
     Raises:
         CorpusError: the file cannot be read, or a table is none of these, and why.
@@ -54,7 +55,8 @@ def read_rules(path: str | Path) -> list[Rule]:
 def _pattern(kind: str, name: str, rule: Any) -> re.Pattern[str]:
     match rule:
         case {"words": [str(), *_] as words, **rest} if not rest and all(isinstance(w, str) and w for w in words):
-            return re.compile(r"\b(?:" + "|".join(map(_word, words)) + r")\b")
+            longest_first = sorted(words, key=len, reverse=True)
+            return re.compile(r"(?<!\w)(?:" + "|".join(map(_word, longest_first)) + r")(?!\w)")
         case {"pattern": str(pattern), **rest} if not rest:
             try:
                 return re.compile(pattern)

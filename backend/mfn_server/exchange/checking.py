@@ -1,8 +1,12 @@
-"""Whether an index that comes from elsewhere fits the model, and itself: nothing in it points to what is not there."""
+"""Whether an index that comes from elsewhere fits the model, and itself.
+
+Nothing in it points to what is not there, and all of it can be kept in a database and shown.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -25,6 +29,9 @@ _SAMPLED = (
     ("next_token_ids", "next_token_share"),
 )
 _PERHAPS = ("token_r2", "half_firings", "sampled_firings")  # not in an index from before there were such figures
+_FIRINGS = ("positions", "values")  # of contexts: one entry a firing
+_STRENGTHS = ("peak_value", "values")  # of contexts; all else there is whole numbers
+_LONGEST = 256  # tokens of a window
 
 
 def check_index(index: CorpusIndex, n_features: Mapping[int, int], vocab_size: int) -> None:
@@ -38,10 +45,11 @@ def check_index(index: CorpusIndex, n_features: Mapping[int, int], vocab_size: i
     Raises:
         IndexFileError: the first thing that is wrong.
     """
-    if {layer.layer: layer.n_features for layer in index.layers} != dict(n_features):
+    found = {layer.layer: layer.n_features for layer in index.layers}
+    if found != dict(n_features) or len(found) != len(index.layers):
         raise IndexFileError("the index has other layers, or other numbers of features, than the model")
-    if len(index.meta) != len(index.documents):
-        raise IndexFileError("the index is damaged: there is not one title for each document")
+    if len(index.meta) != len(index.documents) or not all(isinstance(entry, dict) for entry in index.meta):
+        raise _damaged("there is not one title for each document")
     for ids in index.documents:
         _within("token ids of documents", ids, vocab_size)
     lengths = np.array([len(ids) for ids in index.documents], np.int64)
@@ -52,16 +60,21 @@ def check_index(index: CorpusIndex, n_features: Mapping[int, int], vocab_size: i
 
 def _check_arrays(layer: LayerIndex, vocab_size: int) -> None:
     known = [name for name in _PERHAPS if getattr(layer, name) is not None]
-    pairs = [*_PAIRS, *(_SAMPLED if layer.sampled_tokens is not None else ())]
+    sampled = any(getattr(layer, name) is not None for name in ("sampled_tokens", *(ids for ids, _ in _SAMPLED)))
+    pairs = [*_PAIRS, *(_SAMPLED if sampled else ())]
     for name in (*_SINGLE, *known, *_LISTS, *(name for pair in pairs for name in pair)):
         array: NDArray[Any] | None = getattr(layer, name)
         axes = 1 if name in (*_SINGLE, *known) else 2
         if array is None or array.ndim != axes or len(array) != layer.n_features:
             raise _damaged(f"{name} of layer {layer.layer} is not of {layer.n_features} features")
+        _numbers(f"{name} of layer {layer.layer}", array, gaps=name == "token_r2")
     if any(getattr(layer, ids).shape != getattr(layer, amounts).shape for ids, amounts in pairs):
         raise _damaged(f"layer {layer.layer} has ids without their figures")
+    if not isinstance(layer.sampled_tokens, int | None):
+        raise _damaged(f"sampled_tokens of layer {layer.layer} is no number")
+    _numbers(f"bin_edges of layer {layer.layer}", layer.bin_edges)
     if (
-        layer.histogram.shape[1] + 1 != len(layer.bin_edges)
+        layer.histogram.shape[1] + 1 != layer.bin_edges.size
         or layer.band_count.shape[1] + 1 != layer.band_edges.shape[1]
     ):
         raise _damaged(f"layer {layer.layer} has bins without edges")
@@ -72,29 +85,51 @@ def _check_arrays(layer: LayerIndex, vocab_size: int) -> None:
     if layer.cofiring_ids is not None and layer.next_token_ids is not None:
         _within("cofiring_ids", layer.cofiring_ids, layer.n_features, least=-1)
         _within("next_token_ids", layer.next_token_ids, vocab_size, least=-1)
+    for ids, amounts in pairs:
+        none = getattr(layer, ids) < 0
+        if (none[:, :-1] & ~none[:, 1:]).any() or getattr(layer, amounts)[none].any():
+            raise _damaged(f"{ids} of layer {layer.layer} has gaps, or {amounts} where there is nothing")
 
 
 def _check_contexts(layer: LayerIndex, document_lengths: NDArray[np.int64]) -> None:
     contexts: Contexts = layer.contexts
-    if (
-        contexts.offsets[0] != 0
-        or (np.diff(contexts.offsets) < 0).any()
-        or contexts.offsets[-1] != len(contexts.values)
-    ):
+    rows, firings = contexts.feature.size, contexts.values.size
+    for name in (field.name for field in fields(Contexts)):
+        array: NDArray[Any] = getattr(contexts, name)
+        if array.shape != (firings if name in _FIRINGS else rows + (name == "offsets"),):
+            raise _damaged(f"{name} of contexts of layer {layer.layer} are more or fewer than there are")
+        _numbers(f"{name} of contexts of layer {layer.layer}", array, whole=name not in _STRENGTHS)
+    if contexts.offsets[0] != 0 or (np.diff(contexts.offsets) < 0).any() or contexts.offsets[-1] != firings:
         raise _damaged(f"firings of layer {layer.layer} are cut wrongly")
     _within("features of contexts", contexts.feature, layer.n_features)
     _within("kinds of contexts", contexts.kind, 2)
     _within("bands of contexts", contexts.band, layer.band_count.shape[1])
+    _within("ranks of contexts", contexts.rank, rows)
     _within("documents of contexts", contexts.document, len(document_lengths))
+    _within("windows", contexts.length, _LONGEST + 1)
     _within("peaks", contexts.peak, contexts.length)
     _within("positions of firings", contexts.positions, np.repeat(contexts.length, np.diff(contexts.offsets)))
     ends = contexts.start.astype(np.int64) + contexts.length
     _within("windows", contexts.start, document_lengths[contexts.document])
     _within("windows", ends, document_lengths[contexts.document] + 1)
+    place = contexts.feature.astype(np.int64)
+    for column, size in ((contexts.kind, 2), (contexts.band, layer.band_count.shape[1]), (contexts.rank, rows)):
+        place = place * size + column
+    if (np.diff(place) <= 0).any():
+        raise _damaged(f"contexts of layer {layer.layer} are not in order of feature, kind, band and rank")
+
+
+def _numbers(what: str, array: NDArray[Any], whole: bool = False, gaps: bool = False) -> None:
+    """Whether these are numbers, and none of them infinite; NaN only where there may be `gaps`."""
+    if array.dtype.kind not in ("iu" if whole else "iuf"):
+        raise _damaged(f"{what} are no{' whole' if whole else ''} numbers")
+    if (np.isinf(array) if gaps else ~np.isfinite(array)).any():
+        raise _damaged(f"{what} are not all finite")
 
 
 def _within(what: str, values: NDArray[Any], end: int | NDArray[Any], least: int = 0) -> None:
-    """Whether values lie from `least` up to, and without, `end`."""
+    """Whether values are whole numbers from `least` up to, and without, `end`."""
+    _numbers(what, values, whole=True)
     if ((values < least) | (values >= end)).any():
         raise _damaged(f"{what} lie outside of what there is")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_core.errors import MFNError
+from mfn_server.db.index_lock import index_lock
 from mfn_server.db.migrate import open_database
 from mfn_server.db.registry import register
 from mfn_server.exchange.loading import NEEDS_PYARROW, load_any
@@ -55,6 +56,7 @@ def run_export(order: ExportOrder) -> str:
         raise MFNError(f"{order.model} has no tokenizer, and without one token ids have no text")
     facts = ModelFacts.of(model, order.model)
     found, texts = _found(order, facts), token_strings(model.tokenizer)
+    texts += [""] * (facts.vocab_size - len(texts))  # embeddings may be padded beyond the vocabulary
     if order.neuronpedia:
         return _neuronpedia(order, facts, found, texts)
     try:
@@ -70,7 +72,7 @@ def _found(order: ExportOrder, facts: ModelFacts) -> StoredIndex:
     from mfn_server.exchange.from_database import StoredIndex, index_of_database
 
     if order.index is None:
-        with closing(open_database(order.database_url)) as database:
+        with closing(open_database(order.database_url)) as database, index_lock(database):
             return index_of_database(database, facts)
     index = load_any(order.index, facts)
     if index.model_fingerprint != facts.fingerprint:

@@ -37,8 +37,10 @@ def read_folder(folder: Path) -> CorpusIndex:
             overview = files["layers"].take(len(manifest.layers))
             layers = [_layer(manifest, i, overview.slice(i, 1), files) for i in range(len(manifest.layers))]
             documents, meta = _documents(manifest, files["documents"])
-            for table in files.values():
+            for name, table in files.items():
                 table.take(0, last=True)
+                if table.n_rows != manifest.files[f"{name}.parquet"].rows:
+                    raise ValueError(f"{name} has {table.n_rows:,} rows")
             return CorpusIndex(
                 layers=layers,
                 documents=documents,
@@ -47,7 +49,7 @@ def read_folder(folder: Path) -> CorpusIndex:
                 settings=IndexSettings(**manifest.settings),
                 model_fingerprint=manifest.model_fingerprint,
             )
-    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         if isinstance(error, IndexFileError):
             raise
         what = (str(error).splitlines() or [type(error).__name__])[0]
@@ -58,6 +60,7 @@ class _Table:
     """A parquet file that is read from its beginning to its end, row group by row group."""
 
     def __init__(self, file: pq.ParquetFile) -> None:
+        self.n_rows: int = file.metadata.num_rows
         self._file = file
         self._next = 0
 

@@ -66,7 +66,8 @@ class StoredIndex:
 
 
 def index_of_database(database: Database, facts: ModelFacts) -> StoredIndex:
-    """Read the current index of a model.
+    """Read the current index of a model. Use it under `index_lock`: it takes many statements, and none may find the
+    run replaced and half removed.
 
     Raises:
         MFNError: there is none, or one from before its settings were kept.

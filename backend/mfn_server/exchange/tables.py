@@ -7,6 +7,7 @@ is what the docstring of its class says of the attribute.
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -163,9 +164,9 @@ def schema(table: str, columns: Sequence[pa.Field]) -> pa.Schema:
 
 def descriptions(kind: type[LayerIndex] | type[Contexts]) -> dict[str, str]:
     """What the docstring of a class says of each attribute; none without docstrings (python -OO)."""
-    _, _, listed = (kind.__doc__ or "").partition("Attributes:\n")
+    _, _, listed = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")  # Python 3.13 has cleaned it already
     found: dict[str, str] = {}
-    for entry in re.split(r"\n(?=        \w)", "\n" + listed.rstrip()):
+    for entry in re.split(r"\n(?=    \w)", "\n" + listed.rstrip()):
         names, _, text = entry.strip().partition(": ")
         for name in names.split(", "):
             found[name] = " ".join(text.split())

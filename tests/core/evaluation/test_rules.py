@@ -26,6 +26,12 @@ def test_words_are_whole_and_capitals_are_meant(tmp_path: Path) -> None:
     ]
 
 
+def test_words_may_begin_and_end_with_marks_or_with_each_other(tmp_path: Path) -> None:
+    rules = '[word.name]\nwords = ["New", "New York", "U.S."]'
+    found = marked(tmp_path, rules, "New York, the U.S. and U.S.A.; a New deal, Newer.")
+    assert found == ["New York", "U.S.", "New"]
+
+
 def test_of_a_pattern_the_first_group_is_the_instance(tmp_path: Path) -> None:
     assert marked(tmp_path, "[place.second]\npattern = '\\w+ (\\w+)'", "one two, three four") == ["two", "four"]
     assert marked(tmp_path, "[place.mark]\npattern = '[.!]'", "one. two!") == [".", "!"]

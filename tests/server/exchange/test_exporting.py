@@ -16,8 +16,10 @@ from mfn_core import MFNModel
 from mfn_core.errors import MFNError
 from mfn_core.indexing import IndexSettings, index_tokens
 from mfn_core.indexing.types import CorpusIndex
+from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.session import Database
 from mfn_server.db.tables import IndexRun
+from mfn_server.exchange.exporting import ExportOrder, run_export
 from mfn_server.exchange.from_database import index_of_database
 from mfn_server.index_file import load_index, save_index
 from mfn_server.model_facts import ModelFacts
@@ -86,6 +88,33 @@ def test_out_of_one_database_into_another(mfn: Mfn, tiny_bundle: Path, corpus: P
     third = tmp_path / "third"
     assert mfn("export-index", tiny_bundle, third, "--index", again)[0] == 0
     assert json.loads((third / "manifest.json").read_text())["layers"]
+
+
+def test_nothing_is_read_while_an_index_is_being_made(
+    database: Database, store_index: Store, true_index: CorpusIndex, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    store_index(database, true_index)
+    order = ExportOrder(tiny_bundle, tmp_path / "out", database.url.render_as_string(hide_password=False))
+    with index_lock(database), pytest.raises(IndexBusyError):
+        run_export(order)
+    assert not order.out.exists()
+    run_export(order)
+    assert order.out.exists()
+
+
+def test_embeddings_may_be_padded_beyond_the_vocabulary(
+    tiny_bundle: Path, tiny_index: CorpusIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = [f"token {n}" for n in range(250)]
+    monkeypatch.setattr("mfn_core.tokens.token_strings", lambda tokenizer: list(short))
+    assert max(layer.promoted_ids.max() for layer in tiny_index.layers) >= len(short)
+    file, database = tmp_path / "index.npz.xz", f"sqlite:///{tmp_path / 'a.sqlite3'}"
+    save_index(tiny_index, file)
+    run_export(ExportOrder(tiny_bundle, tmp_path / "tables", database, file))
+    words = pq.read_table(tmp_path / "tables/vocabulary.parquet").column("text").to_pylist()
+    assert words == [*short, *[""] * 50]
+    run_export(ExportOrder(tiny_bundle, tmp_path / "dashboards", database, file, neuronpedia=True))
+    assert list((tmp_path / "dashboards").glob("*/batch-0.json"))
 
 
 def test_what_cannot_be_done_is_one_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -26,7 +27,7 @@ from mfn_server.exchange.checking import check_index
 from mfn_server.exchange.folder_reading import read_folder
 from mfn_server.exchange.folder_writing import write_folder
 from mfn_server.exchange.manifest import MANIFEST, file_entry
-from mfn_server.exchange.tables import OF_FEATURES, TABLES
+from mfn_server.exchange.tables import OF_FEATURES, TABLES, descriptions
 from mfn_server.index_file import IndexFileError
 
 WORDS = [f"token {n}" for n in range(300)]
@@ -191,6 +192,11 @@ def test_new_arrays_and_numbers_are_carried_without_being_named(
         read_folder(folder)
 
 
+def test_docstrings_are_read_whether_or_not_python_has_cleaned_them() -> None:
+    cleaned = type("Cleaned", (), {"__doc__": inspect.getdoc(LayerIndex)})
+    assert descriptions(cleaned) == descriptions(LayerIndex)
+
+
 def test_columns_are_typed_and_described(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {MANIFEST, *(f"{table}.parquet" for table in TABLES)}
     for table, said in TABLES.items():
@@ -277,6 +283,7 @@ def vouch(folder: Path, path: Path) -> None:
         (reordered, "features of layer 0 has rows that are others'"),
         (cut_short, "there are not as many rows as expected"),
         (no_parquet, "its tables are not what its manifest says"),
+        (edited(lambda m: m["files"]["bands.parquet"].update(rows=95)), "bands has 96 rows"),
         (edited(lambda m: m["settings"].update(n_top=0)), "n_top must be at least 1"),
         (edited(lambda m: m["settings"].update(tops=1)), "tops"),
         (edited(lambda m: m["layers"][0]["shapes"].update(histogram=[48, 63])), "lists that are not of length 63"),
@@ -296,12 +303,23 @@ def test_what_is_damaged_is_refused_in_one_line(folder: Path, damage: Callable[[
     assert "\n" not in str(caught.value)
 
 
-def moved(name: str, value: int) -> Callable[[LayerIndex], LayerIndex]:
+def of_contexts(layer: LayerIndex, **columns: NDArray[Any]) -> LayerIndex:
+    return replace(layer, contexts=replace(layer.contexts, **columns))
+
+
+def with_a_gap(layer: LayerIndex) -> dict[str, Any]:
+    """A token in second place and none in the first."""
+    ids, shares = layer.top_token_ids.copy(), layer.top_token_share.copy()
+    ids[:, 0], shares[:, 0] = -1, 0
+    return {"top_token_ids": ids, "top_token_share": shares}
+
+
+def moved(name: str, value: float) -> Callable[[LayerIndex], LayerIndex]:
     def change(layer: LayerIndex) -> LayerIndex:
         if name in {field.name for field in fields(Contexts)}:
             array = getattr(layer.contexts, name).copy()
             array[-1] = value
-            return replace(layer, contexts=replace(layer.contexts, **{name: array}))
+            return of_contexts(layer, **{name: array})
         array = getattr(layer, name).copy()
         array.flat[-1] = value
         return replace(layer, **{name: array})
@@ -323,6 +341,23 @@ def moved(name: str, value: int) -> Callable[[LayerIndex], LayerIndex]:
         (moved("promoted_ids", 300), "promoted_ids"),
         (moved("top_token_ids", -2), "top_token_ids"),
         (moved("neighbour_ids", 48), "neighbour_ids"),
+        (moved("length", 257), "windows"),
+        (moved("rank", 10_000), "ranks"),
+        (lambda layer: of_contexts(layer, feature=layer.contexts.feature[::-1]), "not in order of feature, kind, band"),
+        (moved("maximum", np.nan), "maximum of layer 1 are not all finite"),
+        (moved("peak_value", np.inf), "peak_value of contexts of layer 1 are not all finite"),
+        (moved("token_r2", -np.inf), "token_r2 of layer 1 are not all finite"),
+        (moved("top_token_ids", -1), "top_token_share where there is nothing"),
+        (lambda layer: replace(layer, **with_a_gap(layer)), "top_token_ids of layer 1 has gaps"),
+        (lambda layer: replace(layer, firing_count=layer.firing_count.astype("U9")), "firing_count .* no numbers"),
+        (
+            lambda layer: of_contexts(layer, peak=layer.contexts.peak[1:]),
+            "peak of contexts of layer 1 are more or fewer",
+        ),
+        (lambda layer: of_contexts(layer, offsets=np.zeros(0, np.int64)), "offsets of contexts of layer 1 are more or"),
+        (lambda layer: of_contexts(layer, document=layer.contexts.document * 1.0), "document .* no whole numbers"),
+        (lambda layer: replace(layer, sampled_tokens=None, cofiring_ids=layer.neighbour_ids[1:]), "cofiring_ids of"),
+        (lambda layer: replace(layer, sampled_tokens="some"), "sampled_tokens"),
         (lambda layer: replace(layer, mean=layer.mean[1:]), "mean of layer 1 is not of 48 features"),
         (lambda layer: replace(layer, promoted_ids=layer.promoted_ids[:, 1:]), "ids without their figures"),
         (lambda layer: replace(layer, histogram=layer.histogram[:, 1:]), "bins without edges"),
@@ -335,6 +370,12 @@ def test_an_index_that_points_to_what_is_not_there(
     index = replace(tiny_index, layers=[tiny_index.layers[0], change(tiny_index.layers[1])])
     with pytest.raises(IndexFileError, match=message):
         check_index(index, {0: 48, 1: 48}, 300)
+
+
+def test_a_layer_that_comes_twice(tiny_index: CorpusIndex) -> None:
+    first, second = tiny_index.layers
+    with pytest.raises(IndexFileError, match="other layers"):
+        check_index(replace(tiny_index, layers=[first, second, second]), {0: 48, 1: 48}, 300)
 
 
 def test_token_ids_beyond_the_vocabulary(tiny_index: CorpusIndex) -> None:
