@@ -1,9 +1,10 @@
 """Muon in a precision that the machine multiplies fast in.
 
 `torch.optim.Muon` orthogonalises in bfloat16. A CPU without bfloat16 units takes seventy times as long for that as for
-float32 (23.8 s against 0.35 s a step for four blocks of width 256, one thread); one that has them takes half
-of float32's time (0.18 s against 0.38 s for six blocks of that width, one thread). So float32 weights are orthogonalised in bfloat16 where there are units for it, all others in their own
-precision. Only the direction of a step is rounded; weights and momentum stay in theirs.
+float32 (23.8 s against 0.35 s a step for four blocks of width 256, one thread); one that has them takes half of
+float32's time (0.18 s against 0.38 s for six blocks of that width, one thread). So float32 weights are orthogonalised
+in bfloat16 where there are units for it, all others in their own precision. Only the direction of a step is rounded;
+weights and momentum stay in theirs.
 """
 
 from __future__ import annotations
