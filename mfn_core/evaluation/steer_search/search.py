@@ -38,6 +38,7 @@ LEAST_DEGREE = 0.1  # of a writer
 STAND_INS = 40  # features from which each one's control is drawn: those that fire most nearly as often
 WORTH_SCORING = 0.3  # share that passed on the choice prompts
 BATCH = 128
+JOURNAL_VERSION = 2  # of what is kept of a finished piece of work; 1 had no number of new tokens with a turn
 
 Progress = Callable[[str, float], None]
 
@@ -241,4 +242,5 @@ def settings(model: MFNModel, judge: MFNModel, order: Order) -> dict[str, Any]:
     plain = {k: v for k, v in asdict(replace(order, goals=(), texts=())).items() if k not in ("goals", "texts")}
     plain |= {"choice_prompts": list(order.choice_prompts), "prompts": list(order.prompts)}
     sizes = [len(order.texts), sum(map(len, order.texts))]
-    return {"model": model.fingerprint, "judge": judge.fingerprint, "goals": goals, "texts": sizes, **plain}
+    models = {"model": model.fingerprint, "judge": judge.fingerprint}
+    return {"journal": JOURNAL_VERSION, **models, "goals": goals, "texts": sizes, **plain}

@@ -125,6 +125,10 @@ def test_a_journal_is_of_one_search(planted: MFNModel, indifferent: MFNModel, tm
     other = settings(planted, indifferent, replace(ORDER, seed=1))
     with pytest.raises(ConfigError, match="seed"):
         Journal(tmp_path / "search.jsonl", other)
+    with pytest.raises(
+        ConfigError, match="journal"
+    ):  # one that an earlier version kept, whose pieces are of other shape
+        Journal(tmp_path / "search.jsonl", {**settings(planted, indifferent, ORDER), "journal": 1})
     again = Journal(tmp_path / "search.jsonl", settings(planted, indifferent, ORDER))
     assert "x" in again
     assert again.once("x", lambda: pytest.fail("computed anew")) == [1, 2.5]
