@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mfn_core import Intervention, MFNModel, Scope
+from mfn_core import Intervention, MFNConfig, MFNLayerConfig, MFNModel, Scope
 from mfn_core.data.corpus import read_corpus
 from mfn_core.indexing import build_index
 from mfn_core.indexing.types import ContextKind, CorpusIndex, LayerIndex
@@ -103,3 +104,17 @@ def test_every_preset_changes_what_is_written(model: MFNModel) -> None:
         ]
         plain = model.generate(preset["prompt"], max_new_tokens=12)
         assert model.generate(preset["prompt"], chosen, max_new_tokens=12) != plain, preset["name"]
+
+
+def test_the_dense_model_reads_text_and_can_be_equipped() -> None:
+    base = AutoModelForCausalLM.from_pretrained(DEMO / "dense", dtype=torch.float32, use_safetensors=True)
+    tokenizer = AutoTokenizer.from_pretrained(DEMO / "dense")
+    written = [d.text for d in read_corpus(CORPUS) if d.meta["origin"] == "written"][:40]
+    rows = [torch.tensor([[0, *tokenizer(text)["input_ids"]]])[:, :256] for text in written]
+    with torch.no_grad():
+        losses = [float(base(row, labels=row).loss) for row in rows]
+        plain = base(rows[0]).logits
+    assert np.mean(losses) < 4.5, "a model that knows nothing has 8.3, the logarithm of the vocabulary"
+    equipped = MFNModel.equip(base, MFNConfig({n: MFNLayerConfig(64, 8, alpha=0.0) for n in range(6)}), tokenizer)
+    with torch.no_grad():
+        assert torch.equal(equipped(rows[0]).logits, plain)

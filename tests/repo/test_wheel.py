@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 2**20
-LIMITS = {"demo/model": 32 * MIB, "demo/corpus": 3 * MIB, "demo/index": 16 * MIB}
+LIMITS = {"demo/model": 32 * MIB, "demo/corpus": 3 * MIB, "demo/index": 16 * MIB, "demo/dense": 4 * MIB}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "mfn_server/_demo/model/model.safetensors",
         "mfn_server/_demo/model/tokenizer.json",
         "mfn_server/_demo/model/card.json",
+        "mfn_server/_demo/dense/model.safetensors",
     ],
 )
 def test_wheel_has(names: list[str], name: str) -> None:
