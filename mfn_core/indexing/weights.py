@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mfn_core.indexing.from_weights.directions import centred_lens, written
+from mfn_core.directions import centred_lens, written
 from mfn_core.model import MFNModel
 
 _CHUNK = 1 << 24  # entries of one block of a product

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from mfn_core.coder import SparseCoder
-from mfn_core.indexing.from_weights.directions import seen
+from mfn_core.directions import seen
 from mfn_core.indexing.from_weights.extremes import CHUNK
 
 

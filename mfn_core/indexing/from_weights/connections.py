@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from mfn_core.config import MFNLayerConfig
-from mfn_core.indexing.from_weights.directions import seen, written
+from mfn_core.directions import seen, written
 from mfn_core.indexing.from_weights.extremes import CHUNK, Rows, extremes
 from mfn_core.indexing.from_weights.neighbours import links
 from mfn_core.indexing.from_weights.types import Connections

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mfn_core.directions import centred_lens, written
 from mfn_core.indexing.from_weights.agreement import agreement
 from mfn_core.indexing.from_weights.connections import connections
-from mfn_core.indexing.from_weights.directions import centred_lens, written
 from mfn_core.indexing.from_weights.layout import lay_out
 from mfn_core.indexing.from_weights.logits import logit_facts
 from mfn_core.indexing.from_weights.neighbours import neighbours

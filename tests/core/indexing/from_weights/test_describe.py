@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mfn_core.directions import centred_lens, written
 from mfn_core.errors import ConfigError
 from mfn_core.indexing.from_weights import WeightSettings, describe_weights
 from mfn_core.indexing.from_weights.agreement import agreement
 from mfn_core.indexing.from_weights.connections import connections
-from mfn_core.indexing.from_weights.directions import centred_lens, written
 from mfn_core.indexing.from_weights.layout import lay_out
 from mfn_core.indexing.from_weights.logits import logit_facts
 from mfn_core.indexing.from_weights.neighbours import neighbours

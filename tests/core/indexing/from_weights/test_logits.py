@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mfn_core import MFNLayerConfig, MFNModel
 from mfn_core.config import CoderConfig
+from mfn_core.directions import centred_lens, written
 from mfn_core.indexing import weight_facts
-from mfn_core.indexing.from_weights.directions import centred_lens, written
 from mfn_core.indexing.from_weights.logits import logit_facts
 from mfn_core.indexing.from_weights.types import WeightSettings
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfn_core.indexing.from_weights.directions import written
+from mfn_core.directions import written
 from mfn_core.indexing.from_weights.neighbours import neighbours
 from mfn_core.indexing.from_weights.types import Links, WeightSettings
 
