@@ -53,6 +53,12 @@ def token_strings(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [display(raw) for raw in token_bytes(tokenizer)]
 
 
+def vocabulary_strings(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> list[str]:
+    """Display text of every token id that a model has; embeddings may be padded beyond the vocabulary, with none."""
+    texts = token_strings(tokenizer)
+    return texts + [""] * (vocab_size - len(texts))
+
+
 def display(raw: bytes) -> str:
     """Text where the bytes are whole characters, else their hexadecimal form between ⟨ and ⟩."""
     try:

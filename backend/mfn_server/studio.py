@@ -66,7 +66,7 @@ class Studio:
 
 def describe(model: MFNModel, settings: Settings, database: Database) -> Served:
     """Collect the facts of a loaded model and make sure that it has its rows."""
-    from mfn_core.tokens import token_strings
+    from mfn_core.tokens import vocabulary_strings
     from mfn_server.db.registry import register
 
     assert settings.model is not None
@@ -74,9 +74,7 @@ def describe(model: MFNModel, settings: Settings, database: Database) -> Served:
     facts = ModelFacts.of(model, settings.model)
     with database.write() as connection:
         registered = register(connection, facts)
-    texts = token_strings(model.tokenizer)
-    texts += ["" for _ in range(facts.vocab_size - len(texts))]  # embeddings may be padded beyond the vocabulary
-    return Served(facts, registered.model_id, texts)
+    return Served(facts, registered.model_id, vocabulary_strings(model.tokenizer, facts.vocab_size))
 
 
 def _studio(request: Request) -> Studio:

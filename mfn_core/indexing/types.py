@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from mfn_core.errors import ConfigError
 
+MAX_WINDOW = 256  # tokens: positions within one are kept as single bytes
+
 
 class ContextKind(IntEnum):
     """Why a context is stored."""
@@ -75,8 +77,8 @@ class IndexSettings:
         for name in ("n_logits", "n_neighbours", "n_tokens", "n_cofiring", "max_token_pairs", "max_sample_firings"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
-        if self.window > 256:
-            raise ConfigError(f"window must be at most 256 tokens, not {self.window}")
+        if self.window > MAX_WINDOW:
+            raise ConfigError(f"window must be at most {MAX_WINDOW} tokens, not {self.window}")
         if max(self.bands, self.hist_bins) > 256:
             raise ConfigError("bands and hist_bins must be at most 256")
         if not 0 < self.low < self.high < float("inf"):

@@ -86,7 +86,7 @@ def indexed(folder: Path, database_name: str, model: MFNModel | None = None) -> 
         MFNError: the model cannot be read or has no tokenizer, or the database has no index of it.
     """
     from mfn_core.model import MFNModel
-    from mfn_core.tokens import token_strings
+    from mfn_core.tokens import vocabulary_strings
 
     model = model or MFNModel.from_pretrained(folder)
     if model.tokenizer is None:
@@ -103,8 +103,7 @@ def indexed(folder: Path, database_name: str, model: MFNModel | None = None) -> 
             model_id = connection.scalar(statement.limit(1))
             if model_id is None:
                 raise ConfigError(f"{database.name} has no index of {folder}: make one with `mfn index`")
-            texts = token_strings(model.tokenizer)
-            texts += [""] * (facts.vocab_size - len(texts))  # embeddings may be padded beyond the vocabulary
+            texts = vocabulary_strings(model.tokenizer, facts.vocab_size)
             yield Index(facts, model_id, texts, connection)
     finally:
         database.close()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfn_core.indexing.types import Contexts, CorpusIndex, LayerIndex
+from mfn_core.indexing.types import MAX_WINDOW, Contexts, CorpusIndex, LayerIndex
 from mfn_server.index_file import IndexFileError
 
 _SINGLE = ("firing_count", "mean", "maximum")
@@ -31,7 +31,6 @@ _SAMPLED = (
 _PERHAPS = ("token_r2", "half_firings", "sampled_firings")  # not in an index from before there were such figures
 _FIRINGS = ("positions", "values")  # of contexts: one entry a firing
 _STRENGTHS = ("peak_value", "values")  # of contexts; all else there is whole numbers
-_LONGEST = 256  # tokens of a window
 
 
 def check_index(index: CorpusIndex, n_features: Mapping[int, int], vocab_size: int) -> None:
@@ -106,7 +105,7 @@ def _check_contexts(layer: LayerIndex, document_lengths: NDArray[np.int64]) -> N
     _within("bands of contexts", contexts.band, layer.band_count.shape[1])
     _within("ranks of contexts", contexts.rank, rows)
     _within("documents of contexts", contexts.document, len(document_lengths))
-    _within("windows", contexts.length, _LONGEST + 1)
+    _within("windows", contexts.length, MAX_WINDOW + 1)
     _within("peaks", contexts.peak, contexts.length)
     _within("positions of firings", contexts.positions, np.repeat(contexts.length, np.diff(contexts.offsets)))
     ends = contexts.start.astype(np.int64) + contexts.length

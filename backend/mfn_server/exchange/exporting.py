@@ -48,15 +48,14 @@ def run_export(order: ExportOrder) -> str:
     if order.out.exists():
         raise MFNError(f"{order.out} is there already; name a folder that is not")
     from mfn_core.model import MFNModel
-    from mfn_core.tokens import token_strings
+    from mfn_core.tokens import vocabulary_strings
     from mfn_server.model_facts import ModelFacts
 
     model = MFNModel.from_pretrained(order.model)
     if model.tokenizer is None:
         raise MFNError(f"{order.model} has no tokenizer, and without one token ids have no text")
     facts = ModelFacts.of(model, order.model)
-    found, texts = _found(order, facts), token_strings(model.tokenizer)
-    texts += [""] * (facts.vocab_size - len(texts))  # embeddings may be padded beyond the vocabulary
+    found, texts = _found(order, facts), vocabulary_strings(model.tokenizer, facts.vocab_size)
     if order.neuronpedia:
         return _neuronpedia(order, facts, found, texts)
     try:

@@ -125,9 +125,8 @@ def test_a_journal_is_of_one_search(planted: MFNModel, indifferent: MFNModel, tm
     other = settings(planted, indifferent, replace(ORDER, seed=1))
     with pytest.raises(ConfigError, match="seed"):
         Journal(tmp_path / "search.jsonl", other)
-    with pytest.raises(
-        ConfigError, match="journal"
-    ):  # one that an earlier version kept, whose pieces are of other shape
+    # One that an earlier version kept has pieces of another shape.
+    with pytest.raises(ConfigError, match="journal"):
         Journal(tmp_path / "search.jsonl", {**settings(planted, indifferent, ORDER), "journal": 1})
     again = Journal(tmp_path / "search.jsonl", settings(planted, indifferent, ORDER))
     assert "x" in again
