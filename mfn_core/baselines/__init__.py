@@ -13,6 +13,7 @@ from mfn_core.baselines.objectives import objective_of
 from mfn_core.baselines.sae import SAE
 from mfn_core.baselines.saelens import load_saelens, save_saelens
 from mfn_core.baselines.token_table import TokenTable
+from mfn_core.baselines.wider import widen_mlps
 
 __all__ = [
     "SAE",
@@ -26,4 +27,5 @@ __all__ = [
     "load_saelens",
     "objective_of",
     "save_saelens",
+    "widen_mlps",
 ]

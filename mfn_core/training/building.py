@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from mfn_core.baselines.config import TokenTableConfig
+from mfn_core.baselines.wider import widen_mlps
 from mfn_core.config import MFNConfig
 from mfn_core.errors import ConfigError
 from mfn_core.model import MFNModel
@@ -135,6 +136,8 @@ def _from_scratch(config: TrainConfig, tokenizer: Any) -> MFNModel:
 def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
     path = config.base.path
     if is_bundle(path):
+        if config.base.mlp:
+            raise ConfigError(f"base.mlp widens a model without layers of features, and {path} is a bundle")
         model = MFNModel.from_pretrained(path)
         _check_equipment(model, config)
         return model
@@ -148,6 +151,8 @@ def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
         raise ConfigError(
             f"model.context must be at most {base.config.max_position_embeddings}, which is what {path} can read"
         )
+    if config.base.mlp:
+        widen_mlps(base, config.base.mlp)
     return MFNModel.equip(base, _equipment(config, base.config.num_hidden_layers, base.config.vocab_size), tokenizer)
 
 

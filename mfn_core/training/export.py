@@ -2,7 +2,7 @@
 
 Every figure in the card is measured on the weights as they are shipped, after rounding, in single precision.
 
-    python -m mfn_core.training.export runs/mfn-demo demo/model --twin runs/mfn-demo-dense
+    python -m mfn_core.training.export runs/mfn-demo demo/model --twin runs/mfn-demo-tables
 """
 
 from __future__ import annotations

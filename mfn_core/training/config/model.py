@@ -42,7 +42,14 @@ class BaseConfig:
         path: a folder or a hub id: a causal LM of Hugging Face, or a bundle, whose layers are trained on. Empty for a
             new model. Its tokenizer and its shape take the place of `model`'s, but for `model.context`.
         freeze: whether its own weights stay as they are, so that only the layers learn.
+        mlp: channels that each of its MLPs is widened to, at first without effect (`mfn_core.baselines.widen_mlps`): a
+            dense model as large as one with layers of features, to compare it with. 0 for as many as it has.
     """
 
     path: str = ""
     freeze: bool = False
+    mlp: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.mlp >= 0, f"base.mlp must not be negative, not {self.mlp}")
+        require(not self.mlp or bool(self.path), "base.mlp widens the MLPs of base.path, which is not given")

@@ -90,6 +90,27 @@ def test_the_dense_twin_of_a_base_is_the_base_trained_on(tmp_path: Path, base: P
         train(on_base(base, freeze=True, mfn={**LAYERS, "layers": []}), tmp_path / "frozen", corpus)
 
 
+def test_a_twin_of_equal_total_size_begins_as_the_base_and_learns_in_its_new_channels(
+    tmp_path: Path, base: Path, corpus: Path
+) -> None:
+    tables, tokens = {**LAYERS, "layers": [], "tables": [0, 1]}, 8 * 4 * 24
+    config = small(base={"path": str(base), "mlp": 40}, mfn=tables, tokens=tokens)
+    trainer = train(config, tmp_path / "wide", corpus)
+    train(on_base(base, mfn={**LAYERS, "layers": []}), tmp_path / "narrow", corpus)
+    wide, narrow = (lines(tmp_path / name)[0]["valid"]["loss"] for name in ("wide", "narrow"))
+    assert wide == pytest.approx(narrow, abs=1e-5)
+    grown = trainer.model.base.model.layers[1].mlp.down_proj.weight
+    assert grown.shape == (16, 40)
+    assert bool((grown[:, 24:] != 0).all())
+    large, plain_twin = (export(tmp_path / name, tmp_path / f"{name}-model") for name in ("wide", "narrow"))
+    added = large["parameters"]["transformer"] - plain_twin["parameters"]["transformer"]
+    assert added == 2 * 3 * 16 * (40 - 24)
+    with pytest.raises(ConfigError, match="is a bundle"):
+        train(small(base={"path": str(tmp_path / "wide-model"), "mlp": 50}, mfn=LAYERS), tmp_path / "no", corpus)
+    with pytest.raises(ConfigError, match="not given"):
+        small(base={"mlp": 40})
+
+
 def test_a_bundle_is_trained_on_and_says_so_where_the_config_does_not_fit(
     tmp_path: Path, base: Path, corpus: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -14,20 +15,36 @@ from mfn_core.training.config import TrainConfig, load_config
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 
-def test_the_dense_twin_differs_from_the_demo_only_in_having_no_layers() -> None:
-    demo, twin = load_config(CONFIGS / "demo.toml"), load_config(CONFIGS / "demo-dense.toml")
-    assert demo.mfn.layers == tuple(range(demo.model.blocks))
-    bare = dataclasses.replace(demo.mfn, layers=())
-    assert twin == dataclasses.replace(demo, name=twin.name, description=twin.description, mfn=bare)
+def test_the_demo_goes_on_from_the_dense_model_that_ships() -> None:
+    demo, base = load_config(CONFIGS / "demo.toml"), load_config(CONFIGS / "demo-base.toml")
+    shipped = json.loads((CONFIGS.parent / demo.base.path / "config.json").read_text())
+    assert (shipped["hidden_size"], shipped["num_hidden_layers"]) == (base.model.width, base.model.blocks)
+    assert (shipped["intermediate_size"], shipped["vocab_size"]) == (base.model.mlp, base.model.vocabulary)
+    assert shipped["max_position_embeddings"] == base.model.context == demo.model.context
+    assert demo.mfn.layers == tuple(range(base.model.blocks))
+    assert not base.mfn.equips
+    assert demo.data == dataclasses.replace(base.data, seed=demo.data.seed)
+    assert demo.text_seed != base.text_seed  # the model sees other texts than its base did
+    assert demo.optimizer.lr == pytest.approx(base.optimizer.lr * base.optimizer.floor)  # goes on as slowly as it ended
     assert all(source.about for source in demo.data.sources.values())
 
 
-def test_the_smaller_demo_differs_in_size_alone() -> None:
+def test_the_twin_of_equal_total_size_has_as_many_weights() -> None:
+    demo = load_config(CONFIGS / "demo.toml")
+    found = re.search(r"base\.mlp=(\d+)", (CONFIGS / "demo.toml").read_text())
+    assert found is not None
+    shipped = json.loads((CONFIGS.parent / demo.base.path / "config.json").read_text())
+    assert 3 * (int(found[1]) - shipped["intermediate_size"]) == 2 * demo.mfn.n_features
+
+
+def test_the_smaller_demo_has_the_same_pressures_and_text() -> None:
     demo, small = load_config(CONFIGS / "demo.toml"), load_config(CONFIGS / "demo-small.toml")
-    same = ("batch", "optimizer", "autocast", "seed")
-    assert [getattr(small, name) for name in same] == [getattr(demo, name) for name in same]
+    same = ("recon", "rate", "comp", "stab", "auxk", "token_lookup", "rate_every", "comp_every", "stab_every")
+    assert [getattr(small.mfn, name) for name in same] == [getattr(demo.mfn, name) for name in same]
+    assert (small.batch, small.autocast) == (demo.batch, demo.autocast)
+    assert small.optimizer.lookup_lr == demo.optimizer.lookup_lr
     assert small.data == dataclasses.replace(demo.data, seed=0)
-    assert small.model.width / small.mfn.k == pytest.approx(demo.model.width / demo.mfn.k, rel=0.15)
+    assert small.model.width / small.mfn.k == pytest.approx(128 / demo.mfn.k, rel=0.15)
     assert small.mfn.layers == tuple(range(small.model.blocks))
 
 
@@ -66,7 +83,7 @@ def test_overrides() -> None:
         ("mfn.k=5000", "k_first must lie"),
         ("mfn.k_first=5000", "k_first must lie"),
         ("mfn.k=0", "k must lie"),
-        ("mfn.alpha_until=0.01", "shares of the run"),
+        ("mfn.alpha_until=0.005", "shares of the run"),
         ("mfn.auxk=-1.0", "not be negative"),
         ("mfn.comp=-1", "not be negative"),
         ("mfn.stab_every=0", "stab_every must be positive"),
@@ -90,7 +107,7 @@ def test_overrides() -> None:
 )
 def test_what_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_config(CONFIGS / "demo.toml", [override])
+        load_config(CONFIGS / "demo-small.toml", [override])
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
