@@ -155,8 +155,10 @@ def _documents(order: IndexOrder) -> Iterator[Document]:
 
 
 def _name(order: IndexOrder) -> str:
-    """What to call the corpus: the names of its files."""
+    """What to call the corpus: the names of its files, or what a finished index calls it."""
     if order.corpora:
         return ", ".join(corpus if corpus.startswith("hf:") else Path(corpus).name for corpus in order.corpora)
     assert order.import_file is not None
-    return order.import_file.name.split(".")[0]
+    from mfn_server.exchange.loading import corpus_name
+
+    return corpus_name(order.import_file)

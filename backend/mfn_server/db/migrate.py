@@ -18,13 +18,20 @@ logger = logging.getLogger(__name__)
 _LOCK = 7_270_613  # PostgreSQL advisory lock of the migration; any number that nothing else uses
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, make: bool = True) -> Database:
     """Open a database and bring it up to date; make it if it does not exist.
 
+    Args:
+        url: of the database.
+        make: whether a file that does not exist is made; where something is to be read out of it, it is missing.
+
     Raises:
-        DatabaseError: it is damaged, written by a newer version, someone else's, or out of reach.
+        DatabaseError: it is damaged, written by a newer version, someone else's, out of reach, or missing.
     """
     database = Database(url)
+    if not make and database.path and not database.path.exists():
+        database.close()
+        raise DatabaseError(f"there is no database at {database.path}; name another with --db")
     try:
         if database.path:
             database.path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,15 @@ from mfn_core.errors import MFNError
 from mfn_server.db.index_lock import index_lock
 from mfn_server.db.migrate import open_database
 from mfn_server.db.registry import register
-from mfn_server.exchange.loading import NEEDS_PYARROW, load_any
+from mfn_server.db.session import Database
+from mfn_server.exchange.loading import NEEDS_PYARROW, corpus_name, load_any
 from mfn_server.exchange.new_folder import new_folder
 from mfn_server.index_file import IndexFileError
 
 if TYPE_CHECKING:
     from mfn_server.exchange.from_database import StoredIndex
+    from mfn_server.exchange.neuronpedia.explanations import Explanation
+    from mfn_server.exchange.neuronpedia.naming import SourceName
     from mfn_server.model_facts import ModelFacts
 
 
@@ -43,7 +46,7 @@ def run_export(order: ExportOrder) -> str:
     """Do it, and return a line that says what was done.
 
     Raises:
-        MFNError: what is wrong with the model, the index or the folder.
+        MFNError: what is wrong with the model, the index, the database or the folder.
     """
     if order.out.exists():
         raise MFNError(f"{order.out} is there already; name a folder that is not")
@@ -71,21 +74,19 @@ def _found(order: ExportOrder, facts: ModelFacts) -> StoredIndex:
     from mfn_server.exchange.from_database import StoredIndex, index_of_database
 
     if order.index is None:
-        with closing(open_database(order.database_url)) as database, index_lock(database):
+        with closing(open_database(order.database_url, make=False)) as database, index_lock(database):
             return index_of_database(database, facts)
     index = load_any(order.index, facts)
     if index.model_fingerprint != facts.fingerprint:
         raise IndexFileError(f"{order.index} belongs to another model than {order.model}")
-    return StoredIndex(index, order.index.name.split(".")[0])
+    return StoredIndex(index, corpus_name(order.index))
 
 
 def _neuronpedia(order: ExportOrder, facts: ModelFacts, found: StoredIndex, texts: list[str]) -> str:
     from mfn_server.exchange.neuronpedia.explanations import write_explanations
     from mfn_server.exchange.neuronpedia.exporting import Corpus, write_dashboards
-    from mfn_server.exchange.neuronpedia.labels import explanations_of
 
-    with closing(open_database(order.database_url)) as database, database.write() as connection:
-        explained = explanations_of(connection, register(connection, facts).model_id, facts)
+    explained = _explanations(order, facts)
     with new_folder(order.out) as folder:
         files = write_dashboards(Corpus(found.index, found.corpus, texts), facts, folder)
         for source, explanations in explained.items():
@@ -93,3 +94,14 @@ def _neuronpedia(order: ExportOrder, facts: ModelFacts, found: StoredIndex, text
                 write_explanations(folder / source.id / "explanations", explanations)
     count = sum(map(len, explained.values()))
     return f"{files:,} batches of dashboards and {count:,} explanations are in {order.out}"
+
+
+def _explanations(order: ExportOrder, facts: ModelFacts) -> dict[SourceName, list[Explanation]]:
+    """The labels in the database. None where a finished index is exported, and there is no database beside it."""
+    from mfn_server.exchange.neuronpedia.labels import explanations_of
+
+    path = Database(order.database_url).path
+    if order.index is not None and path and not path.exists():
+        return {}
+    with closing(open_database(order.database_url, make=False)) as database, database.write() as connection:
+        return explanations_of(connection, register(connection, facts).model_id, facts)

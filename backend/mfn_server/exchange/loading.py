@@ -7,6 +7,7 @@ from pathlib import Path
 from mfn_core.errors import MFNError
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.exchange.checking import check_index
+from mfn_server.exchange.manifest import read_manifest
 from mfn_server.index_file import load_index
 from mfn_server.model_facts import ModelFacts
 
@@ -31,3 +32,12 @@ def load_any(path: Path, facts: ModelFacts) -> CorpusIndex:
     if index.model_fingerprint == facts.fingerprint:
         check_index(index, {source.layer: source.n_features for source in facts.sources}, facts.vocab_size)
     return index
+
+
+def corpus_name(path: Path) -> str:
+    """What the corpus of a finished index is called: as a folder's manifest says, or like the index file.
+
+    Raises:
+        IndexFileError: a folder whose manifest is missing or damaged.
+    """
+    return (read_manifest(path).corpus if path.is_dir() else "") or path.name.split(".")[0]

@@ -17,6 +17,7 @@ from mfn_core.errors import MFNError
 from mfn_core.indexing import IndexSettings, index_tokens
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.index_lock import IndexBusyError, index_lock
+from mfn_server.db.migrate import open_database
 from mfn_server.db.session import Database
 from mfn_server.db.tables import IndexRun
 from mfn_server.exchange.exporting import ExportOrder, run_export
@@ -74,6 +75,8 @@ def test_out_of_one_database_into_another(mfn: Mfn, tiny_bundle: Path, corpus: P
     code, text, _ = mfn("export-index", tiny_bundle, out, "--db", built)
     assert (code, text.strip()) == (0, f"96 features over {load_index(file).n_tokens:,} tokens are in {out}")
     assert mfn("index", tiny_bundle, "--import", out, "--db", imported)[0] == 0
+    named = json.loads((out / "manifest.json").read_text())["corpus"]
+    assert sqlite3.connect(imported).execute("SELECT name FROM corpus").fetchall() == [(named,)]
     for table in ("document", "document_window", "feature", "feature_token", "activation", "source_index"):
         rows = [sorted(sqlite3.connect(path).execute(f"SELECT * FROM {table}"), key=repr) for path in (built, imported)]
         assert rows[0] == rows[1]
@@ -88,6 +91,7 @@ def test_out_of_one_database_into_another(mfn: Mfn, tiny_bundle: Path, corpus: P
     third = tmp_path / "third"
     assert mfn("export-index", tiny_bundle, third, "--index", again)[0] == 0
     assert json.loads((third / "manifest.json").read_text())["layers"]
+    assert json.loads((third / "manifest.json").read_text())["corpus"] == "index"
 
 
 def test_nothing_is_read_while_an_index_is_being_made(
@@ -115,12 +119,16 @@ def test_embeddings_may_be_padded_beyond_the_vocabulary(
     assert words == [*short, *[""] * 50]
     run_export(ExportOrder(tiny_bundle, tmp_path / "dashboards", database, file, neuronpedia=True))
     assert list((tmp_path / "dashboards").glob("*/batch-0.json"))
+    assert not (tmp_path / "a.sqlite3").exists()
 
 
 def test_what_cannot_be_done_is_one_line(
     mfn: Mfn, tiny_bundle: Path, tiny_index: CorpusIndex, tmp_path: Path, corpus: Path
 ) -> None:
     db, out, file = tmp_path / "a.sqlite3", tmp_path / "out", tmp_path / "index.npz.xz"
+    assert f"there is no database at {db}" in one_line_error(mfn("export-index", tiny_bundle, out, "--db", db))
+    assert not db.exists()
+    open_database(f"sqlite:///{db}").close()
     assert "holds no index of tiny" in one_line_error(mfn("export-index", tiny_bundle, out, "--db", db))
     save_index(replace(tiny_index, model_fingerprint="0" * 64), file)
     wrong = one_line_error(mfn("export-index", tiny_bundle, out, "--index", file))
