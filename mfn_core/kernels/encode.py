@@ -26,7 +26,8 @@ class Encoded(NamedTuple):
         values: [..., K], these pre-activations, of either sign; gradient to the input and the parameters.
         own_values: [..., K], the same; gradient to the parameters alone.
         pre: [..., F], all pre-activations; gradient to the parameters alone, at the cost of a dense product over those
-            tokens whose gradient is not zero.
+            tokens whose gradient is not zero. None to an offset that each token has of its own: what is asked of all
+            features at once (their rates) is not to be had by moving the tokens (decision 0011).
         dead_indices, dead_values: [..., K'], the largest among the dead features; gradient to the parameters alone.
             None where no dead features were asked for.
     """
@@ -96,9 +97,6 @@ class _Encode(torch.autograd.Function):
             grad_offset = -(grad_bias @ weight.to(bias_type)).to(offset_type)
         elif needs_offset:
             of_tokens = bag(where, entries.to(weight.dtype), weight).to(tokens.dtype)
-            if dense is not None:
-                live, rows = dense
-                of_tokens.index_add_(0, live, (rows @ weight.to(rows.dtype)).to(tokens.dtype))
             grad_offset = -of_tokens.to(offset_type).view_as(centred)
         return grad_x, grad_offset, grad_weight, grad_bias if needs_bias else None, None, None, None
 

@@ -96,9 +96,8 @@ class Pressures:
     def weight(self, name: str, step: int) -> float:
         """Of a pressure, in the step that follows `step` finished ones."""
         mfn = self.mfn
-        if name == "rate" and since_entry(self.config, step) < mfn.rate_first_until:
-            return mfn.rate_first
-        return float(mfn.recon if name == "fvu" else getattr(mfn, name))
+        eased = mfn.pressures_last ** ramp(since_entry(self.config, step), mfn.pressures_from, 1.0)
+        return float(eased * (mfn.recon if name == "fvu" else getattr(mfn, name)))
 
     def _others(self, number: int, trace: LayerTrace, batch: Batch) -> dict[str, Tensor]:
         """Rate, competition and AuxK of one layer, as far as they have a weight."""

@@ -30,8 +30,8 @@ class MFNTraining:
         alpha_from, alpha_until: α is 0 up to the first share of the steps, 1 from the second on.
         recon, rate, comp, stab, auxk: weights of the losses beside the next-token loss; each is a mean over layers, and
             one of weight 0 is not computed.
-        rate_first, rate_first_until: weight of the rate loss up to that share, in place of `rate`. At first features
-            may come to fire as text has it; then they are made to fire as often as the target says.
+        pressures_from, pressures_last: from that share on these weights fall, geometrically, and all by the same factor,
+            which is `pressures_last` at the end: features that rebuild the stream well are then made useful.
         rate_tau: τ of the soft rate (see `losses.Rate`).
         rate_every, comp_every: every how many-th position of a text takes part in the rate and in the competition;
             where it begins moves with the step. The competition's cost grows with the square of what takes part.
@@ -64,11 +64,11 @@ class MFNTraining:
     alpha_until: float = 0.55
     recon: float = 0.5
     rate: float = 0.01
-    rate_first: float = 0.0
-    rate_first_until: float = 0.0
     comp: float = 0.01
     stab: float = 0.05
     auxk: float = 0.03125
+    pressures_from: float = 0.0
+    pressures_last: float = 1.0
     rate_tau: float = 0.1
     rate_every: int = 4
     comp_every: int = 8
@@ -89,8 +89,8 @@ class MFNTraining:
             f"the weights mfn.{', '.join(weights)} must not be negative",
         )
         require(
-            self.rate_first >= 0 and 0 <= self.rate_first_until <= 1,
-            "mfn.rate_first must not be negative, and mfn.rate_first_until is a share of the run, between 0 and 1",
+            0 < self.pressures_last <= 1 and 0 <= self.pressures_from < 1,
+            "mfn.pressures_last is a factor above 0, at most 1, and pressures_from a share of the run, from 0 to below 1",
         )
         require(
             self.k <= self.k_first <= self.n_features,

@@ -64,18 +64,22 @@ def test_the_total_is_the_weighted_sum_of_means_over_layers() -> None:
     torch.testing.assert_close(losses.total, expected)
 
 
-def test_the_rate_may_weigh_another_amount_at_first() -> None:
-    early, late = ALL | {"rate": 0.9, "rate_first": 0.3, "rate_first_until": 0.5}, ALL | {"rate": 0.9}
-    config = small(mfn=early)
+def test_all_pressures_may_fall_together_towards_the_end() -> None:
+    config = small(mfn=ALL | {"pressures_from": 0.5, "pressures_last": 0.25})
     model, half = model_of(config), config.steps // 2
 
-    def total(mfn: dict[str, float], step: int) -> float:
+    def losses(mfn: dict[str, float], step: int) -> tuple[float, float]:
         objective = Pressures(model, small(mfn=mfn))
         objective.begin(step)
-        return objective.losses(batch(step)).total.item()
+        found = objective.losses(batch(step))
+        return found.total.item(), float(dict(found.figures)["utility"])
 
-    assert total(early, half - 1) == total(ALL, half - 1) != total(late, half - 1)
-    assert total(early, half) == total(late, half) != total(ALL, half)
+    eased = ALL | {"pressures_from": 0.5, "pressures_last": 0.25}
+    assert losses(eased, half) == losses(ALL, half)
+    for step, factor in ((config.steps, 0.25), (half + config.steps // 4, 0.5)):  # a geometric fall
+        (total, utility), (full, same) = losses(eased, step), losses(ALL, step)
+        assert utility == same
+        assert total - utility == pytest.approx(factor * (full - utility), rel=1e-6)
 
 
 def test_the_transformer_feels_the_next_token_loss_alone() -> None:
