@@ -162,6 +162,24 @@ def test_a_token_lookup_is_an_offset_that_each_token_has_of_its_own(branch: Bran
         torch.testing.assert_close(got_grads[name], parameter.grad, msg=name)
 
 
+def test_what_is_asked_of_all_features_at_once_does_not_move_the_lookup() -> None:
+    torch.manual_seed(0)
+    layer = MFNLayer(D, MFNLayerConfig(N_FEATURES, K, token_lookup=True), vocab_size=5).double()
+    assert layer.T is not None
+    layer.stage.run = run = Run(branch="train")
+    layer.stage.place(torch.arange(7)[None], torch.randint(5, (3, 7)))
+    layer(stream())
+    trace = run.traces[layer.number]
+    assert trace.aux is not None
+    trace.aux.pre.square().sum().backward(retain_graph=True)  # as the rate loss does
+    assert layer.W_enc.grad is not None
+    assert bool(layer.W_enc.grad.any())
+    assert not any(p.grad is not None and bool(p.grad.any()) for p in (layer.T, layer.b_dec))
+    trace.aux.codes.values.sum().backward()
+    assert layer.T.grad is not None
+    assert bool(layer.T.grad.any())
+
+
 def test_a_lookup_needs_tokens() -> None:
     layer = MFNLayer(D, MFNLayerConfig(N_FEATURES, K, token_lookup=True), vocab_size=5).double()
     with pytest.raises(RuntimeError, match="token ids"):

@@ -30,8 +30,8 @@ class MFNTraining:
         alpha_from, alpha_until: α is 0 up to the first share of the steps, 1 from the second on.
         recon, rate, comp, stab, auxk: weights of the losses beside the next-token loss; each is a mean over layers, and
             one of weight 0 is not computed.
-        pressures_from, pressures_last: from that share on these weights fall, geometrically, and all by the same factor,
-            which is `pressures_last` at the end: features that rebuild the stream well are then made useful.
+        pressures_from, pressures_last: from that share on these weights fall geometrically, all by the same factor,
+            `pressures_last` at the end: features that rebuild the stream well are then made useful.
         rate_tau: τ of the soft rate (see `losses.Rate`).
         rate_every, comp_every: every how many-th position of a text takes part in the rate and in the competition;
             where it begins moves with the step. The competition's cost grows with the square of what takes part.
@@ -90,7 +90,7 @@ class MFNTraining:
         )
         require(
             0 < self.pressures_last <= 1 and 0 <= self.pressures_from < 1,
-            "mfn.pressures_last is a factor above 0, at most 1, and pressures_from a share of the run, from 0 to below 1",
+            "mfn.pressures_last is a factor above 0, at most 1; pressures_from is a share of the run, 0 to below 1",
         )
         require(
             self.k <= self.k_first <= self.n_features,
