@@ -174,6 +174,14 @@ def test_presets_are_kept_and_deleted(client: TestClient) -> None:
         {"interventions": [{"source": "s", "index": 1, "mode": "explode"}]},
         {"interventions": [{"source": "s", "index": 1, "mode": "set", "value": float("inf")}]},
         {"interventions": [{"source": "s", "index": -1, "mode": "set"}]},
+        {"interventions": [{"source": "s", "index": 1, "mode": "set", "value": -1.0}]},
+        {"interventions": [{"source": "s", "index": 1, "mode": "ablate"}] * 17},
+        {"interventions": [{"source": "s", "index": 1, "mode": "ablate", "scope": {"kind": "prompt", "start": 2}}]},
+        {
+            "interventions": [
+                {"source": "s", "index": 1, "mode": "ablate", "scope": {"kind": "range", "start": 5, "stop": 5}}
+            ]
+        },
     ],
 )
 def test_a_wrong_preset_is_refused(bare_client: TestClient, wrong: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from mfn_core.generation import (
 from mfn_core.interventions import Intervention, Scope
 from mfn_core.model import MFNModel
 from mfn_server.errors import APIError
+from mfn_server.intervention_bodies import InterventionBody
 from mfn_server.schemas import Schema, Token
 from mfn_server.steering.schemas import (
     AlternativeToken,
@@ -26,7 +27,6 @@ from mfn_server.steering.schemas import (
     ErrorEvent,
     FiredFeature,
     GenerateBody,
-    InterventionBody,
     StartEvent,
     TokenEventBody,
 )
