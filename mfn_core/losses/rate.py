@@ -11,7 +11,7 @@ from torch import Tensor
 from mfn_core.run import LayerTrace
 from mfn_core.world import ALONE, World
 
-SMALLEST_THRESHOLD = 1e-3  # where fewer than K features are positive
+SMALLEST_THRESHOLD = 1e-3  # where no token has K positive features
 CHUNK = 1024  # features at a time, so that nothing of size tokens × F is made
 
 
@@ -69,6 +69,10 @@ class Rate:
     `q_j = mean_t sigmoid((p_tj − θ_t) / (τ θ_t))` in gradient, `θ_t = max(K-th largest p_t, ε)` without gradient. The
     log punishes a dead and a greedy feature alike.
 
+    ε is half the mean over tokens of the K-th largest (ours). Tokens on which fewer than K features are positive have no
+    threshold of their own, and a small constant in its place would let almost no feature feel its rate there, and those
+    that do all the more.
+
     Attributes:
         tau: τ, how far around the threshold a pre-activation is felt, as a share of the threshold.
     """
@@ -90,9 +94,10 @@ class Rate:
         """
         assert trace.aux is not None
         kept = keep[:, where]
-        threshold = trace.raw_codes.values[:, where].amin(-1).clamp(min=SMALLEST_THRESHOLD)
-        threshold = threshold.masked_fill(~kept, torch.inf).detach()
+        kth = trace.raw_codes.values[:, where].amin(-1).detach().clamp(min=0.0)
         count = world.sum(kept.sum().to(rate.dtype)).clamp(min=1.0)
+        smallest = (0.5 * world.sum((kth * kept).sum()) / count).clamp(min=SMALLEST_THRESHOLD)
+        threshold = torch.maximum(kth, smallest).masked_fill(~kept, torch.inf)
         q = soft_rate(trace.aux.pre, threshold, where, self.tau) * (world.size / count)
         r = rate.detach() + (q - q.detach())
         return ((r + 0.1 * target) / (1.1 * target)).log().square().mean()

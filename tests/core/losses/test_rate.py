@@ -28,7 +28,8 @@ def random_pre(n_features: int = N_FEATURES) -> Tensor:
 
 def plainly(pre: Tensor, keep: Tensor) -> Tensor:
     """q in the plainest way."""
-    theta = pre.detach().sort(-1, descending=True).values[..., K - 1].clamp(min=SMALLEST_THRESHOLD)[..., None]
+    kth = pre.detach().sort(-1, descending=True).values[..., K - 1].clamp(min=0.0)
+    theta = kth.clamp(min=max(float(0.5 * kth[keep].mean()), SMALLEST_THRESHOLD))[..., None]
     soft = torch.sigmoid((pre - theta) / (TAU * theta)) * keep[..., None]
     return soft.sum((0, 1)) / keep.sum()
 
@@ -78,3 +79,21 @@ def test_at_the_target_nothing_is_pushed_and_beside_it_both_ways() -> None:
     assert (gradient[..., 1] >= 0).all()  # and lowers those of a greedy one
     assert gradient[..., 1].any()
     assert not gradient[..., 2:].any()
+
+
+def test_tokens_that_too_few_features_fire_on_do_not_drown_the_others() -> None:
+    pre, keep = random_pre().detach(), torch.ones(2, 8, dtype=torch.bool)
+    pre[0, 0] = -1.0
+    pre[0, 0, 0] = 1e-4  # one feature fires here, barely
+    pre.requires_grad_()
+    rate = torch.full((N_FEATURES,), 0.5, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(Rate(TAU)(traced(pre), keep, EVERYWHERE, rate, K / N_FEATURES), pre)
+    assert gradient[0, 0].abs().max() < 10 * gradient[1].abs().max()
+
+
+def test_where_no_token_has_enough_positive_features_the_threshold_is_small_and_finite() -> None:
+    pre, keep = (-random_pre().detach().abs()).requires_grad_(), torch.ones(2, 8, dtype=torch.bool)
+    rate = torch.zeros(N_FEATURES, dtype=torch.float64)
+    loss = Rate(TAU)(traced(pre), keep, EVERYWHERE, rate, K / N_FEATURES)
+    (gradient,) = torch.autograd.grad(loss, pre)
+    assert gradient.isfinite().all()
