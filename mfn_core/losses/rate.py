@@ -74,8 +74,8 @@ class Rate:
     those that do all the more.
 
     Attributes:
-        tau: τ, how far around the threshold a pre-activation is felt, as a share of the threshold. At 0.1 a feature that
-            has fallen far behind feels next to nothing; at 0.5 it is drawn back (decision 0011).
+        tau: τ, how far around the threshold a pre-activation is felt, as a share of the threshold. At 0.1 a feature
+            that has fallen far behind feels next to nothing; at 0.5 it is drawn back (decision 0011).
     """
 
     tau: float = 0.1
