@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from mfn_server import __version__
 from mfn_server.concepts import concepts
 from mfn_server.equipping import equip
-from mfn_server.options import ModelFolder
+from mfn_server.options import Device, ModelFolder
 from mfn_server.presets.finding import find_presets
 from mfn_server.presets.measuring import presets
 from mfn_server.rates import rates
@@ -133,6 +133,12 @@ def index(
         Optional[Path],  # noqa: UP045
         typer.Option("--export", metavar="FILE", help="Write the index to this file, too."),
     ] = None,
+    top: Annotated[int, typer.Option(help="How many of its strongest contexts each feature keeps.", min=1)] = 16,
+    window: Annotated[int, typer.Option(help="Tokens in a context.", min=1, max=256)] = 64,
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Compute in bfloat16: faster where there are units for it, near ties differ.")
+    ] = False,
+    device: Device = "auto",
 ) -> None:
     """Find out where every feature of a model fires in a corpus.
 
@@ -149,6 +155,10 @@ def index(
         limit=limit,
         import_file=import_file,
         export_file=export_file,
+        n_top=top,
+        window=window,
+        bf16=bf16,
+        device=device,
     )
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:

@@ -42,6 +42,9 @@ class IndexOrder:
         limit: read at most so many documents of each corpus.
         import_file: a finished index to take instead, when it belongs to the model: a file, or a folder of tables.
         export_file: also write the index to this file.
+        n_top, window: as `IndexSettings` says.
+        bf16: compute in bfloat16, see `IndexSettings`.
+        device: where the model computes, as `find_device` takes it.
     """
 
     model: Path
@@ -52,6 +55,10 @@ class IndexOrder:
     limit: int | None = None
     import_file: Path | None = None
     export_file: Path | None = None
+    n_top: int = 16
+    window: int = 64
+    bf16: bool = False
+    device: str = "auto"
 
 
 def run_index(order: IndexOrder, progress: Progress) -> str:
@@ -69,12 +76,13 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
         with index_lock(database):
             progress("loading the model", None, "")
             # torch comes in only now, so that mistakes in the arguments are answered at once
+            from mfn_core.device import find_device
             from mfn_core.model import MFNModel
             from mfn_core.tokens import token_bytes
             from mfn_server.db.index_store import IndexStore
             from mfn_server.model_facts import ModelFacts
 
-            model = MFNModel.from_pretrained(order.model)
+            model = MFNModel.from_pretrained(order.model).to(find_device(order.device))
             if model.tokenizer is None:
                 raise MFNError(f"{order.model} has no tokenizer, and without one no corpus can be read")
             facts = ModelFacts.of(model, order.model)
@@ -135,7 +143,8 @@ def _index(
     def on_tokens(done: int, total: int | None) -> None:
         tell("indexing", done / total if total else None, f"{done:,} tokens")
 
-    return build_index(model, documents or _documents(order), IndexSettings(), on_tokens)
+    settings = IndexSettings(n_top=order.n_top, window=order.window, bf16=order.bf16)
+    return build_index(model, documents or _documents(order), settings, on_tokens)
 
 
 def _documents(order: IndexOrder) -> Iterator[Document]:

@@ -19,3 +19,6 @@ TableFile = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--json", metavar="FILE", help="Write the table to this file, too."),
 ]
+Device = Annotated[
+    str, typer.Option("--device", help="Where the model computes: auto (a GPU where there is one), cpu, cuda:1, …")
+]

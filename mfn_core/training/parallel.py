@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from mfn_core.errors import ConfigError
+from mfn_core.device import find_device
 from mfn_core.model import MFNModel
 from mfn_core.world import World
 
@@ -50,17 +50,11 @@ def processes(device: str) -> Iterator[torch.device]:
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        if device.type == "cuda" and device.index is None:
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            torch.cuda.set_device(device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"machine.device {name} cannot be used: {str(error).splitlines()[0]}") from error
-    return device
+    """The device of this process: of several accelerators, the one that `torchrun` gave it."""
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        torch.cuda.set_device(name)
+    return find_device(name)
 
 
 def shard(model: MFNModel, world: World) -> None:

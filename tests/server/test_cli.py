@@ -105,6 +105,19 @@ def test_index_then_info(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNModel, corp
     assert load_index(file).model_fingerprint == tiny_model.fingerprint
 
 
+def test_what_an_index_keeps_is_a_setting(mfn: Mfn, tiny_bundle: Path, corpus: Path, tmp_path: Path) -> None:
+    db, file = tmp_path / "studio.sqlite3", tmp_path / "index.npz.xz"
+    chosen = ("--top", 3, "--window", 8, "--bf16", "--device", "cpu")
+    assert mfn("index", tiny_bundle, corpus, "--db", db, "--export", file, *chosen)[0] == 0
+    index = load_index(file)
+    assert (index.settings.n_top, index.settings.window, index.settings.bf16) == (3, 8, True)
+    assert {int(layer.contexts.length.max()) for layer in index.layers} == {8}
+    assert {int(layer.contexts.rank[layer.contexts.kind == 0].max()) for layer in index.layers} == {2}
+    wrong = one_line_error(mfn("index", tiny_bundle, corpus, "--db", db, "--device", "warp"))
+    assert "device warp cannot be used" in wrong
+    assert "current: texts.jsonl" in mfn("info", db)[1], "what was there stays"
+
+
 def test_a_report_is_of_one_index(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
     db = tmp_path / "studio.sqlite3"
     open_database(f"sqlite:///{db}").close()

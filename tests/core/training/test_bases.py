@@ -179,7 +179,7 @@ def test_a_vocabulary_that_needs_four_bytes() -> None:
     [
         ({"model": {"context": 64}, "tokens": 8 * 4 * 64}, "at most 32"),
         ({"mfn": {**LAYERS, "layers": [7]}}, "no block 7"),
-        ({"machine": {"device": "warp"}}, "machine.device warp"),
+        ({"machine": {"device": "warp"}}, "device warp"),
         ({"machine": {"accumulate": 3}}, "must be a multiple"),
         ({"sae": {"layers": [0]}}, "not both"),
     ],
