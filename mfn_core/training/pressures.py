@@ -91,7 +91,7 @@ class Pressures:
         for name, by_layer in terms.items():
             values = torch.stack(list(by_layer.values()))
             if name == "rate":
-                values = F.relu(values - self.slack(batch.step))
+                values = F.relu(values - self.mfn.rate_slack)
             total = total + self.weight(name, batch.step) * values.mean()
         figures: dict[str, Any] = {"utility": utility.detach()}
         figures |= {name: {n: value.detach() for n, value in by_layer.items()} for name, by_layer in terms.items()}
@@ -100,15 +100,8 @@ class Pressures:
     def weight(self, name: str, step: int) -> float:
         """Of a pressure, in the step that follows `step` finished ones."""
         mfn = self.mfn
-        progress = since_entry(self.config, step)
-        eased = mfn.pressures_last ** ramp(progress, mfn.pressures_from, 1.0)
-        if name == "rate" and progress < mfn.rate_first_until:
-            return eased * mfn.rate_first
+        eased = mfn.pressures_last ** ramp(since_entry(self.config, step), mfn.pressures_from, 1.0)
         return float(eased * (mfn.recon if name == "fvu" else getattr(mfn, name)))
-
-    def slack(self, step: int) -> float:
-        """How uneven the rates of a layer may be before it feels the rate loss."""
-        return self.mfn.rate_slack if since_entry(self.config, step) >= self.mfn.rate_first_until else 0.0
 
     def _others(self, number: int, trace: LayerTrace, batch: Batch) -> dict[str, Tensor]:
         """Rate, competition and AuxK of one layer, as far as they have a weight."""

@@ -30,9 +30,8 @@ class MFNTraining:
         alpha_from, alpha_until: α is 0 up to the first share of the steps, 1 from the second on.
         recon, rate, comp, stab, auxk: weights of the losses beside the next-token loss; each is a mean over layers, and
             one of weight 0 is not computed.
-        rate_first, rate_first_until: weight of the rate loss up to that share, in place of `rate`.
-        rate_slack: from there on a layer feels only by how much its rate loss exceeds this. Layers need the pressure to
-            very different degrees, and all pay for it in reconstruction.
+        rate_slack: a layer feels only by how much its rate loss exceeds this. Layers need the pressure to very
+            different degrees, and all pay for it in reconstruction.
         pressures_from, pressures_last: from that share on these weights fall geometrically, all by the same factor,
             `pressures_last` at the end: features that rebuild well are then made useful.
         rate_tau: τ of the soft rate (see `losses.Rate`).
@@ -67,8 +66,6 @@ class MFNTraining:
     alpha_until: float = 0.55
     recon: float = 0.5
     rate: float = 0.01
-    rate_first: float = 0.0
-    rate_first_until: float = 0.0
     rate_slack: float = 0.0
     comp: float = 0.01
     stab: float = 0.05
@@ -94,10 +91,7 @@ class MFNTraining:
             all(getattr(self, name) >= 0 for name in weights),
             f"the weights mfn.{', '.join(weights)} must not be negative",
         )
-        require(
-            min(self.rate_first, self.rate_slack) >= 0 and 0 <= self.rate_first_until <= 1,
-            "mfn.rate_first and rate_slack must not be negative; mfn.rate_first_until is a share of the run, 0 to 1",
-        )
+        require(self.rate_slack >= 0, f"mfn.rate_slack must not be negative, not {self.rate_slack}")
         require(
             0 < self.pressures_last <= 1 and 0 <= self.pressures_from < 1,
             "mfn.pressures_last is a factor above 0, at most 1; pressures_from is a share of the run, 0 to below 1",

@@ -64,20 +64,6 @@ def test_the_total_is_the_weighted_sum_of_means_over_layers() -> None:
     torch.testing.assert_close(losses.total, expected)
 
 
-def test_the_rate_may_weigh_another_amount_at_first() -> None:
-    early, late = ALL | {"rate": 0.9, "rate_first": 0.3, "rate_first_until": 0.5}, ALL | {"rate": 0.9}
-    config = small(mfn=early)
-    model, half = model_of(config), config.steps // 2
-
-    def total(mfn: dict[str, float], step: int) -> float:
-        objective = Pressures(model, small(mfn=mfn))
-        objective.begin(step)
-        return objective.losses(batch(step)).total.item()
-
-    assert total(early, half - 1) == total(ALL, half - 1) != total(late, half - 1)
-    assert total(early, half) == total(late, half) != total(ALL, half)
-
-
 def test_a_layer_whose_rates_are_even_enough_does_not_feel_the_rate_loss() -> None:
     model = model_of(small(mfn=ALL))
 
@@ -93,7 +79,6 @@ def test_a_layer_whose_rates_are_even_enough_does_not_feel_the_rate_loss() -> No
     weight = small(mfn=ALL).mfn.rate
     assert of(rate_slack=(low + high) / 2)[0] == pytest.approx(whole - weight * (low + (low + high) / 2) / 2, rel=1e-5)
     assert of(rate_slack=2 * high)[0] == pytest.approx(whole - weight * (low + high) / 2, rel=1e-5)
-    assert of(rate_slack=2 * high, rate_first=weight, rate_first_until=1.0)[0] == whole
     assert of(rate_slack=2 * high)[1] == rates  # the log says what the rates are
 
 
