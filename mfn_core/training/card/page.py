@@ -16,6 +16,7 @@ TABLE_ROWS = 12
 def as_markdown(card: dict[str, Any]) -> str:
     """The card as a README."""
     training, held_out, counts = card["training"], card["held_out"], card["parameters"]
+    base = card["config"]["base"]["path"]
     parts = [f"# {card['name']}"]
     if card["description"]:
         parts.append(card["description"])
@@ -32,6 +33,7 @@ def as_markdown(card: dict[str, Any]) -> str:
             [
                 ["parameters of the Transformer", f"{counts['transformer']:,}"],
                 ["parameters of the layers of features", f"{counts['features']:,}"],
+                *([["went on from", f"`{base}`"]] if base else []),
                 ["tokens", f"{training['tokens']:,}"],
                 ["steps", f"{training['steps']:,}"],
                 ["seed", training["seed"]],

@@ -80,6 +80,7 @@ def test_a_joint_run_moves_the_base_and_its_log_begins_with_the_base_as_it_was(
     assert (first["step"], first["valid"]["loss"]) == (0, pytest.approx(float(expected), rel=1e-5))
     card = export(tmp_path / "run", tmp_path / "model")
     assert card["held_out"]["base_cross_entropy"] == pytest.approx(float(expected), abs=1e-4)
+    assert f"| went on from | `{base}` |" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_the_dense_twin_of_a_base_is_the_base_trained_on(tmp_path: Path, base: Path, corpus: Path) -> None:
