@@ -34,8 +34,8 @@ def lay_out(
     multiply-adds). UMAP (McInnes et al. 2018, arXiv 1802.03426, by umap-learn) keeps neighbourhoods and nothing else:
     neither distances between groups nor their sizes mean anything. Its neighbours are exact (N²·d multiply-adds, see
     `extremes`), it begins from the PCA, and its seed is fixed, for which it runs on one core: 22 s for
-    6,144 features of width 256, its compilation included. Its own time and memory grow about as N, the neighbours' time as
-    N². With the same versions on the same kind of machine it draws the same map again; elsewhere it may differ.
+    6,144 features of width 256, its compilation included. Its own time and memory grow about as N, the neighbours'
+    time as N². With the same versions on the same kind of machine it draws the same map again; elsewhere it may differ.
 
     Args:
         written: [F, d] by layer.

@@ -107,6 +107,11 @@ def _index(report: dict[str, Any]) -> list[str]:
     return ["## More than the current token", note, table(heads, rows)]
 
 
+def _turned(layer: int, feature: int, value: float, stop: int | None = None) -> str:
+    """One feature, what it is set to, and for how many new tokens if not for all."""
+    return f"L{layer}/{feature} = {value:g}" + (f" for {stop} tokens" if stop else "")
+
+
 def _presets(report: dict[str, Any]) -> list[str]:
     works = [row for row in report["found"] if row["works"]]
     prompts = len(report["prompts"])
@@ -120,7 +125,7 @@ def _presets(report: dict[str, Any]) -> list[str]:
     heads = ["goal", "turned", "greedy", "others", "perplexity", "sampled", "others", "perplexity"]
     rows = []
     for row in sorted(works, key=lambda row: -float(row["greedy"]["steered"])):
-        cells = [row["name"], ", ".join(f"L{layer}/{feature} = {value:g}" for layer, feature, value in row["turned"])]
+        cells = [row["name"], ", ".join(_turned(*turn) for turn in row["turned"])]
         for how in (row["greedy"], row["sampled"]):
             strange = how["perplexity"] / how["plain_perplexity"]
             cells += [f"{how['steered']:.0%}", f"{how['others']:.0%}", f"{strange:.2f} ×"]

@@ -124,7 +124,7 @@ def test_reports_of_later_measurements_are_added(
     report.write_text(json.dumps({"kind": "index", "model": own, "tokens": 400_000, "layers": layers}))
     assert add_to_card([str(model), str(report)]) == 0
     figures = {"steered": 0.8, "others": 0.02, "perplexity": 15.0, "plain_perplexity": 10.0}
-    goal = {"name": "War | peace", "turned": [[1, 7, 8.5], [0, 3, 4]], "works": True}
+    goal = {"name": "War | peace", "turned": [[1, 7, 8.5, None], [0, 3, 4, 8]], "works": True}
     found = [{**goal, "greedy": figures, "sampled": {**figures, "steered": 0.6}}, {"works": False}]
     search = {"kind": "presets", "model": own, "prompts": ["a"] * 50, "temperature": 0.8, "found": found}
     report.write_text(json.dumps(search))
@@ -133,7 +133,7 @@ def test_reports_of_later_measurements_are_added(
     assert "| 0 | 2,000 | 1,500 | 0.10 | 0.20 | 0.35 | 0.50 | 0.90 | 40% |" in readme
     assert "| 1 | 3 | 0 | – | – | – | – | – | – |" in readme
     assert "1 of 2 goals work" in readme
-    turned = "| War \\| peace | L1/7 = 8.5, L0/3 = 4 |"
+    turned = "| War \\| peace | L1/7 = 8.5, L0/3 = 4 for 8 tokens |"
     assert f"{turned} 80% | 2% | 1.50 × | 60% | 2% | 1.50 × |" in readme
     assert "| 0 | 1.00% | 2.34% | 50.0% | 0.90 |" in readme
     assert "1 of 2 concepts are found" in readme
