@@ -51,7 +51,8 @@ def test_an_auxiliary_loss_gives_nobody_else_a_gradient(name: str, alpha: float,
         if id(parameter) not in own:
             assert parameter.grad is None or not parameter.grad.any(), parameter_name
     reached = {n for n, p in model.coders[1].named_parameters() if p.grad is not None and p.grad.any()}
-    assert {"W_enc", "b_enc", "b_dec", "T"} <= reached
+    # rates are not to be had by moving the tokens (decision 0011)
+    assert reached - {"W_dec"} == {"W_enc", "b_enc"} | (set() if name == "rate" else {"b_dec", "T"})
     assert ("W_dec" in reached) == (name in ("recon", "auxk"))
 
 
