@@ -95,7 +95,7 @@ class Rate:
         """
         assert trace.aux is not None
         kept = keep[:, where]
-        kth = trace.raw_codes.values[:, where].amin(-1).detach().clamp(min=0.0)
+        kth = trace.raw_codes.values[:, where].amin(-1).detach()
         count = world.sum(kept.sum().to(rate.dtype)).clamp(min=1.0)
         smallest = (0.5 * world.sum((kth * kept).sum()) / count).clamp(min=SMALLEST_THRESHOLD)
         threshold = torch.maximum(kth, smallest).masked_fill(~kept, torch.inf)

@@ -51,10 +51,11 @@ def processes(device: str) -> Iterator[torch.device]:
 
 def _device(name: str) -> torch.device:
     """The device of this process: of several accelerators, the one that `torchrun` gave it."""
-    if name in ("auto", "cuda") and torch.cuda.is_available():
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        torch.cuda.set_device(name)
-    return find_device(name)
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return find_device(name)
+    device = find_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+    torch.cuda.set_device(device)
+    return device
 
 
 def shard(model: MFNModel, world: World) -> None:
