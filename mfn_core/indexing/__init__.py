@@ -1,8 +1,8 @@
 """One pass over a corpus: what every feature of every layer fires on, exactly, as plain arrays."""
 
 from mfn_core.indexing.build import IndexState, build_index, collect, index_tokens
+from mfn_core.indexing.from_weights import WeightFacts, weight_facts
 from mfn_core.indexing.types import ContextKind, Contexts, CorpusIndex, IndexSettings, LayerIndex
-from mfn_core.indexing.weights import WeightFacts, weight_facts
 
 __all__ = [
     "ContextKind",

@@ -17,10 +17,10 @@ from mfn_core.errors import CorpusError
 from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
 from mfn_core.indexing.batching import Batcher, ForwardBatch
 from mfn_core.indexing.finish import finish_layer
+from mfn_core.indexing.from_weights import weight_facts
 from mfn_core.indexing.tallies import HALVES
 from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.types import CorpusIndex, IndexSettings
-from mfn_core.indexing.weights import weight_facts
 from mfn_core.model import MFNModel
 
 Progress = Callable[[int, int | None], None]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mfn_core.indexing.weights import WeightFacts, weight_facts
+from mfn_core.indexing.from_weights import WeightFacts, weight_facts
 from mfn_core.interventions import Intervention, Scope
 from mfn_core.model import MFNModel
 from mfn_core.reading import markup

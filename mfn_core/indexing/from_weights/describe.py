@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mfn_core.directions import centred_lens, written
 from mfn_core.indexing.from_weights.agreement import agreement
-from mfn_core.indexing.from_weights.connections import connections
+from mfn_core.indexing.from_weights.connections import connections, next_layer
 from mfn_core.indexing.from_weights.layout import lay_out
 from mfn_core.indexing.from_weights.logits import logit_facts
 from mfn_core.indexing.from_weights.neighbours import neighbours
@@ -33,9 +33,10 @@ def describe_weights(
 
     On the device where the model lies; results are numpy arrays. With N features in all, V tokens and a stream of width
     d it costs N·V·d multiply-adds for the logits, N²·d for neighbours, 2·F_l·F_m·d for each pair of layers that follow
-    each other, and what the map costs (`lay_out`). Memory beyond the model and the result is a handful of blocks of
-    2²⁴ numbers and a float32 copy of the unembedding (for codes at `mlp_hidden` also of what they write), so N may be a
-    million: the result then takes about a kilobyte a feature at the default settings.
+    each other, and what the map costs (`lay_out`). What is quadratic is left out above
+    `WeightSettings.most_pairs`. Memory beyond the model and the result is a handful of blocks of 2²² numbers and a
+    float32 copy of the unembedding (for codes at `mlp_hidden` also of what they write), so N may be a million: the
+    result then takes about a kilobyte a feature at the default settings.
 
     Args:
         model: with at least one code; if there is none, nothing is returned.
@@ -51,22 +52,49 @@ def describe_weights(
     settings = settings or WeightSettings()
     directions = {layer: written(model, layer) for layer in sorted(model.coders)}
     part = _Part(progress, directions)
+    left_out = _left_out(model, directions, settings)
     logits = _logits(model, directions, settings, part)
-    alike = _neighbours(directions, settings, part)
-    upstream, downstream = _connections(model, directions, settings, part)
+    alike = {} if "neighbours" in left_out else _neighbours(directions, settings, part)
+    upstream, downstream = ({}, {}) if "connections" in left_out else _connections(model, directions, settings, part)
     places = _places(model, directions, settings, part)
     return {
         layer: LayerWeights(
             layer=layer,
             n_features=len(rows),
             logits=logits[layer],
-            neighbours=alike[layer],
+            neighbours=alike.get(layer),
             agreement=agreement(model.coders[layer]),
             upstream=upstream.get(layer),
             downstream=downstream.get(layer),
             place=places.get(layer),
+            left_out=tuple(left_out.values()),
         )
         for layer, rows in directions.items()
+    }
+
+
+@torch.inference_mode()
+def draw_map(
+    model: MFNModel, settings: WeightSettings | None = None, progress: Progress | None = None
+) -> dict[int, MapPlaces]:
+    """The map alone, by block number, as `describe_weights` draws it."""
+    directions = {layer: written(model, layer) for layer in sorted(model.coders)}
+    return _places(model, directions, settings or WeightSettings(), _Part(progress, directions))
+
+
+def _left_out(model: MFNModel, directions: dict[int, Tensor], settings: WeightSettings) -> dict[str, str]:
+    """Parts that compare more pairs of features than they may, each with a sentence that says so."""
+    sizes = {layer: len(rows) for layer, rows in directions.items()}
+    after = {layer: next_layer(model, layer) for layer in sizes}
+    pairs = {
+        "neighbours": sum(sizes.values()) ** 2,
+        "connections": 2 * sum(sizes[layer] * sizes[other] for layer, other in after.items() if other is not None),
+    }
+    return {
+        name: f"{name} are left out: {count:,} pairs of features would have to be compared, and most_pairs is "
+        f"{settings.most_pairs:,}"
+        for name, count in pairs.items()
+        if count > settings.most_pairs
     }
 
 

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-CHUNK = 1 << 24  # entries of one block of products: 64 MiB in float32
+CHUNK = 1 << 22  # entries of one block of products: 16 MiB in float32. Larger ones are no faster, and leave the cache
+_FEWEST_IN_A_GROUP = 4  # with fewer columns in a group, nothing is gained by groups
 SPARE = 8  # products beyond the n that are asked for, to be weighed once more in float64
 
 
@@ -78,7 +79,7 @@ def extremes(
     columns: Rows,
     n_largest: int,
     n_smallest: int,
-    others_only: bool = False,
+    without: Tensor | None = None,
     chunk: int = CHUNK,
     tell: Callable[[int], None] | None = None,
 ) -> Extremes:
@@ -96,30 +97,31 @@ def extremes(
         rows: [R, d].
         columns: [C, d].
         n_largest, n_smallest: how many; all that there are where they are fewer.
-        others_only: leave out of row i's list the column i (where both are the same rows).
+        without: int64 [R], one column for each row to leave out of its list: itself, where the columns hold it.
         chunk: entries of one block.
         tell: called with the number of rows that are done, after each stripe of blocks.
     """
-    available = len(columns) - others_only
+    available = len(columns) - (without is not None)
     sides = [(sign, min(n, available)) for sign, n in ((1, n_largest), (-1, n_smallest))]
     if not any(n for _, n in sides):
         if tell:
             tell(len(rows))
-        none = Ranked(np.zeros((len(rows), 0), np.int64), np.zeros((len(rows), 0), np.float32))
-        return Extremes(none, none)
-    stripe = min(len(rows), max(1, isqrt(chunk), chunk // max(1, len(columns))))
+        nobody = Ranked(np.zeros((len(rows), 0), np.int64), np.zeros((len(rows), 0), np.float32))
+        return Extremes(nobody, nobody)
+    stripe = max(1, min(len(rows), max(isqrt(chunk), chunk // max(1, len(columns)))))
     width = max(1, chunk // stripe)
     found: list[list[tuple[Tensor, Tensor]]] = [[], []]
     for first_row, block in rows.blocks(stripe):
-        own = torch.arange(first_row, first_row + len(block), device=block.device)
-        best = [(block.new_empty(len(block), 0), own.new_empty(len(block), 0)) for _ in sides]
+        numbers_of_block = torch.arange(first_row, first_row + len(block), device=block.device)
+        own = None if without is None else without[first_row : first_row + len(block)].to(block.device)
+        best = [(block.new_empty(len(block), 0), numbers_of_block.new_empty(len(block), 0)) for _ in sides]
         for first_column, other in columns.blocks(width):
             products = block @ other.t()
             for side, (sign, n) in enumerate(sides):
                 if n == 0:
                     continue
                 scores = products if sign > 0 else products.neg_()
-                if others_only:
+                if own is not None:
                     inside = (own >= first_column) & (own < first_column + len(other))
                     scores[inside, own[inside] - first_column] = -torch.inf
                 values, numbers = largest(scores, min(n + SPARE, available))
@@ -131,7 +133,7 @@ def extremes(
         for side, (sign, n) in enumerate(sides):
             # Behind all others, at −∞, stands the row itself, where there was nothing else to put there.
             candidates = best[side][1][:, :available]
-            found[side].append(_reweighed(rows.at(own), columns, candidates, sign, n, chunk))
+            found[side].append(_reweighed(rows.at(numbers_of_block), columns, candidates, sign, n, chunk))
         if tell:
             tell(first_row + len(block))
     return Extremes(*(_joined(parts) for parts in found))
@@ -148,7 +150,7 @@ def largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
         Values and int64 places, [R, min(n, C)].
     """
     n = min(n, scores.shape[1])
-    values, places = scores.topk(min(n + 1, scores.shape[1]), dim=-1)
+    values, places = _top(scores, min(n + 1, scores.shape[1]))
     if 0 < n < scores.shape[1]:
         split = (values[:, n - 1] == values[:, n]).nonzero().squeeze(-1)  # rows whose cut goes through equal scores
         values, places = values[:, :n].clone(), places[:, :n].clone()
@@ -156,6 +158,26 @@ def largest(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
             ordered, order = scores[split].sort(dim=-1, descending=True, stable=True)
             values[split], places[split] = ordered[:, :n], order[:, :n]
     return _ranked(values[:, :n], places[:, :n])
+
+
+def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`scores.topk(k)`, by way of the largest of each of some groups of columns, which is quick to find.
+
+    The k largest lie in the k groups whose largest are the largest: whatever lies in another group has the largest of
+    each of these k before it. So only k groups of about √(C / k) columns are looked at one by one.
+    """
+    n_columns = scores.shape[1]
+    size = isqrt(n_columns // k) if k else 0
+    if size < _FEWEST_IN_A_GROUP:
+        return scores.topk(k, dim=-1)
+    n_groups = n_columns // size
+    grouped = size * n_groups  # column c is of group c modulo n_groups; those that are over are looked at all
+    groups = scores[:, :grouped].reshape(-1, size, n_groups).amax(1).topk(k, dim=-1).indices
+    starts = torch.arange(0, grouped, n_groups, device=scores.device)
+    rest = torch.arange(grouped, n_columns, device=scores.device).expand(len(scores), -1)
+    places = torch.cat([(groups[:, None] + starts[:, None]).flatten(1), rest], dim=1)
+    values, which = scores.gather(1, places).topk(k, dim=-1)
+    return values, places.gather(1, which)
 
 
 def _reweighed(rows: Tensor, columns: Rows, candidates: Tensor, sign: int, n: int, chunk: int) -> tuple[Tensor, Tensor]:

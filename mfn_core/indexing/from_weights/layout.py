@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,7 +29,8 @@ def lay_out(
     chunk: int = CHUNK,
     tell: Callable[[int], None] | None = None,
 ) -> dict[int, MapPlaces]:
-    """Places for all features of these layers on one map, by the cosine of what they write.
+    """Places for all features of these layers on one map, by the cosine of what they write: by PCA, and by UMAP where
+    the settings ask for it.
 
     PCA is of the directions at length 1, for which a distance squared is 2 − 2 cos; it is linear and quick (N·d²
     multiply-adds). UMAP (McInnes et al. 2018, arXiv 1802.03426, by umap-learn) keeps neighbourhoods and nothing else:
@@ -48,13 +50,15 @@ def lay_out(
     """
     rows = Rows(list(written.values()), unit)
     plane = principal_plane(rows, chunk)
-    method = _method(settings, len(rows))
-    xy = _umap(rows, plane.xy, settings, chunk, tell) if method == "umap" else plane.xy
+    umap = _umap(rows, plane.xy, settings, chunk, tell) if umap_wanted(settings, len(rows)) else None
     if tell:
         tell(len(rows))
-    ends = np.cumsum([len(part) for part in rows.parts])
-    places = np.split(xy, ends[:-1])
-    return {layer: MapPlaces(place, method, plane.explained) for layer, place in zip(written, places, strict=True)}
+    places, first = {}, 0
+    for layer, part in written.items():
+        mine = slice(first, first + len(part))
+        places[layer] = MapPlaces(plane.xy[mine], plane.explained, None if umap is None else umap[mine])
+        first += len(part)
+    return places
 
 
 @cache
@@ -63,18 +67,19 @@ def umap_installed() -> bool:
     return find_spec("umap") is not None
 
 
-def _method(settings: WeightSettings, n: int) -> Literal["pca", "umap"]:
+def umap_wanted(settings: WeightSettings, n: int) -> bool:
+    """Whether a map of n features is to be drawn by UMAP too. Raises ConfigError where it cannot be."""
     if settings.map == "umap" and not umap_installed():
         raise ConfigError("a map by UMAP needs umap-learn: pip install 'mfn-studio[map]', or take map='pca'")
     wanted = settings.map == "umap" or (settings.map == "auto" and umap_installed() and n <= MOST_FOR_AUTO)
-    return "umap" if wanted and n >= _FEWEST else "pca"
+    return wanted and n >= _FEWEST
 
 
 def _umap(
     rows: Rows, start: NDArray[np.float32], settings: WeightSettings, chunk: int, tell: Callable[[int], None] | None
 ) -> NDArray[np.float32]:
     n = min(settings.map_neighbours, len(rows))
-    nearest, _ = extremes(rows, rows, n - 1, 0, others_only=True, chunk=chunk, tell=tell)
+    nearest, _ = extremes(rows, rows, n - 1, 0, without=torch.arange(len(rows)), chunk=chunk, tell=tell)
     own = np.arange(len(rows))[:, None]  # UMAP counts a point among its own neighbours
     numbers = np.concatenate([own, nearest.numbers], axis=1)
     distances = np.concatenate([np.zeros_like(own, np.float32), 1 - nearest.products], axis=1).clip(min=0)

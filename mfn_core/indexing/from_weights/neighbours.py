@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,7 +40,8 @@ def neighbours(
     first = (lambda done: tell(done // 2)) if tell else None
     second = (lambda done: tell((n_features + done) // 2)) if tell else None
     n, m = settings.n_neighbours, settings.n_elsewhere
-    inside = extremes(own, own, n, n, others_only=True, chunk=chunk, tell=first)
+    itself = torch.arange(n_features)
+    inside = extremes(own, own, n, settings.n_opposite, without=itself, chunk=chunk, tell=first)
     outside = extremes(own, Rows([written[number] for number in others], unit), m, m, chunk=chunk, tell=second)
     sizes = [len(written[number]) for number in others]
     return Neighbours(*links(inside, [layer], [n_features]), *links(outside, others, sizes))

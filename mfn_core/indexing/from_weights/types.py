@@ -28,11 +28,15 @@ class WeightSettings:
         n_logits: promoted tokens, and suppressed tokens.
         hist_bins: bins of the histogram of logits.
         hist_reach: how far the bins reach to either side of 0, in standard deviations of the feature's own logits.
-        n_neighbours: nearest, and opposite, features of the same layer.
+        n_neighbours: nearest features of the same layer.
+        n_opposite: opposite features of the same layer.
         n_elsewhere: nearest, and opposite, features of all other layers together.
         n_connections: strongest positive, and strongest negative, connections in each direction.
-        map: how the map is drawn. `pca`; `umap`, which needs `pip install 'mfn-studio[map]'`; `auto`, UMAP where it is
-            installed and there are no more than 100,000 features to draw, PCA otherwise; None, no map.
+        most_pairs: how many pairs of features may be compared to find neighbours, and again to find connections. N
+            features are N² pairs: 10¹⁰ admit 100,000 features. Above it that part is left out, and says so. (A sample
+            of candidates would leave each feature's nearest out more often than not, and show others in its place.)
+        map: how the map is drawn. `pca`; `umap`, beside PCA, which needs `pip install 'mfn-studio[map]'`; `auto`, UMAP
+            too where it is installed and there are no more than 100,000 features to draw; None, no map.
         map_neighbours: n_neighbors of UMAP, the feature itself included.
         seed: of UMAP.
     """
@@ -41,14 +45,16 @@ class WeightSettings:
     hist_bins: int = 32
     hist_reach: float = 8.0
     n_neighbours: int = 8
+    n_opposite: int = 8
     n_elsewhere: int = 8
     n_connections: int = 8
+    most_pairs: int = 10**10
     map: MapMethod | None = "auto"
     map_neighbours: int = 15
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_logits", "n_neighbours", "n_elsewhere", "n_connections", "seed"):
+        for name in ("n_logits", "n_neighbours", "n_opposite", "n_elsewhere", "n_connections", "most_pairs", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
         if self.hist_bins < 1:
@@ -65,9 +71,13 @@ class WeightSettings:
 class LogitFacts:
     """What each feature's direction adds to the logits by itself: the direct lens over the whole vocabulary.
 
-    All logits are those of `weight_facts`: per unit of z · s over the final norm's scale, relative to their mean over
-    the vocabulary, which is therefore 0. Moments are those of the V logits themselves (divisors V, nothing corrected:
-    the vocabulary is all there is, not a sample).
+    Logits are those of the *direct lens*: D_j · diag(g) · W_U, g the final norm's weight (for LayerNorm, after its
+    subtraction of the mean), minus the mean over the vocabulary, which softmax ignores. It is what one unit of z_j · s
+    adds to the logits times the final norm's scale if nothing between this layer and the output reacted. Later layers
+    do react: it is a lens, not a prediction. Features of `mlp_hidden` are taken by what they write to the stream.
+
+    Moments are those of the V logits themselves (divisors V, nothing corrected: the vocabulary is all there is, not a
+    sample).
 
     Attributes:
         promoted_ids, promoted_logits: int32 and float32 [F, n], the tokens it raises most, largest first, equal ones by
@@ -151,16 +161,14 @@ class MapPlaces:
     """Where features lie on the map of their site, which all layers at that site share.
 
     Attributes:
-        xy: float32 [F, 2]. Of PCA: coordinates along the first two axes, in units of a direction's length 1. Of UMAP:
-            units without meaning.
-        method: `pca` or `umap`, what it was drawn by.
-        explained: float32 [2], the share of the variance of all these directions along each of the two axes of PCA.
-            With UMAP, of the PCA that it began from.
+        pca: float32 [F, 2], coordinates along the first two axes, in units of a direction's length 1.
+        explained: float32 [2], the share of the variance of all these directions along each of the two.
+        umap: float32 [F, 2], in units without meaning; None where none was drawn.
     """
 
-    xy: NDArray[np.float32]
-    method: Literal["pca", "umap"]
+    pca: NDArray[np.float32]
     explained: NDArray[np.float32]
+    umap: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,19 +179,21 @@ class LayerWeights:
         layer: number of the equipped block.
         n_features: F.
         logits: what the directions add to the logits.
-        neighbours: features that write alike.
+        neighbours: features that write alike; None where they are left out.
         agreement: float32 [F], cosine of what a feature reads and what it writes; None where the code has no encoder.
         upstream: what writes to these features from the equipped layer before, along the direct path; None where there
             is no such path.
         downstream: what these features write to in the next equipped layer; None as above.
         place: on the map of the site; None where no map was asked for.
+        left_out: a sentence for each part that would have cost too much (`WeightSettings.most_pairs`).
     """
 
     layer: int
     n_features: int
     logits: LogitFacts
-    neighbours: Neighbours
+    neighbours: Neighbours | None
     agreement: NDArray[np.float32] | None
     upstream: Connections | None
     downstream: Connections | None
     place: MapPlaces | None
+    left_out: tuple[str, ...] = ()

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from mfn_core.errors import ConfigError, MFNError
 from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
 from mfn_core.indexing.finish import finish_layer
+from mfn_core.indexing.from_weights import WeightFacts
 from mfn_core.indexing.grid import LogGrid
 from mfn_core.indexing.types import IndexSettings, LayerIndex
-from mfn_core.indexing.weights import WeightFacts
 
 from .reference import Corpus, expect, stored
 

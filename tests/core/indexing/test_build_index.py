@@ -235,11 +235,10 @@ def test_the_lens_is_the_change_of_the_logits_under_a_frozen_norm(model_type: st
         np.testing.assert_allclose(facts.suppressed_logits[j], change[facts.suppressed_ids[j]], atol=2e-3)
 
 
-def test_chunks_do_not_show(model: MFNModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_show(model: MFNModel) -> None:
     whole = weight_facts(model, 0, 4, 100)
     assert whole.neighbour_ids.shape[1] == model.coders[0].n_features - 1
-    monkeypatch.setattr("mfn_core.indexing.weights._CHUNK", 700)
-    for a, b in zip(whole, weight_facts(model, 0, 4, 100), strict=True):
+    for a, b in zip(whole, weight_facts(model, 0, 4, 100, chunk=700), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 

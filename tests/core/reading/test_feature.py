@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mfn_core import Intervention, MFNModel, Scope
 from mfn_core.errors import ConfigError
-from mfn_core.indexing.weights import weight_facts
+from mfn_core.indexing.from_weights import weight_facts
 from mfn_core.reading import Feature, Tokens
 
 

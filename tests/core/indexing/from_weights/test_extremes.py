@@ -40,7 +40,15 @@ def test_what_blocks_find_is_what_sorting_finds_with_any_number_of_ties(
     left = columns if same else [torch.randint(-1, 2, (rows, 3), generator=draw).float()]
     products = torch.cat(left).double() @ torch.cat(columns).double().t()
     told: list[int] = []
-    found = extremes(Rows(left), Rows(columns), n, n, others_only=same, chunk=chunk, tell=told.append)
+    found = extremes(
+        Rows(left),
+        Rows(columns),
+        n,
+        n,
+        without=torch.arange(len(products)) if same else None,
+        chunk=chunk,
+        tell=told.append,
+    )
     up, down = expected(products, n, same)
     assert found.largest.numbers.tolist() == up
     assert found.smallest.numbers.tolist() == down
@@ -58,7 +66,7 @@ def test_any_weights_in_any_blocks(dtype: torch.dtype, chunk: int) -> None:
     parts[2][5:12] = parts[0][3]  # eight alike, in different blocks: float32 kernels need not agree on them
     every = torch.nn.functional.normalize(torch.cat(parts).double(), dim=-1)
     rows = Rows(parts, lambda x: torch.nn.functional.normalize(x, dim=-1))
-    found = extremes(rows, rows, 9, 4, others_only=True, chunk=chunk)
+    found = extremes(rows, rows, 9, 4, without=torch.arange(len(every)), chunk=chunk)
     products = (every[:, None] * every).sum(-1)  # as every pair is computed: equal vectors, equal products
     up, _ = expected(products, 9, others_only=True)
     _, down = expected(products, 4, others_only=True)
@@ -94,5 +102,17 @@ def test_equal_scores_come_by_place(scores: list[list[int]], n: int) -> None:
     values, places = largest(torch.tensor(scores, dtype=torch.float32), n)
     for row, value, place in zip(scores, values.tolist(), places.tolist(), strict=True):
         order = sorted(range(7), key=lambda j: (-row[j], j))[:n]
+        assert place == order
+        assert value == [row[j] for j in order]
+
+
+@settings(deadline=None)
+@given(n=st.integers(1, 6), columns=st.integers(1, 400), values=st.integers(1, 300), seed=st.integers(0, 2**31))
+def test_the_largest_of_many_columns(n: int, columns: int, values: int, seed: int) -> None:
+    """So many that they are looked at by groups; few different values: the cut often goes through equal ones."""
+    scores = torch.randint(0, values, (3, columns), generator=torch.Generator().manual_seed(seed)).float()
+    found, places = largest(scores, n)
+    for row, value, place in zip(scores.tolist(), found.tolist(), places.tolist(), strict=True):
+        order = sorted(range(columns), key=lambda j: (-row[j], j))[:n]
         assert place == order
         assert value == [row[j] for j in order]

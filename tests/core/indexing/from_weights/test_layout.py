@@ -43,11 +43,11 @@ def test_pca_is_that_of_directions_at_length_1(chunk: int) -> None:
     _, singular, axes = np.linalg.svd(x, full_matrices=False)
     for axis in axes[:2]:
         axis *= np.sign(axis[np.abs(axis).argmax()])
-    xy = np.concatenate([place.xy for place in places.values()])
+    xy = np.concatenate([place.pca for place in places.values()])
     np.testing.assert_allclose(xy, x @ axes[:2].T, atol=1e-6)
-    assert [len(place.xy) for place in places.values()] == [40, 1, 29]
+    assert [len(place.pca) for place in places.values()] == [40, 1, 29]
     for place in places.values():
-        assert (place.method, place.xy.dtype) == ("pca", np.float32)
+        assert (place.umap, place.pca.dtype) == (None, np.float32)
         np.testing.assert_allclose(place.explained, singular[:2] ** 2 / (singular**2).sum(), rtol=1e-5)
 
 
@@ -61,16 +61,16 @@ def test_umap_is_asked_for_and_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(layout, "umap_installed", lambda: False)
     with pytest.raises(ConfigError, match="mfn-studio\\[map\\]"):
         lay_out(cloud(20), WeightSettings(map="umap"))
-    assert lay_out(cloud(20), WeightSettings(map="auto"))[0].method == "pca"
+    assert lay_out(cloud(20), WeightSettings(map="auto"))[0].umap is None
 
 
 def test_umap_is_not_loaded_for_pca_or_for_too_few_or_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "umap_installed", lambda: True)
     monkeypatch.setattr(layout, "MOST_FOR_AUTO", 19)
     monkeypatch.setitem(sys.modules, "umap", None)
-    assert lay_out(cloud(10), WeightSettings(map="pca"))[0].method == "pca"
-    assert lay_out(cloud(4), WeightSettings(map="umap"))[0].method == "pca"
-    assert lay_out(cloud(10, 10), WeightSettings(map="auto"))[0].method == "pca"
+    assert lay_out(cloud(10), WeightSettings(map="pca"))[0].umap is None
+    assert lay_out(cloud(4), WeightSettings(map="umap"))[0].umap is None
+    assert lay_out(cloud(10, 10), WeightSettings(map="auto"))[0].umap is None
 
 
 @pytest.mark.slow
@@ -81,9 +81,10 @@ def test_umap_keeps_groups_together_and_draws_the_same_again() -> None:
     first, again = (lay_out(written, WeightSettings(map="auto", map_neighbours=8), 300, told.append) for _ in range(2))
     assert told[-1] == 75
     for layer, place in first.items():
-        assert (place.method, place.xy.dtype, place.xy.shape) == ("umap", np.float32, (len(written[layer]), 2))
-        np.testing.assert_array_equal(place.xy, again[layer].xy)
-    xy = np.concatenate([place.xy for place in first.values()])
+        assert place.umap is not None
+        assert (place.umap.dtype, place.umap.shape) == (np.float32, (len(written[layer]), 2))
+        np.testing.assert_array_equal(place.umap, again[layer].umap)
+    xy = np.concatenate([place.umap for place in first.values() if place.umap is not None])
     group = np.concatenate([np.arange(45) % 3, np.arange(30) % 3])
     distances = np.linalg.norm(xy[:, None] - xy, axis=-1)
     np.fill_diagonal(distances, np.inf)
@@ -97,8 +98,8 @@ def test_umap_sees_the_directions_by_their_neighbours_alone(monkeypatch: pytest.
     import umap
 
     written = groups(cloud(60))
-    ours = lay_out(written, WeightSettings(map="umap"))[0].xy
+    ours = lay_out(written, WeightSettings(map="umap"))[0].umap
     points = torch.nn.functional.normalize(written[0], dim=-1).numpy()
     fit = umap.UMAP.fit_transform
     monkeypatch.setattr(umap.UMAP, "fit_transform", lambda self, start: fit(self, points))
-    np.testing.assert_array_equal(lay_out(written, WeightSettings(map="umap"))[0].xy, ours)
+    np.testing.assert_array_equal(lay_out(written, WeightSettings(map="umap"))[0].umap, ours)

@@ -8,13 +8,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mfn_core import MFNLayerConfig, MFNModel
 from mfn_core.config import CoderConfig
 from mfn_core.directions import centred_lens, written
 from mfn_core.indexing import weight_facts
-from mfn_core.indexing.from_weights.logits import logit_facts
+from mfn_core.indexing.from_weights.logits import bin_edges, bins_of, logit_facts
 from mfn_core.indexing.from_weights.types import WeightSettings
 
 from .models import VOCABULARY, gpt2, llama, mixed
@@ -72,8 +74,8 @@ def test_tokens_are_those_of_the_index(layer: int) -> None:
     np.testing.assert_allclose(facts.promoted_logits, np.take_along_axis(logits, order[:, :6], 1), atol=1e-5)
     np.testing.assert_allclose(facts.suppressed_logits, np.take_along_axis(logits, order[:, :-7:-1], 1), atol=1e-5)
     index = weight_facts(model, layer, 6, 3)
-    np.testing.assert_array_equal(facts.promoted_ids, index.promoted_ids)
-    np.testing.assert_array_equal(facts.suppressed_ids, index.suppressed_ids)
+    for name in ("promoted_ids", "promoted_logits", "suppressed_ids", "suppressed_logits"):
+        np.testing.assert_allclose(getattr(facts, name), getattr(index, name), rtol=1e-5)
 
 
 def test_a_direction_that_moves_nothing_and_tokens_that_are_alike() -> None:
@@ -100,3 +102,16 @@ def test_more_tokens_than_there_are() -> None:
     facts = logit_facts(written(model, 0), centred_lens(model), WeightSettings(n_logits=100))
     assert facts.promoted_ids.shape == (3, VOCABULARY)
     np.testing.assert_array_equal(facts.promoted_ids, facts.suppressed_ids[:, ::-1])
+
+
+@settings(deadline=None)
+@given(
+    numbers=st.lists(st.floats(-9, 9, width=32, allow_subnormal=False), min_size=1, max_size=30),
+    bins=st.integers(1, 40),
+    reach=st.floats(2**-6, 9, width=32),
+)
+def test_bins_are_those_of_bucketize(numbers: list[float], bins: int, reach: float) -> None:
+    edges = torch.from_numpy(bin_edges(WeightSettings(hist_bins=bins, hist_reach=reach)))
+    x = torch.cat([torch.tensor(numbers), edges, torch.nextafter(edges, edges - 1), torch.nextafter(edges, edges + 1)])
+    expected = torch.bucketize(x, edges, right=True).sub(1).clamp(0, bins - 1)
+    assert bins_of(x, edges).tolist() == expected.tolist()

@@ -26,7 +26,9 @@ def test_neighbours_are_the_highest_and_lowest_cosines(layer: int, chunk: int) -
         model.coders[0].W_dec[2] = -model.coders[0].W_dec[1]
     directions = {number: written(model, number) for number in model.coders}
     told: list[int] = []
-    found = neighbours(directions, layer, WeightSettings(n_neighbours=5, n_elsewhere=7), chunk, told.append)
+    found = neighbours(
+        directions, layer, WeightSettings(n_neighbours=5, n_opposite=5, n_elsewhere=7), chunk, told.append
+    )
     assert told == sorted(told)
     assert told[-1] == len(directions[layer])
     names = [(number, j) for number, rows in directions.items() for j in range(len(rows))]
