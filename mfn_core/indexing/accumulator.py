@@ -27,6 +27,8 @@ from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.token_sample import TokenSample
 from mfn_core.indexing.types import IndexSettings
 
+UNSOUND = "the model's codes hold negative or non-finite values, which cannot be indexed"
+
 
 @dataclass(frozen=True)
 class WindowBatch:
@@ -47,6 +49,10 @@ class WindowBatch:
     following: NDArray[np.int64]
     counted: NDArray[np.bool_]
 
+    def places(self) -> NDArray[np.uint64]:
+        """uint64 [W · L]: the place of each token."""
+        return place_of(self.document[:, None], self.start[:, None] + np.arange(self.counted.shape[1])).reshape(-1)
+
 
 class LayerAccumulator:
     """The state of one layer.
@@ -60,6 +66,7 @@ class LayerAccumulator:
         tokens: how often, and how strongly, it fires on which token, in each half of the corpus.
         squares: Σ z² of each feature in each half (group = half × F + feature).
         drawn: a sample of tokens with what fires on them.
+        feature_hash: uint64 [F], a hash of each feature's number.
     """
 
     def __init__(self, n_features: int, vocab_size: int, settings: IndexSettings) -> None:
@@ -78,7 +85,7 @@ class LayerAccumulator:
         self.tokens = TokenTally(n_features, vocab_size, settings.max_token_pairs)
         self.squares = SquareSums(HALVES * n_features)
         self.drawn = TokenSample(settings.max_sample_firings)
-        self._feature_hash = mix(np.arange(n_features, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+        self.feature_hash = mix(np.arange(n_features, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
 
     def add(self, batch: WindowBatch, indices: NDArray[np.int64], values: NDArray[np.floating[Any]]) -> None:
         """Takes in the codes of a batch of windows, none of which it has seen before.
@@ -95,7 +102,7 @@ class LayerAccumulator:
         strength = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
         lowest = strength.min(initial=0.0)
         if not (lowest >= 0.0 and np.isfinite(strength.max(initial=0.0))):
-            raise MFNError("the model's codes hold negative or non-finite values, which cannot be indexed")
+            raise MFNError(UNSOUND)
         fires = (strength.reshape(*values.shape) > 0) & batch.counted[..., None]
         self._draw(batch, indices, fires)
         slots = np.flatnonzero(fires)
@@ -113,15 +120,23 @@ class LayerAccumulator:
         self.tokens.add(half, feature, batch.tokens.reshape(-1).take(token), strength)
         self.squares.add(half * self.n_features + feature, strength)
 
-        starts = run_starts(feature * len(batch.document) + window)
-        contexts = _ContextRuns(
-            feature.take(starts),
-            window.take(starts),
-            np.maximum.reduceat(strength, starts),
-            starts,
-            run_lengths(starts, len(feature)),
-        )
+        contexts = _ContextRuns.of(feature, window, strength, len(batch.document))
+        np.add.at(self.band_histogram.reshape(-1), self._cell(contexts), 1)
         self._keep(batch, contexts, position, strength)
+
+    def offer(
+        self, batch: WindowBatch, feature: NDArray[np.int64], token: NDArray[np.int64], strength: NDArray[np.float32]
+    ) -> None:
+        """Keeps of contexts those that belong, and counts nothing: a part of `add`, for who counts elsewhere.
+
+        Args:
+            batch: where they lie.
+            feature, token, strength: [n], all firings of each context, by feature and token; `token` says which of the
+                batch's W · L.
+        """
+        if len(feature):
+            window, position = np.divmod(token, batch.counted.shape[1])
+            self._keep(batch, _ContextRuns.of(feature, window, strength, len(batch.document)), position, strength)
 
     def merge(self, other: LayerAccumulator) -> LayerAccumulator:
         """The state after both parts of the corpus. Associative and commutative, exactly.
@@ -167,11 +182,9 @@ class LayerAccumulator:
         np.add.at(self.histogram.reshape(-1), feature * self.grid.n + self.grid.bin_of(strength), 1)
 
     def _draw(self, batch: WindowBatch, indices: NDArray[np.int64], fires: NDArray[np.bool_]) -> None:
-        length, width = indices.shape[1:]
-        places = place_of(batch.document[:, None], batch.start[:, None] + np.arange(length))
-        by_token = (-1, width)
+        by_token = (-1, indices.shape[-1])
         self.drawn.add(
-            places.reshape(-1),
+            batch.places(),
             batch.following.reshape(-1),
             batch.counted.reshape(-1),
             indices.reshape(by_token),
@@ -183,9 +196,8 @@ class LayerAccumulator:
     ) -> None:
         places = place_of(batch.document, batch.start)
         place = places.take(runs.window)
-        cell = runs.feature * self.band_grid.n + self.band_grid.bin_of(runs.peak)
-        np.add.at(self.band_histogram.reshape(-1), cell, 1)
-        hashed = mix(mix(places).take(runs.window) ^ self._feature_hash.take(runs.feature))
+        cell = self._cell(runs)
+        hashed = mix(mix(places).take(runs.window) ^ self.feature_hash.take(runs.feature))
         by_strength = ~runs.peak.view(np.uint32)  # positive floats sort as their bits do
         by_hash = (hashed >> np.uint64(32)).astype(np.uint32)
         for best, group, order in ((self.top, runs.feature, by_strength), (self.sample, cell, by_hash)):
@@ -194,6 +206,9 @@ class LayerAccumulator:
             firings = ragged(runs.starts[which], lengths)
             positions, values = position[firings].astype(np.uint8), strength[firings]
             best.add(Rows(group[which], order[which], place[which], lengths, positions, values))
+
+    def _cell(self, runs: _ContextRuns) -> NDArray[np.int64]:
+        return runs.feature * self.band_grid.n + self.band_grid.bin_of(runs.peak)
 
 
 @dataclass(frozen=True)
@@ -205,3 +220,17 @@ class _ContextRuns:
     peak: NDArray[np.float32]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, feature: NDArray[np.int64], window: NDArray[np.int64], strength: NDArray[np.float32], n_windows: int
+    ) -> _ContextRuns:
+        """The contexts of firings that are sorted by feature and window."""
+        starts = run_starts(feature * n_windows + window)
+        return cls(
+            feature.take(starts),
+            window.take(starts),
+            np.maximum.reduceat(strength, starts),
+            starts,
+            run_lengths(starts, len(feature)),
+        )

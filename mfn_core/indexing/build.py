@@ -18,6 +18,7 @@ from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
 from mfn_core.indexing.batching import Batcher, ForwardBatch
 from mfn_core.indexing.finish import finish_layer
 from mfn_core.indexing.from_weights import weight_facts
+from mfn_core.indexing.on_device import DeviceIntake, in_windows, upload
 from mfn_core.indexing.tallies import HALVES
 from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.types import CorpusIndex, IndexSettings
@@ -119,11 +120,20 @@ def collect(
     documents: Iterable[tuple[int, NDArray[np.uint32]]],
     state: IndexState,
     progress: Callable[[int], None] | None = None,
+    on_device: bool | None = None,
 ) -> None:
     """Runs documents, given as (ordinal in the corpus, token ids), through the model, and their codes into `state`.
 
     Forward batches have a fixed shape for each padded length. Under another shape, the same token's codes may differ
     where pre-activations nearly tie; from the codes on, everything is exact.
+
+    Args:
+        model: with a code in at least one block.
+        documents: read once.
+        state: what to add to.
+        progress: told how many tokens are done, after every batch.
+        on_device: whether codes are counted and sifted where the model is, or all copied to the host. Left out: where
+            the model is on a CUDA device. The outcome is the same to the byte.
     """
     settings = state.settings
     batcher = Batcher(settings.seq_len, settings.window, settings.batch_rows, model.bos_token_id)
@@ -131,20 +141,36 @@ def collect(
     model.eval()
     try:
         with ThreadPoolExecutor(min(torch.get_num_threads(), len(state.layers) or 1)) as pool:
+            there = model.device.type == "cuda" if on_device is None else on_device
+            intake = DeviceIntake(state.layers, model.device, pool) if there else None
             for batch in batcher.batches(documents):
-                take_in(model, batch, state, pool)
+                take_in(model, batch, state, pool, intake)
                 if progress:
                     progress(state.n_tokens)
+            if intake is not None:
+                intake.finish()
     finally:
         model.train(was_training)
 
 
-def take_in(model: MFNModel, batch: ForwardBatch, state: IndexState, pool: ThreadPoolExecutor) -> None:
-    """Runs one batch through the model and its codes into `state`. Call it under `torch.inference_mode()`."""
+def take_in(
+    model: MFNModel,
+    batch: ForwardBatch,
+    state: IndexState,
+    pool: ThreadPoolExecutor,
+    intake: DeviceIntake | None = None,
+) -> None:
+    """Runs one batch through the model and its codes into `state`. Call it under `torch.inference_mode()`.
+
+    With an `intake` of the same state, by way of that: the state is up to date when it has finished.
+    """
     kind = model.device.type
     with torch.autocast(kind, torch.bfloat16) if state.settings.bf16 else nullcontext():
-        input_ids = torch.from_numpy(batch.input_ids).to(model.device)
-        traces = model(input_ids, record=True, logits_to_keep=1).traces
+        traces = model(upload(batch.input_ids, model.device), record=True, logits_to_keep=1).traces
+    state.count(batch.windows)
+    if intake is not None:
+        intake.take(batch.windows, {number: in_windows(trace.codes, batch) for number, trace in traces.items()})
+        return
     # Tensors are turned into arrays here: torch would start threads of its own inside the pool's.
     codes = {n: (_array(trace.codes.indices), _array(trace.codes.values.float())) for n, trace in traces.items()}
 
@@ -159,7 +185,6 @@ def take_in(model: MFNModel, batch: ForwardBatch, state: IndexState, pool: Threa
     # Layers share nothing, and numpy lets go of the interpreter: while the model rests, they use its cores.
     for _ in pool.map(add, state.layers):
         pass
-    state.count(batch.windows)
 
 
 def _array(x: Tensor) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUM_SCALE = 2.0**24  # z is summed in whole multiples of 1 / SUM_SCALE; room for 2³⁹ units of z a sum (ours)
-_REST_SCALE = 2.0**32
+REST_SCALE = 2.0**32
 
 
 def fixed(values: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -32,7 +32,7 @@ class SquareSums:
         """Adds the square of each value to its group's sum."""
         square = np.square(values, dtype=np.float64)  # exact: a float32 has 24 binary digits
         units = np.floor(square)
-        rest = np.rint((square - units) * _REST_SCALE)
+        rest = np.rint((square - units) * REST_SCALE)
         # Sums of whole numbers in float64 are exact up to 2⁵³, which is 2²¹ firings of one group in one batch.
         self.units += np.bincount(group, units, len(self.units)).astype(np.int64)
         self.rest += np.bincount(group, rest, len(self.rest)).astype(np.int64)
@@ -45,4 +45,4 @@ class SquareSums:
 
     def values(self) -> NDArray[np.float64]:
         """float64 [G]: the sums."""
-        return self.units + self.rest / _REST_SCALE
+        return self.units + self.rest / REST_SCALE

@@ -83,11 +83,17 @@ class BestRows:
 
     Offered rows are first compared with the group's n-th best so far (`may_enter`); the few that pass gather in a
     buffer, which is sorted into the kept rows when it has grown to half their number.
+
+    Attributes:
+        bounds: uint32 [groups], the order of each group's n-th best so far; the greatest number where there are fewer.
+            No row of a greater order enters.
+        settled: how many times `bounds` has changed.
     """
 
     def __init__(self, n: int, n_groups: int, buffer: int = 1 << 15) -> None:
         self.n = n
-        self._bound = np.full(n_groups, _WORST, np.uint32)
+        self.bounds = np.full(n_groups, _WORST, np.uint32)
+        self.settled = 0
         self._bound_place = np.full(n_groups, np.iinfo(np.uint64).max, np.uint64)
         self._kept = Rows.none()
         self._new: list[Rows] = []
@@ -98,7 +104,7 @@ class BestRows:
         self, group: NDArray[np.int64], order: NDArray[np.uint32], place: NDArray[np.uint64]
     ) -> NDArray[np.int64]:
         """Which of these rows are not surely worse than `n` others of their group."""
-        bound = self._bound.take(group)
+        bound = self.bounds.take(group)
         which = np.flatnonzero(order <= bound)
         tied = order[which] == bound[which]
         hopeful: NDArray[np.int64] = which[~tied | (place[which] <= self._bound_place[group[which]])]
@@ -124,6 +130,7 @@ class BestRows:
         rank = rank_in_run(every.group[order])
         self._kept = every.take(order[rank < self.n])
         last = order[rank == self.n - 1]
-        self._bound[every.group[last]] = every.order[last]
+        self.bounds[every.group[last]] = every.order[last]
         self._bound_place[every.group[last]] = every.place[last]
         self._new, self._n_new = [], 0
+        self.settled += 1

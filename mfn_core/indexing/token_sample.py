@@ -97,15 +97,22 @@ class TokenSample:
             indices: [T, K], feature ids, each at most once a token.
             fires: [T, K], which of them fire.
         """
-        order = mix(places + _SALT)
-        which = np.flatnonzero(counted & (order < self.bound))
+        which, order = self.wanted(places, counted)
         if not len(which):
             return
         silent = np.iinfo(np.int32).max
         features = np.sort(np.where(fires[which], indices[which], silent).astype(np.int32), axis=1)
         lengths = fires[which].sum(1, dtype=np.int32)
         firing = features[features != silent]
-        self.add_tokens(SampledTokens(order[which], following[which].astype(np.int32), lengths, firing))
+        self.add_tokens(SampledTokens(order, following[which].astype(np.int32), lengths, firing))
+
+    def wanted(
+        self, places: NDArray[np.uint64], counted: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Which tokens may enter, and the hash of each: int64 and uint64, as many as may. Arguments as of `add`."""
+        order = mix(places + _SALT)
+        which = np.flatnonzero(counted & (order < self.bound))
+        return which, order[which]
 
     def add_tokens(self, tokens: SampledTokens) -> None:
         """Offers tokens as `tokens` gives them."""
