@@ -129,7 +129,15 @@ def test_an_exported_index_is_the_computed_one(mfn: Mfn, tiny_bundle: Path, corp
     built, imported, file = tmp_path / "a.sqlite3", tmp_path / "b.sqlite3", tmp_path / "index.npz.xz"
     assert mfn("index", tiny_bundle, corpus, "--db", built, "--export", file)[0] == 0
     assert mfn("index", tiny_bundle, "--import", file, "--db", imported)[0] == 0
-    for table in ("document", "document_window", "feature", "feature_token", "activation", "source_index"):
+    for table in (
+        "document",
+        "document_window",
+        "feature",
+        "feature_detail",
+        "top_contexts",
+        "sampled_contexts",
+        "source_index",
+    ):
         rows = [sorted(sqlite3.connect(path).execute(f"SELECT * FROM {table}"), key=repr) for path in (built, imported)]
         assert rows[0] == rows[1]
         assert rows[0]

@@ -13,10 +13,11 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from mfn_server.db.index_lock import IndexBusyError, index_lock
+from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database, upgrade
 from mfn_server.db.search import SEARCH_TABLES
 from mfn_server.db.session import Database, DatabaseError
-from mfn_server.db.tables import Counter, Model, Table
+from mfn_server.db.tables import Counter, Document, IndexRun, Label, Model, Source, Table
 from mfn_server.settings import Settings
 
 
@@ -32,7 +33,56 @@ def test_migrations_make_what_the_tables_say(database: Database) -> None:
 def test_a_second_start_changes_nothing(database: Database) -> None:
     upgrade(database)
     with database.read() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0004"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0005"
+
+
+OLD_ROWS = (
+    "INSERT INTO model (id, fingerprint, name, created_at) VALUES (1, 'abc', 'old', '2026-01-01 00:00:00')",
+    "INSERT INTO corpus (id, name, content_hash, n_documents, n_tokens) VALUES (1, 'texts', 'h', 1, 3)",
+    "INSERT INTO document (id, corpus_id, ordinal, tags, meta, n_tokens, token_ids) "
+    "VALUES (1, 1, 0, '[]', '{}', 3, '')",
+    "INSERT INTO index_run (id, model_id, corpus_id, state, phase, progress, settings, n_tokens, started_at, heard_at) "
+    "VALUES (1, 1, 1, 'ready', 'ready', 1, '{}', 3, '2026-01-01 00:00:00', '2026-01-01 00:00:00')",
+    "INSERT INTO source (id, model_id, key, kind, site, layer, weights_hash, n_features, current_run_id) "
+    "VALUES (1, 1, 'k', 'mfn', 'resid_mid', 0, 'x', 1, 1)",
+    "INSERT INTO source_index (run_id, source_id, n_alive, n_dead, bin_edges) VALUES (1, 1, 1, 0, '')",
+    "INSERT INTO feature (id, run_id, source_id, number, firing_count, rate, maximum, mean, histogram, band_edges, "
+    "band_counts, promoted_ids, promoted_logits, suppressed_ids, suppressed_logits, neighbour_numbers, "
+    "neighbour_cosines) VALUES (1, 1, 1, 0, 1, 0.5, 1, 1, '', '', '', '', '', '', '', '', '')",
+    "INSERT INTO feature_token (feature_id, rank, token_id, share) VALUES (1, 0, 5, 1)",
+    "INSERT INTO document_window (id, run_id, document_id, start, length) VALUES (1, 1, 1, 0, 3)",
+    "INSERT INTO activation (feature_id, kind, band, rank, window_id, peak, peak_value, firing_positions, "
+    "firing_values) VALUES (1, 0, 0, 0, 1, 1, 1, '', '')",
+    "INSERT INTO label_event (stream, id, type, source_id, number, author, created_at, payload, payload_version) "
+    "VALUES (1, '00000000000000000000000000000001', 'propose', 1, 0, 'ann', '2026-01-01 00:00:00', '{}', 1)",
+    "INSERT INTO label (id, stream, source_id, number, text, author, created_at, is_primary) "
+    "VALUES (1, 1, 1, 0, 'seas', 'ann', '2026-01-01 00:00:00', TRUE)",
+)
+
+
+def test_an_index_from_before_0005_is_let_go_of_and_its_labels_stay(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = Database(database_url)
+    upgrade(old, "0004")
+    with old.write() as connection:
+        for statement in OLD_ROWS:
+            connection.exec_driver_sql(statement)
+    old.close()
+    database = open_database(database_url)
+    assert "make it anew with `mfn index` (labels are kept)" in caplog.text
+    with database.read() as connection:
+        assert connection.execute(select(Label.text, Label.is_primary)).all() == [("seas", True)]
+        assert connection.scalars(select(Source.current_run_id)).all() == [None]
+        (run,) = connection.execute(select(IndexRun.state, IndexRun.message)).all()
+        assert (run.state, "make it anew" in run.message) == ("failed", True)
+        assert connection.scalar(select(Document.id)) == 1
+    with index_lock(database):
+        sweep(database)
+    with database.read() as connection:
+        assert connection.scalar(select(IndexRun.id)) is None
+        assert connection.scalar(select(Label.text)) == "seas"
+    database.close()
 
 
 def test_two_starts_at_once_migrate_once(database_url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import lzma
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,24 +16,28 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from mfn_core.errors import MFNError
-from mfn_core.indexing.types import ContextKind, CorpusIndex
-from mfn_server.db.blobs import F2, F4, U1, U4, pack, unpack
+from mfn_core.indexing.types import ContextKind, CorpusIndex, LayerIndex
+from mfn_server.db.blobs import F4, U4, pack, unpack
+from mfn_server.db.contexts import ContextColumns
 from mfn_server.db.index_lock import index_lock
 from mfn_server.db.index_store import IndexStore
 from mfn_server.db.index_sweep import sweep
+from mfn_server.db.postings import features_in_windows, features_on_tokens
 from mfn_server.db.session import Database, explain
 from mfn_server.db.tables import (
-    Activation,
     Corpus,
     Document,
     DocumentWindow,
     Feature,
-    FeatureToken,
+    FeatureDetail,
     IndexRun,
+    SampledContexts,
     Source,
     SourceIndex,
+    TokenPosting,
+    TopContexts,
 )
-from mfn_server.features import contexts as reading
+from mfn_server.db.varints import unpack_ints
 from mfn_server.index_file import IndexFileError, load_index, save_index
 from mfn_server.model_facts import ModelFacts
 from mfn_server.token_r2 import lines_of_index, lines_of_run
@@ -41,7 +46,8 @@ Store = Callable[[Database, CorpusIndex], int]
 UNSAMPLED: dict[str, Any] = dict.fromkeys(
     ("cofiring_ids", "cofiring_lift", "cofiring_joint", "next_token_ids", "next_token_share", "sampled_firings")
 ) | {"sampled_tokens": None}
-TABLES = (IndexRun, SourceIndex, Feature, FeatureToken, DocumentWindow, Activation, Corpus, Document)
+OF_FEATURES = (Feature, FeatureDetail, TopContexts, SampledContexts)
+TABLES = (IndexRun, SourceIndex, *OF_FEATURES, TokenPosting, DocumentWindow, Corpus, Document)
 
 
 def counts(database: Database) -> dict[str, int]:
@@ -54,7 +60,11 @@ def test_every_number_of_the_index_can_be_read_back(indexed: Database, tiny_inde
     for layer in tiny_index.layers:
         with indexed.read() as connection:
             features = connection.execute(
-                select(Feature).join(Source).where(Source.layer == layer.layer).order_by(Feature.number)
+                select(Feature, FeatureDetail)
+                .join(FeatureDetail)
+                .join(Source)
+                .where(Source.layer == layer.layer)
+                .order_by(Feature.number)
             ).all()
         assert [f.firing_count for f in features] == layer.firing_count.tolist()
         assert np.allclose([f.rate for f in features], layer.firing_count / tiny_index.n_tokens)
@@ -65,54 +75,119 @@ def test_every_number_of_the_index_can_be_read_back(indexed: Database, tiny_inde
         assert np.array_equal([f.sampled_firings for f in features], layer.sampled_firings)
         assert layer.cofiring_ids is not None
         assert (layer.cofiring_ids < 0).any(), "some lists are shorter than others"
-        for column, dtype, array, ids in (
-            ("cofiring_numbers", U4, layer.cofiring_ids, layer.cofiring_ids),
-            ("cofiring_lifts", F4, layer.cofiring_lift, layer.cofiring_ids),
-            ("cofiring_counts", U4, layer.cofiring_joint, layer.cofiring_ids),
-            ("next_ids", U4, layer.next_token_ids, layer.next_token_ids),
-            ("next_shares", F4, layer.next_token_share, layer.next_token_ids),
+        listed = layer.top_token_share > 0
+        assert layer.next_token_ids is not None
+        for column, array, kept in (
+            ("cofiring_numbers", layer.cofiring_ids, layer.cofiring_ids >= 0),
+            ("cofiring_lifts", layer.cofiring_lift, layer.cofiring_ids >= 0),
+            ("cofiring_counts", layer.cofiring_joint, layer.cofiring_ids >= 0),
+            ("next_ids", layer.next_token_ids, layer.next_token_ids >= 0),
+            ("next_shares", layer.next_token_share, layer.next_token_ids >= 0),
+            ("token_ids", layer.top_token_ids, listed),
+            ("token_shares", layer.top_token_share, listed),
         ):
             assert array is not None
-            assert ids is not None
-            for feature, row, listed in zip(features, array, ids >= 0, strict=True):
-                assert unpack(getattr(feature, column), dtype).tolist() == row[listed].tolist(), column
-        for column, dtype, array in (
-            ("histogram", U4, layer.histogram),
-            ("band_edges", F4, layer.band_edges),
-            ("band_counts", U4, layer.band_count),
-            ("promoted_ids", U4, layer.promoted_ids),
-            ("promoted_logits", F4, layer.promoted_logits),
-            ("suppressed_ids", U4, layer.suppressed_ids),
-            ("suppressed_logits", F4, layer.suppressed_logits),
-            ("neighbour_numbers", U4, layer.neighbour_ids),
-            ("neighbour_cosines", F4, layer.neighbour_cos),
+            for feature, row, in_list in zip(features, array, kept, strict=True):
+                assert numbers(getattr(feature, column), array.dtype) == row[in_list].tolist(), column
+        for column, array in (
+            ("histogram", layer.histogram),
+            ("band_edges", layer.band_edges),
+            ("band_counts", layer.band_count),
+            ("promoted_ids", layer.promoted_ids),
+            ("promoted_logits", layer.promoted_logits),
+            ("suppressed_ids", layer.suppressed_ids),
+            ("suppressed_logits", layer.suppressed_logits),
+            ("neighbour_numbers", layer.neighbour_ids),
+            ("neighbour_cosines", layer.neighbour_cos),
         ):
-            assert np.array_equal(np.stack([unpack(getattr(f, column), dtype) for f in features]), array), column
+            assert [numbers(getattr(f, column), array.dtype) for f in features] == array.tolist(), column
+
+
+def numbers(blob: bytes, dtype: np.dtype[Any]) -> list[float]:
+    """What a blob holds: ints where the array is of whole numbers, else f4."""
+    return unpack_ints(blob).tolist() if dtype.kind == "i" else unpack(blob, F4).tolist()
 
 
 def test_every_context_points_to_its_place_in_its_document(indexed: Database, tiny_index: CorpusIndex) -> None:
-    for layer in tiny_index.layers:
-        statement = (
-            select(Activation, Feature.number, DocumentWindow.start, DocumentWindow.length, Document.ordinal)
-            .join(Feature, Feature.id == Activation.feature_id)
-            .join(Source, Source.id == Feature.source_id)
-            .join(DocumentWindow, DocumentWindow.id == Activation.window_id)
-            .join(Document, Document.id == DocumentWindow.document_id)
-            .where(Source.layer == layer.layer)
-            .order_by(Feature.number, Activation.kind, Activation.band, Activation.rank)
+    with indexed.read() as connection:
+        run = connection.execute(select(IndexRun)).one()
+        windows = connection.execute(
+            select(DocumentWindow, Document.ordinal).join(Document).order_by(DocumentWindow.id)
+        ).all()
+        assert [window.id for window in windows] == list(
+            range(run.first_window_id, run.first_window_id + run.n_windows)
         )
-        with indexed.read() as connection:
-            rows = connection.execute(statement).all()
-        c = layer.contexts
-        assert len(rows) == len(c) > 0
-        for i, row in enumerate(rows):
-            expected = [int(x[i]) for x in (c.feature, c.kind, c.band, c.rank, c.document, c.start, c.length, c.peak)]
-            given = [row.number, row.kind, row.band, row.rank, row.ordinal, row.start, row.length, row.peak]
-            assert given == expected
-            assert row.peak_value == c.peak_value[i]
-            span = slice(c.offsets[i], c.offsets[i + 1])
-            assert np.array_equal(unpack(row.firing_positions, U1), c.positions[span])
-            assert np.array_equal(unpack(row.firing_values, F2), c.values[span])
+        for layer in tiny_index.layers:
+            c = layer.contexts
+            for kind, table in ((ContextKind.TOP, TopContexts), (ContextKind.BAND, SampledContexts)):
+                rows = connection.execute(
+                    select(table, Feature.number)
+                    .join(Feature)
+                    .join(Source)
+                    .where(Source.layer == layer.layer)
+                    .order_by(Feature.number)
+                ).all()
+                columns = ContextColumns.of(rows)
+                features = np.repeat([row.number for row in rows], columns.count)
+                expected = np.flatnonzero(c.kind == kind)
+                assert len(expected) == len(features) > 0
+                for feature, context, i in zip(features, columns, expected, strict=True):
+                    window = windows[context.window]
+                    place = (
+                        c.feature[i],
+                        c.document[i],
+                        c.start[i],
+                        c.length[i],
+                        c.band[i],
+                        c.peak[i],
+                    )
+                    given = (feature, window.ordinal, window.start, window.length, context.band, context.peak)
+                    assert given == place
+                    assert context.peak_value == c.peak_value[i]
+                    assert run.first_feature_id + layer_start(tiny_index, layer) + feature in features_of(run, window)
+                    span = slice(c.offsets[i], c.offsets[i + 1])
+                    assert context.positions == c.positions[span].tolist()
+                    assert context.values == c.values[span].tolist()
+
+
+def layer_start(index: CorpusIndex, layer: LayerIndex) -> int:
+    """How many features come before a layer's."""
+    return sum(other.n_features for other in index.layers if other.layer < layer.layer)
+
+
+def features_of(run: Any, row: Any) -> list[int]:
+    """Ids of the features in a posting."""
+    return [run.first_feature_id + ordinal for ordinal in np.cumsum(unpack_ints(row.features)).tolist()]
+
+
+def test_windows_and_tokens_lead_to_their_features(indexed: Database, tiny_index: CorpusIndex) -> None:
+    """Both lists against the plain ones, by walking over all contexts and all lists of tokens."""
+    of_window: dict[tuple[int, int], set[int]] = {}
+    of_token: dict[int, dict[int, float]] = {}
+    for layer in tiny_index.layers:
+        first, c = layer_start(tiny_index, layer), layer.contexts
+        for feature, document, start in zip(c.feature.tolist(), c.document.tolist(), c.start.tolist(), strict=True):
+            of_window.setdefault((document, start), set()).add(first + feature)
+        for feature, (ids, shares) in enumerate(zip(layer.top_token_ids, layer.top_token_share, strict=True)):
+            for token, share in zip(ids.tolist(), shares.tolist(), strict=True):
+                if share > 0:
+                    of_token.setdefault(token, {})[first + feature] = share
+    total = sum(layer.n_features for layer in tiny_index.layers)
+    with indexed.read() as connection:
+        run = connection.execute(select(IndexRun)).one()
+        rows = connection.execute(select(DocumentWindow, Document.ordinal).join(Document)).all()
+        stored = {(row.ordinal, row.start): set(np.cumsum(unpack_ints(row.features)).tolist()) for row in rows}
+        assert stored == of_window
+        some = select(DocumentWindow.id).where(DocumentWindow.start == 0)
+        firing = Counter(n for (_, start), features in of_window.items() if start == 0 for n in features)
+        assert features_in_windows(connection, run.id, some, total).tolist() == [firing[n] for n in range(total)]
+        assert not features_in_windows(connection, run.id + 1, some, total).any()
+        tokens = connection.execute(select(TokenPosting)).all()
+        assert {row.token_id for row in tokens} == set(of_token)
+        for token, shares in of_token.items():
+            found = features_on_tokens(connection, run.id, [token], total)
+            assert set(np.flatnonzero(found).tolist()) == set(shares)
+            assert all(abs(found[feature] - share) <= 1 / 255 for feature, share in shares.items())
 
 
 def test_token_ids_are_stored_once_and_as_numbers(indexed: Database, tiny_index: CorpusIndex) -> None:
@@ -223,10 +298,6 @@ def test_a_full_disk_leaves_the_old_index(
     database.close()
 
 
-def test_kinds_of_contexts_mean_the_same_everywhere() -> None:
-    assert (reading.TOP, reading.SAMPLE) == (ContextKind.TOP, ContextKind.BAND)
-
-
 def test_a_number_too_large_for_its_blob_is_no_silent_wrap() -> None:
     with pytest.raises(OverflowError):
         pack(np.array([2**32]), U4)
@@ -288,8 +359,8 @@ def test_an_index_without_a_sample_is_read_and_stored_as_unknown(
     assert all(layer.token_r2 is not None for layer in back.layers)
     store_index(database, back)
     with database.read() as connection:
-        columns = (Feature.cofiring_numbers, Feature.cofiring_lifts, Feature.cofiring_counts)
-        columns += (Feature.next_ids, Feature.next_shares, Feature.sampled_firings)
+        columns = (FeatureDetail.cofiring_numbers, FeatureDetail.cofiring_lifts, FeatureDetail.cofiring_counts)
+        columns += (FeatureDetail.next_ids, FeatureDetail.next_shares, FeatureDetail.sampled_firings)
         assert set(connection.execute(select(*columns)).all()) == {(None,) * 6}
         assert set(connection.scalars(select(SourceIndex.sampled_tokens))) == {None}
 

@@ -7,46 +7,58 @@ whoever indexes or starts next. Feature, window and document ids are given out h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePath
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import func, insert, select, update
 
 from mfn_core.errors import MFNError
-from mfn_core.indexing.types import CorpusIndex
+from mfn_core.indexing.types import CorpusIndex, LayerIndex
 from mfn_server.db.blobs import F4, U4, pack
 from mfn_server.db.bulk import bulk_insert
-from mfn_server.db.index_rows import (
-    ACTIVATION_COLUMNS,
-    FEATURE_COLUMNS,
-    TOKEN_COLUMNS,
+from mfn_server.db.context_rows import (
+    POSTING_COLUMNS,
+    SAMPLED_COLUMNS,
+    TOP_COLUMNS,
     WINDOW_COLUMNS,
-    activation_rows,
-    content_hash,
-    feature_rows,
-    token_rows,
+    Windows,
+    features_of_windows,
+    posting_rows,
+    sampled_rows,
+    top_rows,
+    window_rows,
     windows_of,
+)
+from mfn_server.db.index_rows import (
+    DETAIL_COLUMNS,
+    FEATURE_COLUMNS,
+    content_hash,
+    detail_rows,
+    feature_rows,
 )
 from mfn_server.db.index_sweep import sweep
 from mfn_server.db.registry import Registered, register
-from mfn_server.db.search import add_to_search
+from mfn_server.db.search import add_words, search_words
 from mfn_server.db.session import Database
 from mfn_server.db.tables import (
-    Activation,
     Corpus,
     Document,
     DocumentWindow,
     Feature,
-    FeatureToken,
+    FeatureDetail,
     IndexRun,
     RunState,
+    SampledContexts,
     Source,
     SourceIndex,
-    Table,
+    TokenPosting,
+    TopContexts,
 )
 from mfn_server.model_facts import ModelFacts
 
@@ -54,10 +66,20 @@ Report = Callable[[str, float], None]
 """Told the phase and how far it is, from 0 to 1."""
 
 T = TypeVar("T")
-_ROWS = 20_000  # rows a transaction: some tenths of a second, for which a label may have to wait
+
+# What one transaction writes takes some tenths of a second, for which a label may have to wait.
+_FEATURES = 4_000  # with their details and contexts
+_WINDOWS = 5_000  # with their words
+_POSTINGS = 5_000
+_DOCUMENTS, _DOCUMENT_TOKENS = 1_000, 1 << 21
 
 
-def _chunks(items: Iterable[T], size: int = _ROWS) -> Iterable[list[T]]:
+def _blocks(n: int, size: int) -> Iterator[slice]:
+    for begin in range(0, n, size):
+        yield slice(begin, min(begin + size, n))
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
@@ -135,103 +157,135 @@ class IndexStore:
         with self._database.write() as connection:
             registered = register(connection, facts)
         corpus_id, first_document = self._documents(index, corpus_name)
-        with self._database.write() as connection:
-            connection.execute(
-                update(IndexRun)
-                .where(IndexRun.id == run_id)
-                .values(corpus_id=corpus_id, n_tokens=index.n_tokens, settings=asdict(index.settings))
+        windows = windows_of(index)
+        first_feature, first_window = self._place(run_id, corpus_id, index, len(windows))
+        self._windows(run_id, index, windows, first_window, first_document, decode)
+        for chunk in _chunks(posting_rows(index, run_id), _POSTINGS):
+            with self._database.write() as connection:
+                bulk_insert(connection, TokenPosting, POSTING_COLUMNS, chunk)
+        keys = {source.layer: source.key for source in facts.sources}
+        for done, (layer, of_context) in enumerate(zip(index.layers, windows.of_context, strict=True)):
+            tell("writing", done / len(index.layers))
+            self._layer(
+                run_id, registered.source_ids[keys[layer.layer]], layer, of_context, first_feature, index.n_tokens
             )
-        self._rows(run_id, facts, registered, index, first_document, decode, tell)
+            first_feature += layer.n_features
+        tell("writing", 1.0)
         self._make_current(run_id, facts, registered)
         sweep(self._database)
 
     def _documents(self, index: CorpusIndex, name: str) -> tuple[int, int]:
-        """The corpus's rows, found again or written. Returns its id and its first document's."""
+        """The corpus's rows, found again or written, those that are missing too. Gives its id and its first document's.
+
+        A corpus that a killed process left half written has fewer rows than `n_documents` says.
+        """
         digest = content_hash(index.documents)
         with self._database.write() as connection:
-            known = connection.scalar(select(Corpus.id).where(Corpus.content_hash == digest))
-            if known is not None:
-                first = connection.scalar(select(func.min(Document.id)).where(Document.corpus_id == known))
-                return int(known), first or 0
-            first = (connection.scalar(select(func.max(Document.id))) or 0) + 1
-            corpus_id = connection.scalar(
-                insert(Corpus)
-                .values(name=name, content_hash=digest, n_documents=len(index.documents), n_tokens=index.n_tokens)
-                .returning(Corpus.id)
-            )
-            assert corpus_id is not None
-            rows = (
+            corpus_id = connection.scalar(select(Corpus.id).where(Corpus.content_hash == digest))
+            if corpus_id is None:
+                corpus_id = connection.scalar(
+                    insert(Corpus)
+                    .values(name=name, content_hash=digest, n_documents=len(index.documents), n_tokens=index.n_tokens)
+                    .returning(Corpus.id)
+                )
+            there = func.count(), func.min(Document.id)
+            written, first = connection.execute(select(*there).where(Document.corpus_id == corpus_id)).one()
+            first = first or (connection.scalar(select(func.max(Document.id))) or 0) + 1
+        assert corpus_id is not None
+        begin = written
+        while begin < len(index.documents):
+            end, tokens = begin, 0
+            while end < min(len(index.documents), begin + _DOCUMENTS) and tokens <= _DOCUMENT_TOKENS:
+                tokens += len(index.documents[end])
+                end += 1
+            rows = [
                 {
                     "id": first + ordinal,
                     "corpus_id": corpus_id,
                     "ordinal": ordinal,
-                    "title": _title(meta),
-                    "tags": _tags(meta),
-                    "meta": meta,
-                    "n_tokens": len(ids),
-                    "token_ids": pack(ids, U4),
+                    "title": _title(index.meta[ordinal]),
+                    "tags": _tags(index.meta[ordinal]),
+                    "meta": index.meta[ordinal],
+                    "n_tokens": len(index.documents[ordinal]),
+                    "token_ids": pack(index.documents[ordinal], U4),
                 }
-                for ordinal, (ids, meta) in enumerate(zip(index.documents, index.meta, strict=True))
-            )
-            for chunk in _chunks(rows, 1000):
-                connection.execute(insert(Document), chunk)
-        return corpus_id, first
+                for ordinal in range(begin, end)
+            ]
+            with self._database.write() as connection:
+                connection.execute(insert(Document), rows)
+            begin = end
+        return int(corpus_id), int(first)
 
-    def _rows(
+    def _place(self, run_id: int, corpus_id: int, index: CorpusIndex, n_windows: int) -> tuple[int, int]:
+        """Give the run its ids. Returns those of its first feature and its first window."""
+        with self._database.write() as connection:
+            first_feature = (connection.scalar(select(func.max(Feature.id))) or 0) + 1
+            first_window = (connection.scalar(select(func.max(DocumentWindow.id))) or 0) + 1
+            connection.execute(
+                update(IndexRun)
+                .where(IndexRun.id == run_id)
+                .values(
+                    corpus_id=corpus_id,
+                    n_tokens=index.n_tokens,
+                    settings=asdict(index.settings),
+                    first_feature_id=first_feature,
+                    n_features=sum(layer.n_features for layer in index.layers),
+                    first_window_id=first_window,
+                    n_windows=n_windows,
+                )
+            )
+        return first_feature, first_window
+
+    def _windows(
         self,
         run_id: int,
-        facts: ModelFacts,
-        registered: Registered,
         index: CorpusIndex,
+        windows: Windows,
+        first: int,
         first_document: int,
         decode: Callable[[Sequence[int]], str],
-        tell: Report,
     ) -> None:
-        with self._database.read() as connection:
-            feature_id = (connection.scalar(select(func.max(Feature.id))) or 0) + 1
-            first_window = (connection.scalar(select(func.max(DocumentWindow.id))) or 0) + 1
-        windows = windows_of(index)
-        places = zip(windows.document.tolist(), windows.start.tolist(), windows.length.tolist(), strict=True)
-        numbered = enumerate(places, first_window)
-        self._insert(
-            DocumentWindow,
-            WINDOW_COLUMNS,
-            ((number, run_id, first_document + document, start, n) for number, (document, start, n) in numbered),
-        )
-        for chunk in _chunks(enumerate(windows.texts(index.documents, decode), first_window), 5000):
+        """The windows and their words."""
+        features = features_of_windows(index, windows)
+        for block in _blocks(len(windows), _WINDOWS):
+            words = [search_words(text) for text in windows.texts(block, index.documents, decode)]
             with self._database.write() as connection:
-                add_to_search(connection, "window_search", chunk)
-        keys = {source.layer: source.key for source in facts.sources}
-        for done, (layer, of_context) in enumerate(zip(index.layers, windows.of_context, strict=True)):
-            tell("writing", done / len(index.layers))
-            source_id = registered.source_ids[keys[layer.layer]]
-            alive = int((layer.firing_count > 0).sum())
-            with self._database.write() as connection:
-                connection.execute(
-                    insert(SourceIndex).values(
-                        run_id=run_id,
-                        source_id=source_id,
-                        n_alive=alive,
-                        n_dead=layer.n_features - alive,
-                        bin_edges=pack(layer.bin_edges, F4),
-                        sampled_tokens=layer.sampled_tokens,
-                    )
-                )
-            features = feature_rows(layer, feature_id, run_id, source_id, index.n_tokens)
-            self._insert(Feature, FEATURE_COLUMNS, features, 5000)
-            self._insert(FeatureToken, TOKEN_COLUMNS, token_rows(layer, feature_id))
-            self._insert(
-                Activation, ACTIVATION_COLUMNS, activation_rows(layer.contexts, of_context, feature_id, first_window)
-            )
-            feature_id += layer.n_features
-        tell("writing", 1.0)
+                rows = window_rows(windows, features, block, first, run_id, first_document)
+                bulk_insert(connection, DocumentWindow, WINDOW_COLUMNS, rows)
+                add_words(connection, "window_search", enumerate(words, first + block.start))
 
-    def _insert(
-        self, table: type[Table], columns: Sequence[str], rows: Iterable[Sequence[Any]], size: int = _ROWS
+    def _layer(
+        self,
+        run_id: int,
+        source_id: int,
+        layer: LayerIndex,
+        windows: NDArray[np.int64],
+        first: int,
+        n_tokens: int,
     ) -> None:
-        for chunk in _chunks(rows, size):
+        """A layer's features, those of a block with all that is theirs in one transaction."""
+        alive = int((layer.firing_count > 0).sum())
+        with self._database.write() as connection:
+            connection.execute(
+                insert(SourceIndex).values(
+                    run_id=run_id,
+                    source_id=source_id,
+                    n_alive=alive,
+                    n_dead=layer.n_features - alive,
+                    bin_edges=pack(layer.bin_edges, F4),
+                    sampled_tokens=layer.sampled_tokens,
+                )
+            )
+        for block in _blocks(layer.n_features, _FEATURES):
+            features = list(feature_rows(layer, block, first, run_id, source_id, n_tokens))
+            details = list(detail_rows(layer, block, first))
+            top = list(top_rows(layer.contexts, windows, block, first))
+            sampled = list(sampled_rows(layer.contexts, windows, block, first))
             with self._database.write() as connection:
-                bulk_insert(connection, table, columns, chunk)
+                bulk_insert(connection, Feature, FEATURE_COLUMNS, features)
+                bulk_insert(connection, FeatureDetail, DETAIL_COLUMNS, details)
+                bulk_insert(connection, TopContexts, TOP_COLUMNS, top)
+                bulk_insert(connection, SampledContexts, SAMPLED_COLUMNS, sampled)
 
     def _make_current(self, run_id: int, facts: ModelFacts, registered: Registered) -> None:
         sources = [registered.source_ids[source.key] for source in facts.sources]

@@ -8,7 +8,17 @@ from sqlalchemy import delete, func, select
 
 from mfn_server.db.search import remove_from_search
 from mfn_server.db.session import Database
-from mfn_server.db.tables import Activation, Corpus, DocumentWindow, Feature, FeatureToken, IndexRun, Source
+from mfn_server.db.tables import (
+    Corpus,
+    DocumentWindow,
+    Feature,
+    FeatureDetail,
+    IndexRun,
+    SampledContexts,
+    Source,
+    TokenPosting,
+    TopContexts,
+)
 
 
 def sweep(database: Database) -> None:
@@ -34,14 +44,15 @@ def _remove(database: Database, run_id: int) -> None:
         ).one()
     for low, high in _ranges(*features, 1000):
         with database.write() as connection:
-            connection.execute(delete(Activation).where(Activation.feature_id.between(low, high)))
-            connection.execute(delete(FeatureToken).where(FeatureToken.feature_id.between(low, high)))
+            for table in (SampledContexts, TopContexts, FeatureDetail):
+                connection.execute(delete(table).where(table.feature_id.between(low, high)))
             connection.execute(delete(Feature).where(Feature.id.between(low, high)))
     for low, high in _ranges(*windows, 10_000):
         with database.write() as connection:
             remove_from_search(connection, "window_search", low, high)
             connection.execute(delete(DocumentWindow).where(DocumentWindow.id.between(low, high)))
     with database.write() as connection:
+        connection.execute(delete(TokenPosting).where(TokenPosting.run_id == run_id))
         connection.execute(delete(IndexRun).where(IndexRun.id == run_id))
 
 

@@ -50,8 +50,8 @@ def open_database(url: str, make: bool = True) -> Database:
     return database
 
 
-def upgrade(database: Database) -> None:
-    """Apply the migrations that the database lacks, all in one transaction.
+def upgrade(database: Database, target: str = "head") -> None:
+    """Apply the migrations that the database lacks up to a revision, all in one transaction.
 
     Two apps that start at once take turns: on SQLite by the write lock, on PostgreSQL by an advisory lock.
     """
@@ -71,7 +71,7 @@ def upgrade(database: Database) -> None:
             )
         logger.info("migrating %s from %s", database.name, revision or "nothing")
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, target)
 
 
 def _config() -> Config:

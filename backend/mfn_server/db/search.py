@@ -85,6 +85,13 @@ def _table(dialect: str, name: SearchTable) -> tuple[TableClause, ColumnClause[i
 
 def add_to_search(connection: Connection, name: SearchTable, rows: Iterable[tuple[int, str]]) -> None:
     """Make texts findable under their ids."""
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, _CHUNK)):
+        add_words(connection, name, ((number, search_words(raw)) for number, raw in chunk))
+
+
+def add_words(connection: Connection, name: SearchTable, rows: Iterable[tuple[int, list[str]]]) -> None:
+    """Make lists of `search_words` findable under their ids: what takes time is done before the transaction."""
     on_sqlite = connection.dialect.name == "sqlite"
     searched, key = _table(connection.dialect.name, name)
     words: ColumnElement[Any] = bindparam(
@@ -93,16 +100,12 @@ def add_to_search(connection: Connection, name: SearchTable, rows: Iterable[tupl
     if not on_sqlite:
         words = func.array_to_tsvector(words)
     statement = insert(searched).values({key: bindparam("search_id"), searched.c.words: words})
-    iterator = iter(rows)
-    while chunk := list(islice(iterator, _CHUNK)):
-        found_words = ((number, search_words(raw)) for number, raw in chunk)
-        connection.execute(
-            statement,
-            [
-                {"search_id": number, "search_words": " ".join(words) if on_sqlite else sorted(set(words))}
-                for number, words in found_words
-            ],
-        )
+    listed = [
+        {"search_id": number, "search_words": " ".join(words) if on_sqlite else sorted(set(words))}
+        for number, words in rows
+    ]
+    if listed:
+        connection.execute(statement, listed)
 
 
 def remove_from_search(connection: Connection, name: SearchTable, first: int, last: int) -> None:

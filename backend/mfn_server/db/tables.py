@@ -2,14 +2,21 @@
 
     model 1──n source           an equipped layer (or another code) of a model: kind, site, layer, weights
     model 1──n index_run n──1 corpus 1──n document        one pass over a corpus
-    index_run 1──n feature n──1 source                    what that pass found about a feature
-    feature 1──n activation n──1 document_window          where it fires, as sparse values over a piece of a document
+    index_run 1──n feature n──1 source                    the figures of a feature that lists filter and sort by
+    feature 1──1 feature_detail                           the rest that the pass found about it
+    feature 1──1 top_contexts, sampled_contexts           where it fires, as sparse values over pieces of documents
+    index_run 1──n document_window n──1 document          those pieces, and which features fire in each
+    index_run 1──n token_posting                          which features a token is among the foremost of
     source.current_run_id       the finished run that readers see; set for all sources in one transaction
     label_event                 append-only log; `label` is its projection for reading
     preset                      saved settings of the Steer page
 
 Features carry their source and number, and labels refer to those, not to rows of a run: labels outlive every index.
-Arrays are little-endian blobs (see `blobs.py`). Token strings are stored nowhere.
+Token strings are stored nowhere. Arrays are blobs without a header, and each table says of what: little-endian u1, u4,
+f2 or f4 (see `blobs.py`), or *ints*, whole numbers as LEB128 (see `varints.py`).
+
+The features of a run have consecutive ids from its `first_feature_id`, its windows from its `first_window_id`. Within
+blobs they stand as *ordinals*, that is without that first id: smaller, and the same in every database.
 """
 
 from __future__ import annotations
@@ -156,7 +163,9 @@ class Document(Table):
 class IndexRun(Table):
     """One pass over a corpus with one model. Immutable once ready.
 
-    While it is built, `phase`, `progress` (0 to 1) and `heard_at` say that and how it goes on.
+    While it is built, `phase`, `progress` (0 to 1) and `heard_at` say that and how it goes on. The first ids are given
+    out before its first row is written, so that whoever goes on with a run writes the same rows; they are null before.
+    `digest` is set with `ready`: see `run_digest.py`.
     """
 
     __tablename__ = "index_run"
@@ -173,6 +182,11 @@ class IndexRun(Table):
     started_at: Mapped[datetime]
     heard_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    first_feature_id: Mapped[int | None] = mapped_column(BigKey)
+    n_features: Mapped[int | None] = mapped_column(BigInteger)
+    first_window_id: Mapped[int | None] = mapped_column(BigKey)
+    n_windows: Mapped[int | None] = mapped_column(BigInteger)
+    digest: Mapped[str | None]
 
 
 class SourceIndex(Table):
@@ -193,16 +207,10 @@ class SourceIndex(Table):
 
 
 class Feature(Table):
-    """One feature in one run.
+    """One feature in one run: the figures that lists filter and sort by. Small, so that reading many is cheap.
 
-    Blobs: `histogram` u4 [bins] of firings; `band_edges` f4 [bands+1] and `band_counts` u4 [bands] of contexts,
-    weakest band first; `promoted`, `suppressed` and `neighbour` ids u4 with their f4 numbers, strongest first.
     `token_r2` is null where it is not known; `half_firings`, the firings in the half of the corpus with fewer, is null
     in a run from before either was kept.
-
-    Counted on the sample of tokens, and null in a run without one: `cofiring` numbers u4, best first, with their lifts
-    f4 and counts u4 of joint firings; `next` token ids u4, most frequent first, with their shares f4 of the firings in
-    the sample, of which there are `sampled_firings`.
     """
 
     __tablename__ = "feature"
@@ -222,17 +230,38 @@ class Feature(Table):
     rate: Mapped[float]
     maximum: Mapped[float]
     mean: Mapped[float]
+    token_r2: Mapped[float | None]
+    half_firings: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class FeatureDetail(Table):
+    """The rest that a run found about a feature, read for one feature or one page of them.
+
+    Ids, numbers and counts are ints, all else f4. `histogram` [bins] of firings; `band_edges` [bands+1] and
+    `band_counts` [bands] of contexts, weakest band first; `promoted`, `suppressed` and `neighbour` with their numbers,
+    strongest first; `token_ids` it fires on most with the share of its firings that each accounts for.
+
+    Counted on the sample of tokens, and null in a run without one: `cofiring` numbers, best first, with their lifts and
+    counts of joint firings; `next` token ids, most frequent first, with their shares of the firings in the sample, of
+    which there are `sampled_firings`.
+    """
+
+    __tablename__ = "feature_detail"
+
+    feature_id: Mapped[int] = mapped_column(
+        BigKey, ForeignKey("feature.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
     histogram: Mapped[bytes]
     band_edges: Mapped[bytes]
     band_counts: Mapped[bytes]
+    token_ids: Mapped[bytes]
+    token_shares: Mapped[bytes]
     promoted_ids: Mapped[bytes]
     promoted_logits: Mapped[bytes]
     suppressed_ids: Mapped[bytes]
     suppressed_logits: Mapped[bytes]
     neighbour_numbers: Mapped[bytes]
     neighbour_cosines: Mapped[bytes]
-    token_r2: Mapped[float | None]
-    half_firings: Mapped[int | None] = mapped_column(BigInteger)
     cofiring_numbers: Mapped[bytes | None]
     cofiring_lifts: Mapped[bytes | None]
     cofiring_counts: Mapped[bytes | None]
@@ -241,22 +270,49 @@ class Feature(Table):
     sampled_firings: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class FeatureToken(Table):
-    """The tokens a feature fires on most: the share of its firings that each accounts for."""
+class TopContexts(Table):
+    """A feature's strongest contexts, strongest first; no row where there are none.
 
-    __tablename__ = "feature_token"
-    __table_args__ = (Index(None, "token_id"), {"sqlite_with_rowid": False})
+    Of each context: `windows` ints, the ordinal of its window; `firings` ints, on how many of the window's tokens the
+    feature fires; `peaks` u1, where it fires most strongly; `peak_values` f4, how strongly. Of each of those tokens,
+    context after context: `positions` u1 in the window, and `values` f2. Elsewhere it is silent.
+    """
+
+    __tablename__ = "top_contexts"
 
     feature_id: Mapped[int] = mapped_column(
         BigKey, ForeignKey("feature.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    rank: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    token_id: Mapped[int]
-    share: Mapped[float]
+    windows: Mapped[bytes]
+    firings: Mapped[bytes]
+    peaks: Mapped[bytes]
+    peak_values: Mapped[bytes]
+    positions: Mapped[bytes]
+    values: Mapped[bytes]
+
+
+class SampledContexts(Table):
+    """Contexts drawn from a feature's bands, as `TopContexts`; `bands` u1 says which band each is of, weakest first."""
+
+    __tablename__ = "sampled_contexts"
+
+    feature_id: Mapped[int] = mapped_column(
+        BigKey, ForeignKey("feature.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    bands: Mapped[bytes]
+    windows: Mapped[bytes]
+    firings: Mapped[bytes]
+    peaks: Mapped[bytes]
+    peak_values: Mapped[bytes]
+    positions: Mapped[bytes]
+    values: Mapped[bytes]
 
 
 class DocumentWindow(Table):
-    """A piece of a document that at least one feature shows as context: tokens [start, start + length)."""
+    """A piece of a document that at least one feature shows as context: tokens [start, start + length).
+
+    `features`: the ordinals of those features, ascending, as ints: the first, then each one's distance from the last.
+    """
 
     __tablename__ = "document_window"
 
@@ -265,29 +321,24 @@ class DocumentWindow(Table):
     document_id: Mapped[int] = mapped_column(BigKey, ForeignKey("document.id"), index=True)
     start: Mapped[int]
     length: Mapped[int] = mapped_column(SmallInteger)
+    features: Mapped[bytes]
 
 
-class Activation(Table):
-    """A feature in a window. `kind` 0: among its strongest; 1: drawn from its contexts in decile `band`.
+class TokenPosting(Table):
+    """The features of a run that have a token among those they fire on most.
 
-    `firing_positions` u1 and `firing_values` f2 list where in the window it fires, and how strongly; elsewhere it is
-    silent. `peak` is the position of its strongest firing there.
+    `features` as in `DocumentWindow`; `shares` u1: which share of each one's firings falls on the token, in 255ths,
+    rounded, at least 1 (`FeatureDetail` has it exactly).
     """
 
-    __tablename__ = "activation"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __tablename__ = "token_posting"
 
-    feature_id: Mapped[int] = mapped_column(
-        BigKey, ForeignKey("feature.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("index_run.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    band: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    rank: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
-    window_id: Mapped[int] = mapped_column(BigKey, ForeignKey("document_window.id"), index=True)
-    peak: Mapped[int] = mapped_column(SmallInteger)
-    peak_value: Mapped[float]
-    firing_positions: Mapped[bytes]
-    firing_values: Mapped[bytes]
+    token_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    features: Mapped[bytes]
+    shares: Mapped[bytes]
 
 
 class Counter(Table):

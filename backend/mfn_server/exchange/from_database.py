@@ -5,7 +5,7 @@ All that the database keeps comes back exactly. It does not keep `token_pairs`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,44 +14,54 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, select
 
 from mfn_core.errors import MFNError
-from mfn_core.indexing.types import Contexts, CorpusIndex, IndexSettings, LayerIndex
-from mfn_server.db.blobs import F2, F4, U1, U4, unpack
+from mfn_core.indexing.types import ContextKind, Contexts, CorpusIndex, IndexSettings, LayerIndex
+from mfn_server.db.blobs import F4, U4, unpack
+from mfn_server.db.contexts import ContextColumns
 from mfn_server.db.session import Database
 from mfn_server.db.tables import (
-    Activation,
     Corpus,
     Document,
     DocumentWindow,
     Feature,
-    FeatureToken,
+    FeatureDetail,
     IndexRun,
     Model,
+    SampledContexts,
     Source,
     SourceIndex,
+    TopContexts,
 )
+from mfn_server.db.varints import unpack_rows
 from mfn_server.model_facts import ModelFacts
 
-_BLOBS = {
-    "histogram": ("histogram", U4, np.int64),
-    "band_edges": ("band_edges", F4, np.float32),
-    "band_count": ("band_counts", U4, np.int64),
-    "promoted_ids": ("promoted_ids", U4, np.int32),
-    "promoted_logits": ("promoted_logits", F4, np.float32),
-    "suppressed_ids": ("suppressed_ids", U4, np.int32),
-    "suppressed_logits": ("suppressed_logits", F4, np.float32),
-    "neighbour_ids": ("neighbour_numbers", U4, np.int32),
-    "neighbour_cos": ("neighbour_cosines", F4, np.float32),
+_INTS, _FLOATS = None, F4
+_BLOBS: dict[str, tuple[str, np.dtype[Any] | None, type[np.generic]]] = {
+    "histogram": ("histogram", _INTS, np.int64),
+    "band_edges": ("band_edges", _FLOATS, np.float32),
+    "band_count": ("band_counts", _INTS, np.int64),
+    "promoted_ids": ("promoted_ids", _INTS, np.int32),
+    "promoted_logits": ("promoted_logits", _FLOATS, np.float32),
+    "suppressed_ids": ("suppressed_ids", _INTS, np.int32),
+    "suppressed_logits": ("suppressed_logits", _FLOATS, np.float32),
+    "neighbour_ids": ("neighbour_numbers", _INTS, np.int32),
+    "neighbour_cos": ("neighbour_cosines", _FLOATS, np.float32),
 }
-"""Arrays [F, n] of a layer: the column of `Feature`, its type there, and the array's."""
+"""Arrays [F, n] of a layer: the column of `FeatureDetail`, what it is a blob of, and the array's type."""
 
-_LISTS = {
-    "cofiring_ids": ("cofiring_numbers", U4, np.int32, -1),
-    "cofiring_lift": ("cofiring_lifts", F4, np.float32, 0),
-    "cofiring_joint": ("cofiring_counts", U4, np.int64, 0),
-    "next_token_ids": ("next_ids", U4, np.int32, -1),
-    "next_token_share": ("next_shares", F4, np.float32, 0),
+_TOKENS: dict[str, tuple[str, np.dtype[Any] | None, type[np.generic], int]] = {
+    "top_token_ids": ("token_ids", _INTS, np.int32, -1),
+    "top_token_share": ("token_shares", _FLOATS, np.float32, 0),
 }
-"""Arrays [F, n] whose rows end early: column, its type there, the array's, and with what the array is padded."""
+"""Arrays [F, n] whose rows end early: as above, and with what the array is padded."""
+
+_SAMPLED: dict[str, tuple[str, np.dtype[Any] | None, type[np.generic], int]] = {
+    "cofiring_ids": ("cofiring_numbers", _INTS, np.int32, -1),
+    "cofiring_lift": ("cofiring_lifts", _FLOATS, np.float32, 0),
+    "cofiring_joint": ("cofiring_counts", _INTS, np.int64, 0),
+    "next_token_ids": ("next_ids", _INTS, np.int32, -1),
+    "next_token_share": ("next_shares", _FLOATS, np.float32, 0),
+}
+"""The same, null in a run without a sample of tokens."""
 
 _FIGURES = {"firing_count": np.int64, "mean": np.float32, "maximum": np.float32}
 """Arrays [F] of a layer, in columns of the same name."""
@@ -81,7 +91,7 @@ def index_of_database(database: Database, facts: ModelFacts) -> StoredIndex:
         ).all()
         settings = IndexSettings(**run.settings)
         index = CorpusIndex(
-            layers=[_layer(connection, run.id, source.key, settings) for source in facts.sources],
+            layers=[_layer(connection, run, source.key, settings) for source in facts.sources],
             documents=[unpack(row.token_ids, U4).astype(np.uint32) for row in rows],
             meta=[row.meta for row in rows],
             n_tokens=run.n_tokens,
@@ -112,19 +122,23 @@ def _run(connection: Connection, name: str, facts: ModelFacts) -> Row[Any]:
     return run
 
 
-def _layer(connection: Connection, run_id: int, key: str, settings: IndexSettings) -> LayerIndex:
+def _layer(connection: Connection, run: Row[Any], key: str, settings: IndexSettings) -> LayerIndex:
     source = connection.execute(
         select(Source.id, Source.layer, SourceIndex.bin_edges, SourceIndex.sampled_tokens)
         .join(SourceIndex, SourceIndex.source_id == Source.id)
-        .where(SourceIndex.run_id == run_id, Source.key == key)
+        .where(SourceIndex.run_id == run.id, Source.key == key, Source.model_id == run.model_id)
     ).one()
-    same = (Feature.run_id == run_id, Feature.source_id == source.id)
-    rows = connection.execute(select(Feature).where(*same).order_by(Feature.number)).all()
-    row_of = {row.id: row.number for row in rows}
-    facts: dict[str, NDArray[Any] | int | None] = {
-        name: np.stack([unpack(getattr(row, column), stored) for row in rows]).astype(dtype)
-        for name, (column, stored, dtype) in _BLOBS.items()
-    }
+    statement = (
+        select(Feature, FeatureDetail)
+        .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
+        .where(Feature.run_id == run.id, Feature.source_id == source.id)
+        .order_by(Feature.number)
+    )
+    rows = connection.execute(statement).all()
+    facts: dict[str, NDArray[Any] | int | None] = {}
+    for name, (column, dtype, kind) in _BLOBS.items():
+        values, _ = _unpacked([getattr(row, column) for row in rows], dtype)
+        facts[name] = values.reshape(len(rows), -1).astype(kind)
     facts |= {name: np.array([getattr(row, name) for row in rows], dtype) for name, dtype in _FIGURES.items()}
     if all(row.half_firings is not None for row in rows):
         r2 = [np.nan if row.token_r2 is None else row.token_r2 for row in rows]
@@ -133,66 +147,82 @@ def _layer(connection: Connection, run_id: int, key: str, settings: IndexSetting
             "half_firings": np.array([row.half_firings for row in rows], np.int64),
         }
     if source.sampled_tokens is not None:
-        for name, (column, stored, dtype, fill) in _LISTS.items():
-            width = settings.n_cofiring if name.startswith("cofiring") else settings.n_tokens
-            facts[name] = _padded([unpack(getattr(row, column), stored) for row in rows], width, dtype, fill)
         facts["sampled_firings"] = np.array([row.sampled_firings for row in rows], np.int64)
         facts["sampled_tokens"] = source.sampled_tokens
-    tokens = connection.execute(select(FeatureToken).join(Feature).where(*same)).all()
-    ids, shares = _top_tokens(tokens, row_of, settings.n_tokens)
-    contexts: Select[*tuple[Any, ...]] = (
-        select(Activation, DocumentWindow.start, DocumentWindow.length, Document.ordinal)
-        .join(Feature, Feature.id == Activation.feature_id)
-        .join(DocumentWindow, DocumentWindow.id == Activation.window_id)
-        .join(Document, Document.id == DocumentWindow.document_id)
-        .where(*same)
-        .order_by(Feature.number, Activation.kind, Activation.band, Activation.rank)
-    )
+    for name, (column, dtype, kind, fill) in (
+        _TOKENS | (_SAMPLED if source.sampled_tokens is not None else {})
+    ).items():
+        width = settings.n_cofiring if name.startswith("cofiring") else settings.n_tokens
+        facts[name] = _padded([getattr(row, column) for row in rows], dtype, width, kind, fill)
     return LayerIndex(
         layer=source.layer,
         n_features=len(rows),
         bin_edges=unpack(source.bin_edges, F4).astype(np.float32),
-        contexts=_contexts(connection.execute(contexts).all(), row_of),
-        top_token_ids=ids,
-        top_token_share=shares,
+        contexts=_contexts(connection, run, {row.id: row.number for row in rows}),
         **facts,  # type: ignore[arg-type]  # by name
     )
 
 
-def _padded(rows: Sequence[NDArray[Any]], width: int, dtype: Any, fill: int) -> NDArray[Any]:
+def _unpacked(blobs: Sequence[bytes], dtype: np.dtype[Any] | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The numbers of many blobs, and where each blob's begin: [n] and [rows + 1]."""
+    if dtype is None:
+        return unpack_rows(blobs)
+    return unpack(b"".join(blobs), dtype), np.cumsum([0, *map(len, blobs)]) // dtype.itemsize
+
+
+def _padded(blobs: Sequence[bytes], dtype: np.dtype[Any] | None, width: int, kind: Any, fill: int) -> NDArray[Any]:
     """[F, width] out of rows that end early."""
-    out = np.full((len(rows), width), fill, dtype)
-    for number, row in enumerate(rows):
-        out[number, : len(row)] = row
+    values, begins = _unpacked(blobs, dtype)
+    out = np.full((len(blobs), width), fill, kind)
+    out[np.arange(width) < np.diff(begins)[:, None]] = values
     return out
 
 
-def _top_tokens(
-    rows: Iterable[Row[Any]], row_of: dict[int, int], most: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Ids and shares [F, most], padded with -1 and 0."""
-    ids = np.full((len(row_of), most), -1, np.int32)
-    shares = np.zeros((len(row_of), most), np.float32)
-    for row in rows:
-        ids[row_of[row.feature_id], row.rank] = row.token_id
-        shares[row_of[row.feature_id], row.rank] = row.share
-    return ids, shares
-
-
-def _contexts(rows: Sequence[Row[Any]], row_of: dict[int, int]) -> Contexts:
-    positions = [unpack(row.firing_positions, U1) for row in rows]
-    values = [unpack(row.firing_values, F2) for row in rows]
+def _contexts(connection: Connection, run: Row[Any], numbers: Mapping[int, int]) -> Contexts:
+    """The contexts of features, whose numbers are given by their ids, which are consecutive."""
+    places = connection.execute(
+        select(DocumentWindow.start, DocumentWindow.length, Document.ordinal)
+        .join(Document, Document.id == DocumentWindow.document_id)
+        .where(DocumentWindow.run_id == run.id)
+        .order_by(DocumentWindow.id)
+    ).all()
+    start, length, document = np.array(places, np.int64).reshape(-1, 3).T
+    parts = []
+    for kind, table in ((ContextKind.TOP, TopContexts), (ContextKind.BAND, SampledContexts)):
+        of = select(table).where(table.feature_id.between(min(numbers), max(numbers))).order_by(table.feature_id)
+        rows = connection.execute(of).all()
+        columns = ContextColumns.of(rows)
+        feature = np.repeat(np.array([numbers[row.feature_id] for row in rows], np.int64), columns.count)
+        parts.append((columns, feature, np.full(len(feature), kind)))
+    feature, kinds, band, window, peak, peak_value, positions, values, firings = map(
+        np.concatenate,
+        zip(
+            *(
+                (feature, kind, c.band, c.window, c.peak, c.peak_value, c.positions, c.values, np.diff(c.offsets))
+                for c, feature, kind in parts
+            ),
+            strict=True,
+        ),
+    )
+    # by feature, kind and band; contexts of the same keep their order, which is that of their rank
+    order = np.lexsort((band, kinds, feature))
+    begins = np.concatenate([np.zeros(1, np.int64), np.cumsum(firings)])[order]
+    firings, kept = firings[order], (feature[order], kinds[order], band[order])
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(firings)])
+    fired = np.repeat(begins - offsets[:-1], firings) + np.arange(offsets[-1])
+    first = np.flatnonzero(np.any([np.diff(column.astype(np.int64), prepend=-1) for column in kept], axis=0))
+    window = window[order]
     return Contexts(
-        feature=np.array([row_of[row.feature_id] for row in rows], np.int32),
-        kind=np.array([row.kind for row in rows], np.uint8),
-        band=np.array([row.band for row in rows], np.uint8),
-        rank=np.array([row.rank for row in rows], np.int32),
-        document=np.array([row.ordinal for row in rows], np.int32),
-        start=np.array([row.start for row in rows], np.int32),
-        length=np.array([row.length for row in rows], np.uint16),
-        peak=np.array([row.peak for row in rows], np.int16),
-        peak_value=np.array([row.peak_value for row in rows], np.float32),
-        offsets=np.cumsum([0, *map(len, positions)], dtype=np.int64),
-        positions=np.concatenate([np.zeros(0, np.uint8), *positions]),
-        values=np.concatenate([np.zeros(0, np.float16), *values]),
+        feature=kept[0].astype(np.int32),
+        kind=kept[1].astype(np.uint8),
+        band=kept[2].astype(np.uint8),
+        rank=(np.arange(len(order)) - np.repeat(first, np.diff(first, append=len(order)))).astype(np.int32),
+        document=document[window].astype(np.int32),
+        start=start[window].astype(np.int32),
+        length=length[window].astype(np.uint16),
+        peak=peak[order].astype(np.int16),
+        peak_value=peak_value[order].astype(np.float32),
+        offsets=offsets,
+        positions=positions[fired].astype(np.uint8),
+        values=values[fired].astype(np.float16),
     )

@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Integer,
-    Row,
-    Select,
-    SQLColumnExpression,
-    case,
-    cast,
-    func,
-    literal,
-    select,
-    union_all,
-)
+import numpy as np
+from sqlalchemy import Connection, Row, Select, SQLColumnExpression, case, func, select
 
+from mfn_server.db.given import numbers_as_rows
+from mfn_server.db.postings import features_in_windows, features_on_tokens
 from mfn_server.db.search import found
-from mfn_server.db.tables import Activation, Feature, FeatureToken, IndexRun, Label, Origin, Source
+from mfn_server.db.tables import Feature, IndexRun, Label, Origin, Source
 from mfn_server.features.cursor import SortKey, after, decode_cursor, encode_cursor
 from mfn_server.features.schemas import FeatureQuery
 from mfn_server.features.status import feature_status
@@ -43,6 +34,7 @@ def current_features(model_id: int) -> AnySelect:
             Source.key,
             Source.layer,
             IndexRun.n_tokens,
+            IndexRun.first_window_id,
             feature_status.label("status"),
             Label.text.label("label"),
             Label.origin.label("label_origin"),
@@ -64,7 +56,7 @@ def list_features(
     statement = _filtered(current_features(model_id), query)
     relevance: SQLColumnExpression[int] | None = None
     if query.q and query.q.strip():
-        hits = _hits(connection.dialect.name, query.q, token_texts)
+        hits = _hits(connection, model_id, query.q, token_texts)
         if hits is None:
             return [], 0, None
         statement = statement.join(hits, hits.c.feature_id == Feature.id)
@@ -157,35 +149,33 @@ def matching_tokens(query: str, token_texts: Sequence[str]) -> list[int]:
     return (exact + partial)[:_MOST_TOKENS]
 
 
-def _hits(dialect: str, query: str, token_texts: Sequence[str]) -> Any:
+def _hits(connection: Connection, model_id: int, query: str, token_texts: Sequence[str]) -> Any:
     """Feature ids with a whole-number score, by all three ways of matching; None when there is no way."""
-    parts: list[AnySelect] = []
-    labels = found(dialect, "label_search", query)
+    labels = found(connection.dialect.name, "label_search", query)
+    contexts = found(connection.dialect.name, "window_search", query)
+    tokens = matching_tokens(query, token_texts)
+    if labels is None and contexts is None and not tokens:
+        return None
+    scores: dict[int, int] = {}
+    shown = select(Source.current_run_id).where(Source.model_id == model_id)
+    for run in connection.execute(select(IndexRun).where(IndexRun.id.in_(shown))):
+        score = np.zeros(run.n_features)
+        if tokens:
+            shares = features_on_tokens(connection, run.id, tokens, run.n_features)
+            score += np.where(shares > 0, _TOKEN_WEIGHT * (1 + shares), 0)
+        if contexts is not None:
+            score += features_in_windows(connection, run.id, contexts, run.n_features)
+        hit = np.flatnonzero(score)
+        scores.update(zip((hit + run.first_feature_id).tolist(), score[hit].astype(int).tolist(), strict=True))
     if labels is not None:
-        parts.append(
-            select(Feature.id.label("feature_id"), literal(_LABEL_WEIGHT).label("score"))
+        labelled = (
+            select(Feature.id)
             .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
             .join(Label, (Label.source_id == Feature.source_id) & (Label.number == Feature.number))
-            .where(Label.id.in_(labels))
+            .where(Source.model_id == model_id, Label.id.in_(labels))
             # what a program wrote counts only as long as no person has written something else
             .where(Label.is_primary | (Label.origin == Origin.HUMAN))
         )
-    tokens = matching_tokens(query, token_texts)
-    if tokens:
-        score = cast(_TOKEN_WEIGHT * (1 + FeatureToken.share), Integer)
-        parts.append(select(FeatureToken.feature_id, score.label("score")).where(FeatureToken.token_id.in_(tokens)))
-    contexts = found(dialect, "window_search", query)
-    if contexts is not None:
-        parts.append(
-            select(Activation.feature_id, func.count().label("score"))
-            .where(Activation.window_id.in_(contexts))
-            .group_by(Activation.feature_id)
-        )
-    if not parts:
-        return None
-    every = union_all(*parts).subquery()
-    return (
-        select(every.c.feature_id, cast(func.sum(every.c.score), Integer).label("score"))
-        .group_by(every.c.feature_id)
-        .subquery()
-    )
+        for feature_id in connection.scalars(labelled):
+            scores[feature_id] = scores.get(feature_id, 0) + _LABEL_WEIGHT
+    return numbers_as_rows(connection.dialect.name, {"feature_id": list(scores), "score": list(scores.values())})

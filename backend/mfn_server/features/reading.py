@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Row, func, select, tuple_
 
-from mfn_server.db.blobs import F4, U4, unpack
-from mfn_server.db.tables import Feature, FeatureToken, Label, LabelEvent, Origin, Source, SourceIndex
+from mfn_server.db.blobs import F4, unpack
+from mfn_server.db.tables import Feature, FeatureDetail, Label, LabelEvent, Origin, Source, SourceIndex
+from mfn_server.db.varints import unpack_ints
 from mfn_server.errors import APIError
-from mfn_server.features.contexts import contexts_of, snippets_of
+from mfn_server.features.contexts import contexts_of, snippet, snippets_of
 from mfn_server.features.listing import current_features
 from mfn_server.features.schemas import (
     Band,
@@ -55,27 +55,31 @@ def top_tokens_of(
     connection: Connection, feature_ids: Sequence[int], token_texts: Sequence[str], most: int = 8
 ) -> dict[int, list[TokenShare]]:
     """The tokens that features fire on most, by feature id."""
-    found: dict[int, list[TokenShare]] = defaultdict(list)
-    statement = select(FeatureToken).where(FeatureToken.feature_id.in_(feature_ids), FeatureToken.rank < most)
-    for row in connection.execute(statement.order_by(FeatureToken.feature_id, FeatureToken.rank)):
-        found[row.feature_id].append(TokenShare(text=token_texts[row.token_id], share=round(row.share, 4)))
-    return found
+    columns = (FeatureDetail.feature_id, FeatureDetail.token_ids, FeatureDetail.token_shares)
+    rows = connection.execute(select(*columns).where(FeatureDetail.feature_id.in_(feature_ids)))
+    return {row.feature_id: _shares(row.token_ids, row.token_shares, token_texts)[:most] for row in rows}
 
 
 def feature_rows(connection: Connection, rows: Sequence[Row[Any]], token_texts: Sequence[str]) -> list[FeatureRow]:
     """List entries for rows of `current_features`."""
-    ids = [row.id for row in rows]
-    tokens = top_tokens_of(connection, ids, token_texts)
-    snippets = snippets_of(connection, ids, token_texts)
+    details = _details(connection, [row.id for row in rows])
+    snippets = snippets_of(connection, {row.id: row.first_window_id for row in rows}, token_texts)
     return [
         FeatureRow(
-            **_common(row),
-            top_tokens=tokens[row.id],
-            promoted=_logits(row.promoted_ids, row.promoted_logits, token_texts)[:_PROMOTED_IN_LIST],
+            **_common(row, details[row.id], token_texts),
+            promoted=_logits(details[row.id].promoted_ids, details[row.id].promoted_logits, token_texts)[
+                :_PROMOTED_IN_LIST
+            ],
             snippet=snippets.get(row.id),
         )
         for row in rows
     ]
+
+
+def _details(connection: Connection, feature_ids: Sequence[int]) -> dict[int, Row[Any]]:
+    """The other half of features' rows, by feature id."""
+    statement = select(FeatureDetail).where(FeatureDetail.feature_id.in_(feature_ids))
+    return {row.feature_id: row for row in connection.execute(statement)}
 
 
 def feature_page(
@@ -94,9 +98,10 @@ def feature_page(
             hint="GET /api/health tells how far it is",
             headers={"Retry-After": "5"},
         )
-    top, samples = contexts_of(connection, row.id, token_texts)
-    edges = unpack(row.band_edges, F4).tolist()
-    counts = unpack(row.band_counts, U4).tolist()
+    detail = _details(connection, [row.id])[row.id]
+    top, samples = contexts_of(connection, row.id, row.first_window_id, token_texts)
+    edges = unpack(detail.band_edges, F4).tolist()
+    counts = unpack_ints(detail.band_counts).tolist()
     bands = [
         Band(
             band=band,
@@ -115,19 +120,17 @@ def feature_page(
         )
     ).one()
     same = (Feature.run_id == row.run_id, Feature.source_id == row.source_id, Feature.firing_count > 0)
-    snippets = snippets_of(connection, [row.id], token_texts)
     return FeaturePage(
-        **_common(row),
-        top_tokens=top_tokens_of(connection, [row.id], token_texts)[row.id],
-        promoted=_logits(row.promoted_ids, row.promoted_logits, token_texts),
-        suppressed=_logits(row.suppressed_ids, row.suppressed_logits, token_texts),
-        snippet=snippets.get(row.id),
-        histogram=Histogram(edges=unpack(bin_edges, F4).tolist(), counts=unpack(row.histogram, U4).tolist()),
-        neighbours=_neighbours(connection, row, token_texts),
-        cofiring=_cofiring(connection, row, token_texts) if sampled_tokens else None,
-        next_tokens=_next_tokens(row, token_texts) if sampled_tokens else None,
+        **_common(row, detail, token_texts),
+        promoted=_logits(detail.promoted_ids, detail.promoted_logits, token_texts),
+        suppressed=_logits(detail.suppressed_ids, detail.suppressed_logits, token_texts),
+        snippet=snippet(top[0]) if top else None,
+        histogram=Histogram(edges=unpack(bin_edges, F4).tolist(), counts=unpack_ints(detail.histogram).tolist()),
+        neighbours=_neighbours(connection, row, detail, token_texts),
+        cofiring=_cofiring(connection, row, detail, token_texts) if sampled_tokens else None,
+        next_tokens=_shares(detail.next_ids, detail.next_shares, token_texts) if sampled_tokens else None,
         sampled_tokens=sampled_tokens or None,
-        sampled_firings=row.sampled_firings if sampled_tokens else None,
+        sampled_firings=detail.sampled_firings if sampled_tokens else None,
         contexts=top,
         bands=bands,
         n_tokens=row.n_tokens,
@@ -166,8 +169,8 @@ def feature_version(connection: Connection, source_id: int, index: int) -> int:
     return connection.scalar(statement) or 0
 
 
-def _common(row: Row[Any]) -> dict[str, Any]:
-    histogram = unpack(row.histogram, U4)
+def _common(row: Row[Any], detail: Row[Any], token_texts: Sequence[str]) -> dict[str, Any]:
+    histogram = unpack_ints(detail.histogram)
     return {
         "source": row.key,
         "layer": row.layer,
@@ -181,35 +184,38 @@ def _common(row: Row[Any]) -> dict[str, Any]:
         "status": row.status,
         "label": row.label,
         "label_origin": row.label_origin,
+        "top_tokens": _shares(detail.token_ids, detail.token_shares, token_texts),
         "sparkline": [int(part.sum()) for part in np.array_split(histogram, SPARKLINE_BINS)],
     }
 
 
+def _shares(ids: bytes, shares: bytes, token_texts: Sequence[str]) -> list[TokenShare]:
+    pairs = zip(unpack_ints(ids).tolist(), unpack(shares, F4).tolist(), strict=True)
+    return [TokenShare(text=token_texts[number], share=round(share, 4)) for number, share in pairs]
+
+
 def _logits(ids: bytes, logits: bytes, token_texts: Sequence[str]) -> list[TokenLogit]:
-    pairs = zip(unpack(ids, U4).tolist(), unpack(logits, F4).tolist(), strict=True)
+    pairs = zip(unpack_ints(ids).tolist(), unpack(logits, F4).tolist(), strict=True)
     return [TokenLogit(id=number, text=token_texts[number], logit=round(logit, 4)) for number, logit in pairs]
 
 
-def _neighbours(connection: Connection, row: Row[Any], token_texts: Sequence[str]) -> list[Neighbour]:
-    numbers = unpack(row.neighbour_numbers, U4).tolist()
-    cosines = unpack(row.neighbour_cosines, F4).tolist()
+def _neighbours(connection: Connection, row: Row[Any], detail: Row[Any], token_texts: Sequence[str]) -> list[Neighbour]:
+    numbers = unpack_ints(detail.neighbour_numbers).tolist()
+    cosines = unpack(detail.neighbour_cosines, F4).tolist()
     others = _others(connection, row, numbers, token_texts)
     return [Neighbour(**other, cosine=round(cosine, 4)) for other, cosine in zip(others, cosines, strict=True)]
 
 
-def _cofiring(connection: Connection, row: Row[Any], token_texts: Sequence[str]) -> list[CofiringFeature]:
-    numbers = unpack(row.cofiring_numbers, U4).tolist()
-    lifts, joint = unpack(row.cofiring_lifts, F4).tolist(), unpack(row.cofiring_counts, U4).tolist()
+def _cofiring(
+    connection: Connection, row: Row[Any], detail: Row[Any], token_texts: Sequence[str]
+) -> list[CofiringFeature]:
+    numbers = unpack_ints(detail.cofiring_numbers).tolist()
+    lifts, joint = unpack(detail.cofiring_lifts, F4).tolist(), unpack_ints(detail.cofiring_counts).tolist()
     others = _others(connection, row, numbers, token_texts)
     return [
         CofiringFeature(**other, lift=float(f"{lift:.4g}"), joint=count)
         for other, lift, count in zip(others, lifts, joint, strict=True)
     ]
-
-
-def _next_tokens(row: Row[Any], token_texts: Sequence[str]) -> list[TokenShare]:
-    pairs = zip(unpack(row.next_ids, U4).tolist(), unpack(row.next_shares, F4).tolist(), strict=True)
-    return [TokenShare(text=token_texts[number], share=round(share, 4)) for number, share in pairs]
 
 
 def _others(

@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from sqlalchemy import Connection, Row, select
 from starlette.concurrency import run_in_threadpool
 
-from mfn_server.db.tables import Feature, FeatureToken, Label, Origin, Source
+from mfn_server.db.tables import Feature, FeatureDetail, Label, Origin, Source
+from mfn_server.db.varints import split_rows
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.features.routes import FeatureIndex, SourceKey
@@ -104,14 +105,13 @@ def _names(connection: Connection, served: Served, key: str, numbers: Iterable[i
         )
         labels.update({row.number: row for row in connection.execute(labelled)})
         fired_on = (
-            select(Feature.number, FeatureToken.token_id)
-            .join(Feature, Feature.id == FeatureToken.feature_id)
+            select(Feature.number, FeatureDetail.token_ids)
+            .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
             .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
             .where(Source.model_id == served.model_id, Source.key == key, Feature.number.in_(part))
-            .where(FeatureToken.rank < _TOP_TOKENS)
-            .order_by(Feature.number, FeatureToken.rank)
         )
-        for number, token in connection.execute(fired_on):
-            tokens[number].append(served.token_texts[token])
+        rows = connection.execute(fired_on).all()
+        for row, ids in zip(rows, split_rows([row.token_ids for row in rows]), strict=True):
+            tokens[row.number] = [served.token_texts[number] for number in ids[:_TOP_TOKENS]]
     named = {number: (row.text, row.origin) for number, row in labels.items()}
     return {number: _Name(*named.get(number, (None, None)), tokens[number]) for number in wanted}

@@ -77,7 +77,15 @@ def test_out_of_one_database_into_another(mfn: Mfn, tiny_bundle: Path, corpus: P
     assert mfn("index", tiny_bundle, "--import", out, "--db", imported)[0] == 0
     named = json.loads((out / "manifest.json").read_text())["corpus"]
     assert sqlite3.connect(imported).execute("SELECT name FROM corpus").fetchall() == [(named,)]
-    for table in ("document", "document_window", "feature", "feature_token", "activation", "source_index"):
+    for table in (
+        "document",
+        "document_window",
+        "feature",
+        "feature_detail",
+        "top_contexts",
+        "sampled_contexts",
+        "source_index",
+    ):
         rows = [sorted(sqlite3.connect(path).execute(f"SELECT * FROM {table}"), key=repr) for path in (built, imported)]
         assert rows[0] == rows[1]
         assert rows[0]
