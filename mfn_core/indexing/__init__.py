@@ -1,12 +1,16 @@
 """One pass over a corpus: what every feature of every layer fires on, exactly, as plain arrays."""
 
-from mfn_core.indexing.build import IndexState, build_index, collect, index_tokens
+from mfn_core.indexing.build import build_index, collect, index_tokens
+from mfn_core.indexing.checkpoint import forget_work
 from mfn_core.indexing.from_weights import WeightFacts, weight_facts
+from mfn_core.indexing.shards import CorpusChangedError
+from mfn_core.indexing.state import IndexState
 from mfn_core.indexing.types import ContextKind, Contexts, CorpusIndex, IndexSettings, LayerIndex
 
 __all__ = [
     "ContextKind",
     "Contexts",
+    "CorpusChangedError",
     "CorpusIndex",
     "IndexSettings",
     "IndexState",
@@ -14,6 +18,7 @@ __all__ = [
     "WeightFacts",
     "build_index",
     "collect",
+    "forget_work",
     "index_tokens",
     "weight_facts",
 ]

@@ -11,6 +11,7 @@ tokens × F.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +23,9 @@ from mfn_core.indexing.arrays import mix, ragged, run_lengths, run_starts, stabl
 from mfn_core.indexing.exact import SquareSums, fixed
 from mfn_core.indexing.grid import LogGrid
 from mfn_core.indexing.rows import BestRows, Rows, place_of
-from mfn_core.indexing.tallies import HALVES, TokenTally
+from mfn_core.indexing.tallies import HALVES, Pairs, TokenTally
 from mfn_core.indexing.token_r2 import half_of
-from mfn_core.indexing.token_sample import TokenSample
+from mfn_core.indexing.token_sample import SampledTokens, TokenSample
 from mfn_core.indexing.types import IndexSettings
 
 UNSOUND = "the model's codes hold negative or non-finite values, which cannot be indexed"
@@ -173,6 +174,32 @@ class LayerAccumulator:
             state |= {f"{name}_{column}": array for column, array in vars(best.rows()).items()}
         return state
 
+    @classmethod
+    def from_arrays(
+        cls, n_features: int, vocab_size: int, settings: IndexSettings, arrays: Mapping[str, NDArray[Any]]
+    ) -> LayerAccumulator:
+        """The state whose `arrays` these are. It takes in more, and merges, as the one that was saved.
+
+        Raises:
+            ValueError: an array is missing, or of another length than this layer and these settings ask for.
+        """
+        state = cls(n_features, vocab_size, settings)
+        try:
+            for name in ("firing_count", "total", "maximum", "histogram", "band_histogram"):
+                _fill(getattr(state, name), arrays[name])
+            for name, array in vars(state.squares).items():
+                _fill(array, arrays[f"square_{name}"])
+            for name, best in (("top", state.top), ("sample", state.sample)):
+                best.add(Rows(*(arrays[f"{name}_{column}"] for column in Rows.__annotations__)))
+                best.rows()  # settles them, so that the threshold is in force again
+            state.tokens.add_pairs(Pairs(arrays["token_keys"], arrays["token_counts"], arrays.get("token_sums")))
+            state.drawn.bound = np.uint64(arrays["drawn_bound"])
+            drawn = SampledTokens(*(arrays[f"drawn_{column}"] for column in SampledTokens.__annotations__))
+            state.drawn.add_tokens(drawn)
+        except (KeyError, IndexError) as error:
+            raise ValueError(f"these arrays are no state of such a layer: {error}") from error
+        return state
+
     def _count(self, feature: NDArray[np.int64], strength: NDArray[np.float32]) -> None:
         starts = run_starts(feature)
         present = feature.take(starts)
@@ -209,6 +236,12 @@ class LayerAccumulator:
 
     def _cell(self, runs: _ContextRuns) -> NDArray[np.int64]:
         return runs.feature * self.band_grid.n + self.band_grid.bin_of(runs.peak)
+
+
+def _fill(array: NDArray[Any], saved: NDArray[Any]) -> None:
+    if saved.shape != array.shape:
+        raise ValueError(f"these arrays are no state of such a layer: {saved.shape} instead of {array.shape}")
+    array[...] = saved
 
 
 @dataclass(frozen=True)

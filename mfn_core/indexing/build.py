@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from torch import Tensor
 
 from mfn_core.data.corpus import Document
 from mfn_core.errors import CorpusError
-from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
 from mfn_core.indexing.batching import Batcher, ForwardBatch
+from mfn_core.indexing.checkpoint import Work
 from mfn_core.indexing.finish import finish_layer
 from mfn_core.indexing.from_weights import weight_facts
 from mfn_core.indexing.on_device import DeviceIntake, in_windows, upload
-from mfn_core.indexing.tallies import HALVES
-from mfn_core.indexing.token_r2 import half_of
+from mfn_core.indexing.shards import ShardReader, cut
+from mfn_core.indexing.state import IndexState
 from mfn_core.indexing.types import CorpusIndex, IndexSettings
 from mfn_core.model import MFNModel
 
@@ -28,68 +29,42 @@ Progress = Callable[[int, int | None], None]
 """Told how many tokens are done, and of how many; None until that is known."""
 
 
-class IndexState:
-    """All layers' states after some part of a corpus. Merges exactly, in any order.
-
-    Its settings must fit the model: see `IndexSettings.fit`.
-
-    Attributes:
-        layers: by block number.
-        token_counts: int64 [halves, V], how often each token counted in each half of the corpus.
-    """
-
-    def __init__(self, model: MFNModel, settings: IndexSettings) -> None:
-        self.settings = settings
-        self.layers = {n: LayerAccumulator(f, model.vocab_size, settings) for n, f in model.n_features.items()}
-        self.token_counts = np.zeros((HALVES, model.vocab_size), np.int64)
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens that counted."""
-        return int(self.token_counts.sum())
-
-    def count(self, windows: WindowBatch) -> None:
-        """Counts the tokens of a batch."""
-        key = half_of(windows.document)[:, None] * self.token_counts.shape[1] + windows.tokens
-        np.add.at(self.token_counts.reshape(-1), key[windows.counted], 1)
-
-    def merge(self, other: IndexState) -> IndexState:
-        """The state after both parts."""
-        both = object.__new__(IndexState)
-        both.settings = self.settings
-        both.layers = {number: state.merge(other.layers[number]) for number, state in self.layers.items()}
-        both.token_counts = self.token_counts + other.token_counts
-        return both
-
-
 def build_index(
     model: MFNModel,
     documents: Iterable[Document],
     settings: IndexSettings | None = None,
     progress: Progress | None = None,
+    work: Path | None = None,
 ) -> CorpusIndex:
     """Indexes a corpus under a model: one pass, all layers and all features at once.
 
-    Interrupting it (KeyboardInterrupt) leaves nothing behind: the index is in memory until it is returned.
+    The corpus is read in a thread of its own, ahead of the model, into files from which the index goes on reading token
+    ids: memory does not grow with it.
 
     Args:
         model: with a tokenizer.
         documents: read once.
         settings: what to keep.
-        progress: called after every batch.
+        progress: called after every batch. The total is known once the corpus is read to its end.
+        work: a folder for what is done so far. An interrupted run goes on from there when it is called again with the
+            same arguments, and ends in the same index. It belongs to this one run; delete it when the index is no
+            longer needed. Without one, an interrupted run leaves nothing behind.
 
     Raises:
         CorpusError: there is no text.
+        CorpusChangedError: `work` holds a part of another corpus. `forget_work` empties it.
     """
+    settings = (settings or IndexSettings()).fit(model.max_context)
     tell: Progress = progress or (lambda done, total: None)
-    ids: list[NDArray[np.uint32]] = []
-    meta: list[dict[str, Any]] = []
-    for document in documents:
-        ids.append(np.array(model.encode_text(document.text), np.uint32))
-        meta.append(dict(document.meta))
-        if len(ids) % 256 == 0:
-            tell(0, None)
-    return index_tokens(model, ids, meta, settings, tell)
+    run = Work.open(work, model, settings)
+    with ShardReader(documents, model.encode_text, run.store, settings.shard_tokens) as reader:
+        for shard in reader:
+            if shard.number not in run.done:
+                collect(model, run.store.of_shard(shard), run.state, lambda done: tell(done, reader.n_tokens))
+                run.add(shard)
+    run.finish()
+    tell(run.state.n_tokens, run.state.n_tokens)
+    return finish_index(model, run.state, run.store.documents(), run.store.meta())
 
 
 def index_tokens(
@@ -102,16 +77,30 @@ def index_tokens(
     """`build_index` for documents that are token ids already, their beginning-of-text token first."""
     settings = (settings or IndexSettings()).fit(model.max_context)
     total = sum(max(len(ids) - 1, 0) for ids in documents)
-    if not total:
-        raise CorpusError("there is no text to index: the corpus is empty")
     state = IndexState(model, settings)
-    collect(model, enumerate(documents), state, (lambda done: progress(done, total)) if progress else None)
-    lengths = np.array([len(ids) for ids in documents], np.int64)
+    tell = (lambda done: progress(done, total)) if progress else None
+    for first, end in cut(map(len, documents), settings.shard_tokens):
+        collect(model, enumerate(documents[first:end], first), state, tell)
+    return finish_index(model, state, documents, meta)
+
+
+def finish_index(
+    model: MFNModel, state: IndexState, documents: Sequence[NDArray[np.uint32]], meta: Sequence[dict[str, Any]]
+) -> CorpusIndex:
+    """The index of a corpus that is in `state` as a whole.
+
+    Raises:
+        CorpusError: there is no text.
+    """
+    settings = state.settings
+    if not state.n_tokens:
+        raise CorpusError("there is no text to index: the corpus is empty")
+    lengths = np.fromiter(map(len, documents), np.int64, len(documents))
     layers = []
     for number, layer in state.layers.items():
         facts = weight_facts(model, number, settings.n_logits, settings.n_neighbours)
         layers.append(finish_layer(number, layer, facts, lengths, state.token_counts))
-    return CorpusIndex(layers, list(documents), list(meta), state.n_tokens, settings, model.fingerprint)
+    return CorpusIndex(layers, documents, meta, state.n_tokens, settings, model.fingerprint)
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ the feature's strongest firing there (its peak). The first position of every doc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -49,6 +50,9 @@ class IndexSettings:
         max_sample_firings: up to how many firings the sample of tokens of a layer holds, on which is counted what fires
             together and what comes next: 4 bytes each. A token takes one more. Where the firings of the whole corpus
             are no more than this, all tokens are in the sample.
+        shard_tokens: after how many tokens the corpus is cut, at the end of a document. No forward batch reaches over a
+            cut, so that codes do not depend on where a run stopped, or which machine took which shard. Smaller shards
+            lose less when a run is killed, and pad more: each ends with a batch of every length that is not full.
         bf16: run the forward pass under bf16 autocast. Faster, but codes then differ where pre-activations nearly tie.
     """
 
@@ -68,10 +72,12 @@ class IndexSettings:
     batch_rows: int = 16
     max_token_pairs: int = 1 << 25
     max_sample_firings: int = 1 << 21
+    shard_tokens: int = 1 << 18
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("n_top", "bands", "per_band", "window", "hist_bins", "band_bins", "seq_len", "batch_rows"):
+        positive = ("n_top", "bands", "per_band", "window", "hist_bins", "band_bins", "seq_len", "batch_rows")
+        for name in (*positive, "shard_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("n_logits", "n_neighbours", "n_tokens", "n_cofiring", "max_token_pairs", "max_sample_firings"):
@@ -214,7 +220,8 @@ class CorpusIndex:
 
     Attributes:
         layers: one for each equipped block, in order.
-        documents: token ids of each document, first position (the beginning-of-text token) included.
+        documents: token ids of each document, first position (the beginning-of-text token) included. They may lie in a
+            file and be read one by one; so may `meta`.
         meta: what came with each document.
         n_tokens: tokens that count: all but the first position of each document. Rates are shares of these.
         settings: how it was made.
@@ -222,8 +229,8 @@ class CorpusIndex:
     """
 
     layers: list[LayerIndex]
-    documents: list[NDArray[np.uint32]]
-    meta: list[dict[str, Any]]
+    documents: Sequence[NDArray[np.uint32]]
+    meta: Sequence[dict[str, Any]]
     n_tokens: int
     settings: IndexSettings
     model_fingerprint: str = field(repr=False)
