@@ -135,6 +135,10 @@ def index(
     ] = None,
     top: Annotated[int, typer.Option(help="How many of its strongest contexts each feature keeps.", min=1)] = 16,
     window: Annotated[int, typer.Option(help="Tokens in a context.", min=1, max=256)] = 64,
+    shard: Annotated[
+        int,
+        typer.Option(metavar="TOKENS", help="After so many tokens the corpus is cut; what is done is kept.", min=1),
+    ] = 1 << 18,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Compute in bfloat16: faster where there are units for it, near ties differ.")
     ] = False,
@@ -142,14 +146,18 @@ def index(
 ) -> None:
     """Find out where every feature of a model fires in a corpus.
 
-    The index that was there before stays in use until this one is done.
+    The index that was there before stays in use until this one is done. Called again after it was interrupted, it goes
+    on where it stood.
     """
     from mfn_server.indexing import IndexOrder, run_index
+
+    settings = _settings(home=home, database=db)
 
     order = IndexOrder(
         model=model,
         corpora=tuple(corpora or ()),
-        database_url=_settings(home=home, database=db).database_url,
+        database_url=settings.database_url,
+        home=settings.home,
         name=name,
         text_field=text_field,
         limit=limit,
@@ -157,6 +165,7 @@ def index(
         export_file=export_file,
         n_top=top,
         window=window,
+        shard_tokens=shard,
         bf16=bf16,
         device=device,
     )

@@ -83,7 +83,7 @@ class IndexTask:
         self._waiting = asyncio.create_task(self._wait(self._process))
 
     async def stop(self) -> None:
-        """End the process, if it is still at it. What it has written so far is removed at the next start."""
+        """End the process, if it is still at it. The next start goes on where it stood."""
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
         if self._waiting is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -14,19 +15,25 @@ from sqlalchemy.exc import DBAPIError
 
 from mfn_core.errors import CorpusError, MFNError
 from mfn_server.db.index_lock import index_lock
+from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database
 from mfn_server.token_r2 import lines_of_index
 
 if TYPE_CHECKING:
     from mfn_core.data.corpus import Document
-    from mfn_core.indexing.types import CorpusIndex
+    from mfn_core.indexing.types import CorpusIndex, IndexSettings
     from mfn_core.model import MFNModel
+    from mfn_server.db.index_store import IndexStore
+    from mfn_server.db.session import Database
+    from mfn_server.index_work import IndexWork
     from mfn_server.model_facts import ModelFacts
 
 Progress = Callable[[str, float | None, str], None]
 """Told the phase, how far it is (0 to 1, None where unknown) and a note such as a count of tokens."""
 
 _REPORT_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,13 @@ class IndexOrder:
         model: the bundle's folder.
         corpora: what to read, as `read_corpus` takes it.
         database_url: where the index goes.
+        home: the app's folder, for what an interrupted run has done, where the database is a server.
         name: how to call the corpus; made from `corpora` if empty.
         text_field: which column or key of a corpus holds the text.
         limit: read at most so many documents of each corpus.
         import_file: a finished index to take instead, when it belongs to the model: a file, or a folder of tables.
         export_file: also write the index to this file.
-        n_top, window: as `IndexSettings` says.
+        n_top, window, shard_tokens: as `IndexSettings` says.
         bf16: compute in bfloat16, see `IndexSettings`.
         device: where the model computes, as `find_device` takes it.
     """
@@ -50,6 +58,7 @@ class IndexOrder:
     model: Path
     corpora: tuple[str, ...]
     database_url: str
+    home: Path
     name: str = ""
     text_field: str = "text"
     limit: int | None = None
@@ -57,6 +66,7 @@ class IndexOrder:
     export_file: Path | None = None
     n_top: int = 16
     window: int = 64
+    shard_tokens: int = 1 << 18
     bf16: bool = False
     device: str = "auto"
 
@@ -64,13 +74,15 @@ class IndexOrder:
 def run_index(order: IndexOrder, progress: Progress) -> str:
     """Do it, and return lines that say what was done. Whatever goes wrong, the index that was there stays current.
 
+    What was done before a run was killed is taken up when the same is asked for again.
+
     Raises:
         MFNError: what is wrong with the model, the corpus, the file or the database.
     """
     if not order.corpora and order.import_file is None:
         raise MFNError("nothing to index: name a corpus (a file, a folder, a glob or hf:NAME)")
     # without a finished index the corpus is looked at first, so that a wrong name is answered at once
-    documents = _documents(order) if order.import_file is None else None
+    corpus = _Corpus(order, look=order.import_file is None)
     database = open_database(order.database_url)
     try:
         with index_lock(database):
@@ -92,28 +104,14 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
                 return b"".join(pieces[number] for number in ids if number not in special).decode(errors="replace")
 
             store = IndexStore(database)
-            run_id = store.begin(facts, {})
-            last = 0.0
-
-            def tell(phase: str, share: float | None, note: str = "") -> None:
-                nonlocal last
-                progress(phase, share, note)
-                if time.monotonic() - last > _REPORT_SECONDS:
-                    last = time.monotonic()
-                    store.report(run_id, phase, share or 0.0)
-
-            try:
-                index = _index(order, model, facts, documents, tell)
-                if order.export_file is not None:
-                    from mfn_server.index_file import save_index
-
-                    progress("compressing", None, str(order.export_file))
-                    save_index(index, order.export_file)
-                store.store(run_id, facts, index, order.name or _name(order), decode, tell)
-            except BaseException as error:
-                with suppress(DBAPIError):  # the disk may be full for this, too
-                    store.fail(run_id, str(error) or "interrupted")
-                raise
+            work = _work(order, model, database)
+            index = _stored(order, model, corpus, work, store, progress)
+            if index is None:
+                index = _store(order, model, facts, corpus, work, store, decode, progress)
+            else:
+                sweep(database)
+            if work is not None:
+                work.done()
     finally:
         database.close()
     n_features = sum(layer.n_features for layer in index.layers)
@@ -121,12 +119,71 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
     return "\n".join([done, *(f"token R², {line}" for line in lines_of_index(index))])
 
 
+def _store(
+    order: IndexOrder,
+    model: MFNModel,
+    facts: ModelFacts,
+    corpus: _Corpus,
+    work: IndexWork | None,
+    store: IndexStore,
+    decode: Callable[[Sequence[int]], str],
+    progress: Progress,
+) -> CorpusIndex:
+    """Make the index, write it to the database, and make it current."""
+    run_id = store.begin(facts, {})
+    last = 0.0
+
+    def tell(phase: str, share: float | None, note: str = "") -> None:
+        nonlocal last
+        progress(phase, share, note)
+        if time.monotonic() - last > _REPORT_SECONDS:
+            last = time.monotonic()
+            store.report(run_id, phase, share or 0.0)
+
+    try:
+        if work is not None:
+            work.belongs_to(run_id, store.begun_at(run_id))
+        index = _index(order, model, facts, corpus, work, tell)
+        if order.export_file is not None:
+            from mfn_server.index_file import save_index
+
+            progress("compressing", None, str(order.export_file))
+            save_index(index, order.export_file)
+        store.store(run_id, facts, index, order.name or _name(order), decode, tell)
+    except BaseException as error:
+        with suppress(DBAPIError):  # the disk may be full for this, too
+            store.fail(run_id, str(error) or "interrupted")
+        raise
+    return index
+
+
+def _stored(
+    order: IndexOrder,
+    model: MFNModel,
+    corpus: _Corpus,
+    work: IndexWork | None,
+    store: IndexStore,
+    progress: Progress,
+) -> CorpusIndex | None:
+    """The index, if a run was killed when all that was left to do was to tidy up, and the corpus is still the same."""
+    from mfn_core.indexing import CorpusChangedError
+
+    if work is None or not work.is_stored(store):
+        return None
+    try:
+        return _computed(order, model, corpus, work, progress)
+    except CorpusChangedError:
+        work.start_anew()
+        return None
+
+
 def _index(
     order: IndexOrder,
     model: MFNModel,
     facts: ModelFacts,
-    documents: Iterator[Document] | None,
-    tell: Callable[[str, float | None, str], None],
+    corpus: _Corpus,
+    work: IndexWork | None,
+    tell: Progress,
 ) -> CorpusIndex:
     """The finished index: read from the file or folder if that belongs to the model, else computed."""
     if order.import_file is not None:
@@ -138,13 +195,55 @@ def _index(
             return index
         if not order.corpora:
             raise MFNError(f"{order.import_file} belongs to another model than {order.model}")
-    from mfn_core.indexing import IndexSettings, build_index
+    from mfn_core.indexing import CorpusChangedError
+
+    assert work is not None
+    try:
+        return _computed(order, model, corpus, work, tell)
+    except CorpusChangedError as error:
+        logger.warning("%s; starting anew", error)
+        work.start_anew()
+        return _computed(order, model, corpus, work, tell)
+
+
+def _computed(order: IndexOrder, model: MFNModel, corpus: _Corpus, work: IndexWork, tell: Progress) -> CorpusIndex:
+    """The index as the model finds it, going on where an earlier run stood."""
+    from mfn_core.indexing import build_index
 
     def on_tokens(done: int, total: int | None) -> None:
         tell("indexing", done / total if total else None, f"{done:,} tokens")
 
-    settings = IndexSettings(n_top=order.n_top, window=order.window, bf16=order.bf16)
-    return build_index(model, documents or _documents(order), settings, on_tokens)
+    return build_index(model, corpus.documents(), _settings(order), on_tokens, work.folder)
+
+
+def _settings(order: IndexOrder) -> IndexSettings:
+    from mfn_core.indexing import IndexSettings
+
+    return IndexSettings(n_top=order.n_top, window=order.window, bf16=order.bf16, shard_tokens=order.shard_tokens)
+
+
+def _work(order: IndexOrder, model: MFNModel, database: Database) -> IndexWork | None:
+    """Where the work of such a run lies; None where there is nothing to read but a finished index."""
+    if not order.corpora:
+        return None
+    from mfn_core.indexing.checkpoint import identity
+    from mfn_server.index_work import IndexWork, corpus_names
+
+    corpora = {"corpora": corpus_names(order.corpora), "text_field": order.text_field, "limit": order.limit}
+    return IndexWork(database, order.home, {**identity(model, _settings(order)), **corpora})
+
+
+class _Corpus:
+    """What is read. With `look` it is opened at once, and `CorpusError` says what is wrong with it."""
+
+    def __init__(self, order: IndexOrder, look: bool) -> None:
+        self._order = order
+        self._open = _documents(order) if look else None
+
+    def documents(self) -> Iterator[Document]:
+        """From the start, every time."""
+        opened, self._open = self._open, None
+        return opened or _documents(self._order)
 
 
 def _documents(order: IndexOrder) -> Iterator[Document]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 
-def replace_file(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Writes a file beside `path` and moves it there once it is safely on the disk.
 
     Raises:

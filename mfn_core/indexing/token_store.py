@@ -1,8 +1,8 @@
 """A corpus as token ids in files, so that memory does not grow with it: written once, document by document.
 
 A folder of five files. `tokens.u4` holds the ids of all documents end to end, `token_ends.i8` where each ends;
-`meta.jsonl` and `meta_ends.i8` what came with each; `shards.jsonl` a line for each shard that is whole, with a checksum
-of what the other files hold of it. What lies beyond the last whole shard is cut off when a folder is opened again.
+`meta.jsonl` and `meta_ends.i8` what came with each; `shards.txt` a line for each shard that is whole, with a
+checksum of itself and one of what the other files hold. What lies beyond the last whole shard is cut off when a folder is opened again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import weakref
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import IO, Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-FILES = ("tokens.u4", "token_ends.i8", "meta.jsonl", "meta_ends.i8", "shards.jsonl")
+FILES = ("tokens.u4", "token_ends.i8", "meta.jsonl", "meta_ends.i8", "shards.txt")
 
 _IDS = np.dtype("<u4")
 _END = np.dtype("<i8")
@@ -106,7 +107,7 @@ class TokenStore:
         )
         self._ids.flush()
         self._meta.flush()
-        self._table.write(json.dumps(asdict(shard)).encode() + b"\n")
+        self._table.write(_line(shard))
         self._table.flush()
         self.shards.append(shard)
         self._digest, self._n_ids, self._n_tokens = hashlib.sha256(), 0, 0
@@ -154,9 +155,8 @@ class TokenStore:
 
     def _undamaged(self, line: bytes) -> Shard | None:
         try:
-            shard = Shard(**json.loads(line))
-            expected = (len(self.shards), self._end())
-            if not line.endswith(b"\n") or (shard.number, shard.first) != expected:
+            shard = Shard(**json.loads(line.partition(b" ")[2]))
+            if line != _line(shard) or (shard.number, shard.first) != (len(self.shards), self._end()):
                 return None
             digest = hashlib.sha256()
             end = shard.first + shard.n_documents
@@ -275,6 +275,12 @@ def _read(file: IO[bytes], offset: int, size: int) -> bytes:
         parts.append(part)
         offset, size = offset + len(part), size - len(part)
     return b"".join(parts)
+
+
+def _line(shard: Shard) -> bytes:
+    """A shard in the table: a checksum, and what it is as JSON."""
+    line = json.dumps(asdict(shard)).encode() + b"\n"
+    return b"%08x " % zlib.crc32(line) + line
 
 
 def _digest(digest: Any, row: bytes, meta: bytes) -> None:

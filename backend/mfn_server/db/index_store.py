@@ -92,7 +92,11 @@ class IndexStore:
         self._database = database
 
     def begin(self, facts: ModelFacts, settings: dict[str, Any]) -> int:
-        """Remove what killed runs left, and open a new run. Returns its id."""
+        """Remove what killed runs left, and open a new run. Returns its id.
+
+        It is the one after the last run's, also where a killed run had it: a run that goes on has the rows, to the last
+        id, that it would have had.
+        """
         sweep(self._database)
         now = datetime.now(UTC)
         with self._database.write() as connection:
@@ -100,6 +104,7 @@ class IndexStore:
             run_id = connection.scalar(
                 insert(IndexRun)
                 .values(
+                    id=(connection.scalar(select(func.max(IndexRun.id))) or 0) + 1,
                     model_id=registered.model_id,
                     state=RunState.BUILDING,
                     phase="starting",
@@ -113,6 +118,19 @@ class IndexStore:
             )
         assert run_id is not None
         return int(run_id)
+
+    def begun_at(self, run_id: int) -> datetime:
+        """When a run was opened: with its id, that names it among all that ever were."""
+        with self._database.read() as connection:
+            begun = connection.scalar(select(IndexRun.started_at).where(IndexRun.id == run_id))
+        assert begun is not None
+        return begun
+
+    def is_ready(self, run_id: int, begun_at: datetime) -> bool:
+        """Whether the run that was opened then got to its end, and is there."""
+        this = IndexRun.id == run_id, IndexRun.started_at == begun_at, IndexRun.state == RunState.READY
+        with self._database.read() as connection:
+            return connection.scalar(select(IndexRun.id).where(*this)) is not None
 
     def report(self, run_id: int, phase: str, progress: float) -> None:
         """Leave word of how far the run is, for the pages that wait for it."""
@@ -185,7 +203,13 @@ class IndexStore:
             if corpus_id is None:
                 corpus_id = connection.scalar(
                     insert(Corpus)
-                    .values(name=name, content_hash=digest, n_documents=len(index.documents), n_tokens=index.n_tokens)
+                    .values(
+                        id=(connection.scalar(select(func.max(Corpus.id))) or 0) + 1,
+                        name=name,
+                        content_hash=digest,
+                        n_documents=len(index.documents),
+                        n_tokens=index.n_tokens,
+                    )
                     .returning(Corpus.id)
                 )
             there = func.count(), func.min(Document.id)

@@ -138,6 +138,13 @@ def test_no_batch_reaches_over_a_cut(model: MFNModel, texts: list[Document], ind
     assert_same_index(finish_index(float32, merged, index.documents, index.meta), direct)
 
 
+@pytest.fixture
+def save_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state is written after every shard, however long that takes."""
+    monkeypatch.setattr(checkpoint_module, "SHARE", float("inf"))
+
+
+@pytest.mark.usefixtures("save_all")
 @pytest.mark.parametrize("batches", [0, 1, 4, 9, 14])
 def test_an_interrupted_run_goes_on(
     model: MFNModel, texts: list[Document], index: CorpusIndex, tmp_path: Path, batches: int
@@ -165,12 +172,12 @@ def test_what_is_left_behind_in_the_files_is_cut_off(
     for path in tmp_path.iterdir():
         if path.suffix != ".npz":
             with path.open("ab") as file:
-                file.write(b'{"number": 1')  # as a process leaves it that is killed while it writes
+                file.write(b'0f0f0f0f {"number": 1')  # as a process leaves it that is killed while it writes
     (tmp_path / "state-00000099.npz.partial").write_bytes(b"PK")
     assert_same_index(build_index(model, texts, SHARDED, work=tmp_path), index)
 
 
-@pytest.mark.parametrize("name", ["tokens.u4", "token_ends.i8", "meta.jsonl", "meta_ends.i8", "shards.jsonl"])
+@pytest.mark.parametrize("name", ["tokens.u4", "token_ends.i8", "meta.jsonl", "meta_ends.i8", "shards.txt"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
 def test_damaged_token_files_are_found_out(
     model: MFNModel, texts: list[Document], index: CorpusIndex, tmp_path: Path, name: str, damage: str
@@ -183,6 +190,7 @@ def test_damaged_token_files_are_found_out(
     assert_same_index(build_index(model, texts, SHARDED, work=tmp_path), index)
 
 
+@pytest.mark.usefixtures("save_all")
 def test_a_damaged_state_gives_way_to_the_one_before(
     model: MFNModel, texts: list[Document], index: CorpusIndex, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
