@@ -38,7 +38,7 @@ def save_index(index: CorpusIndex, path: Path) -> None:
         "model_fingerprint": index.model_fingerprint,
         "n_tokens": index.n_tokens,
         "settings": asdict(index.settings),
-        "meta": index.meta,
+        "meta": list(index.meta),
         "layers": [
             {
                 "layer": layer.layer,

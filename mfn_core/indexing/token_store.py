@@ -1,8 +1,9 @@
 """A corpus as token ids in files, so that memory does not grow with it: written once, document by document.
 
 A folder of five files. `tokens.u4` holds the ids of all documents end to end, `token_ends.i8` where each ends;
-`meta.jsonl` and `meta_ends.i8` what came with each; `shards.txt` a line for each shard that is whole, with a
-checksum of itself and one of what the other files hold. What lies beyond the last whole shard is cut off when a folder is opened again.
+`meta.jsonl` and `meta_ends.i8` what came with each; `shards.txt` a line for each shard that is whole, with a checksum
+of itself and one of what the other files hold. What lies beyond the last whole shard is cut off when a folder is opened
+again.
 """
 
 from __future__ import annotations
