@@ -42,15 +42,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", choices=names, metavar="NAME", help="the benchmark to run")
     parser.add_argument("--quick", action="store_true", help="smaller sizes: shows that it runs, proves nothing")
     parser.add_argument("--peer", metavar="PYTHON", help="a Python with sae-lens, to compare with it (layer)")
+    parser.add_argument("--features", type=int, metavar="N", help="how many features (index_memory)")
     parser.add_argument("--json", action="store_true", help="after the table, one JSON object on the last line")
     given = parser.parse_args(arguments)
     if given.name is None:
         print(listing)
         return 0
     run = importlib.import_module(f"benchmarks.{given.name}").run
-    options = {} if given.peer is None else {"peer": given.peer}
-    if not options.keys() <= inspect.signature(run).parameters.keys():
+    takes = inspect.signature(run).parameters
+    options = {name: value for name in ("peer", "features") if (value := getattr(given, name)) is not None}
+    if "peer" in options and "peer" not in takes:
         parser.error(f"{given.name} compares with no peer")
+    if "features" in options and ("features" not in takes or given.features < 1):
+        parser.error(f"{given.name} takes no --features {given.features}")
     result: Result = run(quick=given.quick, **options)
     show(given.name, result, Console())
     if given.json:

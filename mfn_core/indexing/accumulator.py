@@ -28,6 +28,12 @@ from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.token_sample import SampledTokens, TokenSample
 from mfn_core.indexing.types import IndexSettings
 
+COUNTS = ("firing_count", "total", "maximum", "histogram", "band_histogram")
+"""What is counted of each feature, by attribute of `LayerAccumulator`."""
+
+MOST_NARROW = 2**32 - 1
+"""What a histogram can hold in 32 bits."""
+
 UNSOUND = "the model's codes hold negative or non-finite values, which cannot be indexed"
 
 
@@ -60,8 +66,8 @@ class LayerAccumulator:
 
     Attributes:
         firing_count, total, maximum: int64, int64 (in 1 / SUM_SCALE) and float32 [F].
-        histogram: int64 [F, H], firings by strength.
-        band_histogram: int64 [F, band_bins], contexts by peak.
+        histogram: uint32 [F, H], firings by strength; int64 once a feature has fired 2³² times.
+        band_histogram: [F, band_bins], contexts by peak; of the same type.
         top: the strongest contexts of each feature (group = feature).
         sample: of each feature and fine bin the contexts with the smallest hash (group = feature × band_bins + bin).
         tokens: how often, and how strongly, it fires on which token, in each half of the corpus.
@@ -79,10 +85,10 @@ class LayerAccumulator:
         self.firing_count = np.zeros(n_features, np.int64)
         self.total = np.zeros(n_features, np.int64)
         self.maximum = np.zeros(n_features, np.float32)
-        self.histogram = np.zeros((n_features, settings.hist_bins), np.int64)
-        self.band_histogram = np.zeros((n_features, settings.band_bins), np.int64)
+        self.histogram: NDArray[Any] = np.zeros((n_features, settings.hist_bins), np.uint32)
+        self.band_histogram: NDArray[Any] = np.zeros((n_features, settings.band_bins), np.uint32)
         self.top = BestRows(settings.n_top, n_features)
-        self.sample = BestRows(settings.per_band, n_features * settings.band_bins)
+        self.sample = BestRows(settings.per_band, n_features * settings.band_bins, coarse=True)
         self.tokens = TokenTally(n_features, vocab_size, settings.max_token_pairs)
         self.squares = SquareSums(HALVES * n_features)
         self.drawn = TokenSample(settings.max_sample_firings)
@@ -139,6 +145,22 @@ class LayerAccumulator:
             window, position = np.divmod(token, batch.counted.shape[1])
             self._keep(batch, _ContextRuns.of(feature, window, strength, len(batch.document)), position, strength)
 
+    def add_counts(
+        self,
+        firing_count: NDArray[np.int64],
+        total: NDArray[np.int64],
+        maximum: NDArray[np.float32],
+        histogram: NDArray[np.integer[Any]],
+        band_histogram: NDArray[np.integer[Any]],
+    ) -> None:
+        """Adds what was counted elsewhere: a part of `add`. Shapes as of the attributes."""
+        self.firing_count += firing_count
+        self.total += total
+        np.maximum(self.maximum, maximum, out=self.maximum)
+        self._make_room(self.firing_count)
+        np.add(self.histogram, histogram, out=self.histogram, casting="unsafe")
+        np.add(self.band_histogram, band_histogram, out=self.band_histogram, casting="unsafe")
+
     def merge(self, other: LayerAccumulator) -> LayerAccumulator:
         """The state after both parts of the corpus. Associative and commutative, exactly.
 
@@ -149,10 +171,8 @@ class LayerAccumulator:
         if mine != theirs:
             raise ValueError("states of different layers or settings cannot be merged")
         both = LayerAccumulator(self.n_features, self.vocab_size, self.settings)
-        both.maximum = np.maximum(self.maximum, other.maximum)
-        for name in ("firing_count", "total", "histogram", "band_histogram"):
-            setattr(both, name, getattr(self, name) + getattr(other, name))
         for part in (self, other):
+            both.add_counts(**{name: getattr(part, name) for name in COUNTS})
             both.top.add(part.top.rows())
             both.sample.add(part.sample.rows())
             both.tokens.add_pairs(part.tokens.pairs())
@@ -162,9 +182,7 @@ class LayerAccumulator:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The whole state in canonical form: equal states give equal arrays."""
-        state: dict[str, NDArray[Any]] = {
-            name: getattr(self, name) for name in ("firing_count", "total", "maximum", "histogram", "band_histogram")
-        }
+        state: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in COUNTS}
         pairs = self.tokens.pairs()
         state |= {f"token_{name}": array for name, array in pairs._asdict().items() if array is not None}
         state |= {f"square_{name}": array for name, array in vars(self.squares).items()}
@@ -206,7 +224,13 @@ class LayerAccumulator:
         self.firing_count[present] += run_lengths(starts, len(feature))
         self.total[present] += np.add.reduceat(fixed(strength), starts)
         self.maximum[present] = np.maximum(self.maximum[present], np.maximum.reduceat(strength, starts))
+        self._make_room(self.firing_count[present])
         np.add.at(self.histogram.reshape(-1), feature * self.grid.n + self.grid.bin_of(strength), 1)
+
+    def _make_room(self, firing_count: NDArray[np.int64]) -> None:
+        """Before counts are added to histograms: widens these once a count might not fit."""
+        if self.histogram.dtype == np.uint32 and firing_count.max(initial=0) > MOST_NARROW:
+            self.histogram, self.band_histogram = self.histogram.astype(np.int64), self.band_histogram.astype(np.int64)
 
     def _draw(self, batch: WindowBatch, indices: NDArray[np.int64], fires: NDArray[np.bool_]) -> None:
         by_token = (-1, indices.shape[-1])

@@ -33,6 +33,10 @@ class SquareSums:
         square = np.square(values, dtype=np.float64)  # exact: a float32 has 24 binary digits
         units = np.floor(square)
         rest = np.rint((square - units) * REST_SCALE)
+        if len(group) < len(self.units):  # then what a table of all groups takes would be most of it
+            np.add.at(self.units, group, units.astype(np.int64))
+            np.add.at(self.rest, group, rest.astype(np.int64))
+            return
         # Sums of whole numbers in float64 are exact up to 2⁵³, which is 2²¹ firings of one group in one batch.
         self.units += np.bincount(group, units, len(self.units)).astype(np.int64)
         self.rest += np.bincount(group, rest, len(self.rest)).astype(np.int64)

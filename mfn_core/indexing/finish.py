@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +19,7 @@ from mfn_core.indexing.tallies import HALVES
 from mfn_core.indexing.token_r2 import token_r2
 from mfn_core.indexing.types import ContextKind, Contexts, LayerIndex
 
+_BLOCK = 1 << 13
 _FLOAT16_MAX = np.float32(np.finfo(np.float16).max)
 
 
@@ -52,7 +56,7 @@ def finish_layer(
         firing_count=state.firing_count,
         mean=(state.total / SUM_SCALE / firings).astype(np.float32),
         maximum=state.maximum,
-        histogram=state.histogram,
+        histogram=state.histogram.astype(np.int64, copy=False),
         bin_edges=state.grid.edges,
         band_edges=band_edges,
         band_count=band_count,
@@ -82,27 +86,30 @@ def finish_layer(
     )
 
 
-def bands_of_bins(histogram: NDArray[np.int64], bands: int) -> NDArray[np.int64]:
+def bands_of_bins(histogram: NDArray[np.integer[Any]], bands: int) -> NDArray[np.uint8]:
     """Which band each fine bin belongs to, so that bands hold as equal counts as whole bins permit.
 
     A bin goes to the band in which its middle context lies when all are put in order of strength.
 
     Args:
-        histogram: int64 [F, bins], contexts by strength.
-        bands: how many bands.
+        histogram: [F, bins], contexts by strength.
+        bands: how many bands, at most 256.
 
     Returns:
-        int64 [F, bins], ascending along a row; what is said of empty bins means nothing.
+        uint8 [F, bins], ascending along a row; what is said of empty bins means nothing.
     """
-    total = np.maximum(histogram.sum(1, keepdims=True), 1)
-    twice_middle = 2 * np.cumsum(histogram, axis=1) - histogram
-    band: NDArray[np.int64] = np.minimum(bands * twice_middle // (2 * total), bands - 1)
+    band = np.empty(histogram.shape, np.uint8)
+    for part in _blocks(len(histogram)):
+        counts = histogram[part].astype(np.int64)
+        total = np.maximum(counts.sum(1, keepdims=True), 1)
+        twice_middle = 2 * np.cumsum(counts, axis=1) - counts
+        band[part] = np.minimum(bands * twice_middle // (2 * total), bands - 1)
     return band
 
 
 def band_table(
-    histogram: NDArray[np.int64],
-    band_of_bin: NDArray[np.int64],
+    histogram: NDArray[np.integer[Any]],
+    band_of_bin: NDArray[np.uint8],
     bands: int,
     grid: LogGrid,
     maximum: NDArray[np.float32],
@@ -110,22 +117,29 @@ def band_table(
     """Edges and counts of bands: float32 [F, bands + 1] and int64 [F, bands], as `LayerIndex` describes them."""
     n_features = len(histogram)
     count = np.zeros((n_features, bands), np.int64)
-    np.add.at(count, (np.arange(n_features)[:, None], band_of_bin), histogram)
     lower = grid.edges[:-1].copy()
     lower[0] = 0.0  # the lowest bin takes in everything weaker
     edges = np.empty((n_features, bands + 1), np.float32)
     edges[:, bands] = maximum
-    for band in range(bands):
-        here = (histogram > 0) & (band_of_bin >= band)
-        edges[:, band] = np.where(here.any(1), lower[here.argmax(1)], maximum)
+    for part in _blocks(n_features):
+        counts, band_of = histogram[part].astype(np.int64), band_of_bin[part]
+        np.add.at(count[part], (np.arange(len(counts))[:, None], band_of), counts)
+        for band in range(bands):
+            here = (counts > 0) & (band_of >= band)
+            edges[part, band] = np.where(here.any(1), lower[here.argmax(1)], maximum[part])
     return edges, count
 
 
-def _contexts(state: LayerAccumulator, band_of_bin: NDArray[np.int64], document_lengths: NDArray[np.int64]) -> Contexts:
+def _blocks(n_features: int) -> Iterator[slice]:
+    """All features, some thousands at a time, so that what is computed of each fine bin stays small."""
+    return (slice(begin, begin + _BLOCK) for begin in range(0, n_features, _BLOCK))
+
+
+def _contexts(state: LayerAccumulator, band_of_bin: NDArray[np.uint8], document_lengths: NDArray[np.int64]) -> Contexts:
     top = state.top.rows()
     sample = state.sample.rows()
     feature, fine = np.divmod(sample.group, state.band_grid.n)
-    band = band_of_bin[feature, fine]
+    band = band_of_bin[feature, fine].astype(np.int64)
     order = np.lexsort((sample.place, sample.order, band, feature))
     group = (feature * state.settings.bands + band)[order]
     order = order[rank_in_run(group) < state.settings.per_band]

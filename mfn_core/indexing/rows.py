@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mfn_core.indexing.arrays import ragged, rank_in_run
 
-_WORST = np.uint32(0xFFFFFFFF)
+_COARSE = 16  # bits of the order that a coarse bound leaves out
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,25 @@ class BestRows:
     Offered rows are first compared with the group's n-th best so far (`may_enter`); the few that pass gather in a
     buffer, which is sorted into the kept rows when it has grown to half their number.
 
+    Args:
+        n: rows of each group.
+        n_groups: how many groups there can be.
+        coarse: remember of each group's n-th best the upper half of its order alone, in 2 bytes instead of 12. More
+            rows then pass the first comparison, and are turned away later: one in 65,536 where orders are hashes.
+        buffer: new rows that gather at least.
+
     Attributes:
-        bounds: uint32 [groups], the order of each group's n-th best so far; the greatest number where there are fewer.
-            No row of a greater order enters.
+        bounds: uint32 [groups], the order of each group's n-th best so far, or uint16, its upper half; the greatest
+            number where there are fewer. No row of a greater order enters.
         settled: how many times `bounds` has changed.
     """
 
-    def __init__(self, n: int, n_groups: int, buffer: int = 1 << 15) -> None:
+    def __init__(self, n: int, n_groups: int, coarse: bool = False, buffer: int = 1 << 15) -> None:
         self.n = n
-        self.bounds = np.full(n_groups, _WORST, np.uint32)
+        order = np.uint16 if coarse else np.uint32
+        self.bounds: NDArray[np.unsignedinteger[Any]] = np.full(n_groups, np.iinfo(order).max, order)
         self.settled = 0
-        self._bound_place = np.full(n_groups, np.iinfo(np.uint64).max, np.uint64)
+        self._bound_place = None if coarse else np.full(n_groups, np.iinfo(np.uint64).max, np.uint64)
         self._kept = Rows.none()
         self._new: list[Rows] = []
         self._n_new = 0
@@ -105,6 +113,8 @@ class BestRows:
     ) -> NDArray[np.int64]:
         """Which of these rows are not surely worse than `n` others of their group."""
         bound = self.bounds.take(group)
+        if self._bound_place is None:
+            return np.flatnonzero((order >> _COARSE).astype(np.uint16) <= bound)
         which = np.flatnonzero(order <= bound)
         tied = order[which] == bound[which]
         hopeful: NDArray[np.int64] = which[~tied | (place[which] <= self._bound_place[group[which]])]
@@ -130,7 +140,10 @@ class BestRows:
         rank = rank_in_run(every.group[order])
         self._kept = every.take(order[rank < self.n])
         last = order[rank == self.n - 1]
-        self.bounds[every.group[last]] = every.order[last]
-        self._bound_place[every.group[last]] = every.place[last]
+        if self._bound_place is None:
+            self.bounds[every.group[last]] = every.order[last] >> _COARSE
+        else:
+            self.bounds[every.group[last]] = every.order[last]
+            self._bound_place[every.group[last]] = every.place[last]
         self._new, self._n_new = [], 0
         self.settled += 1

@@ -84,6 +84,15 @@ def test_only_a_benchmark_with_a_peer_takes_one(capsys: pytest.CaptureFixture[st
     assert "compares with no peer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["overhead", "--features", "10"], ["index_memory", "--features", "0"]])
+def test_only_a_benchmark_of_features_takes_their_number(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert f"takes no --features {arguments[-1]}" in capsys.readouterr().err
+
+
 def test_few_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 20 pairs"):
         paired(lambda: None, lambda: None, pairs=19)
@@ -130,7 +139,7 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["layer", "overhead", "screening", "training"])
+@pytest.mark.parametrize("name", ["index_memory", "layer", "overhead", "screening", "training"])
 def test_quick_run_gives_finite_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--quick", "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from mfn_core.indexing.accumulator import LayerAccumulator
@@ -65,11 +64,7 @@ class Counts:
         count, total, histogram, bands, maximum, units, rest = downloads.start(
             [x.contiguous() for x in tensors]
         ).arrays()
-        state.firing_count += count
-        state.total += total
-        state.histogram += histogram
-        state.band_histogram += bands
-        np.maximum(state.maximum, maximum, out=state.maximum)
+        state.add_counts(count, total, maximum, histogram, bands)
         state.squares.units += units.reshape(-1)
         state.squares.rest += rest.reshape(-1)
         for tensor in (*sums, self._maximum, self._units, self._rest):

@@ -12,7 +12,6 @@ from mfn_core.indexing.on_device.contexts import Contexts
 from mfn_core.indexing.on_device.copies import upload
 from mfn_core.indexing.on_device.firings import Firings, Places
 
-_LOWEST = -(1 << 31)
 _SIGN = -(1 << 63)
 
 
@@ -28,7 +27,7 @@ class Sieve:
         self._device = device
         self._hashes = upload(state.feature_hash.view(np.int64), device)
         self._peak = torch.zeros(state.n_features, dtype=torch.int32, device=device)
-        self._order = torch.full((len(state.sample.bounds),), -_LOWEST - 1, dtype=torch.int32, device=device)
+        self._order = torch.full((len(state.sample.bounds),), (1 << 15) - 1, dtype=torch.int16, device=device)
         self._seen = {"top": 0, "sample": 0}
 
     def refresh(self) -> None:
@@ -37,7 +36,7 @@ class Sieve:
         if self._seen["top"] != top.settled:  # the order is the complement of the bits of the peak
             self._peak = upload((~top.bounds).view(np.int32), self._device)
         if self._seen["sample"] != sample.settled:
-            self._order = upload((sample.bounds ^ np.uint32(1 << 31)).view(np.int32), self._device)
+            self._order = upload((sample.bounds ^ np.uint16(1 << 15)).view(np.int16), self._device)
         self._seen = {"top": top.settled, "sample": sample.settled}
 
     def passes(self, contexts: Contexts, firings: Firings, places: Places) -> Tensor:
@@ -45,8 +44,8 @@ class Sieve:
         known = firings.feature.clamp(max=len(self._peak) - 1)
         strong = contexts.peak.view(torch.int32) >= self._peak[known]  # positive floats sort as their bits do
         hashed = mix(places.hashed[firings.window] ^ self._hashes[known])
-        # The upper half of the hash, as an unsigned number less 2³¹: so that it sorts as a signed one.
-        order = (hashed ^ _SIGN) >> 32
+        # The upper 16 bits of the hash, as an unsigned number less 2¹⁵: so that it sorts as a signed one.
+        order = (hashed ^ _SIGN) >> 48
         drawn = order <= self._order[contexts.cell.clamp(max=len(self._order) - 1)]
         return firings.fires & (strong | drawn)
 

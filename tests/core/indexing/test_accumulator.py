@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mfn_core.errors import ConfigError, MFNError
 from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
+from mfn_core.indexing.exact import SquareSums
 from mfn_core.indexing.finish import finish_layer
 from mfn_core.indexing.from_weights import WeightFacts
 from mfn_core.indexing.grid import LogGrid
@@ -225,3 +226,42 @@ def test_grid_looks_up_what_a_search_finds(n: int, seed: int) -> None:
 def test_too_fine_a_grid_is_refused() -> None:
     with pytest.raises(ConfigError, match="too many"):
         LogGrid(3000, 2.0**-8, 2.0**8)
+
+
+def test_counts_that_outgrow_32_bits_stay_exact() -> None:
+    """Merged or taken in one after the other, wide already or not yet; and narrow where they fit."""
+    corpus = random_corpus(6, 40, coarse=True, silent=0.0)
+    halves = np.split(np.arange(40), 2)
+    plain = accumulate(corpus, whole(corpus))
+    assert plain.histogram.dtype == plain.band_histogram.dtype == np.uint32
+    much = np.zeros((F, 8), np.int64)
+    much[3, 2] = 2**32 - 5
+
+    def with_much(state: LayerAccumulator) -> LayerAccumulator:
+        nothing = np.zeros((F, 24), np.int64)
+        state.add_counts(much.sum(1), np.zeros(F, np.int64), np.zeros(F, np.float32), much, nothing)
+        return state
+
+    one_by_one = with_much(LayerAccumulator(F, V, SETTINGS))
+    assert one_by_one.histogram.dtype == np.uint32
+    for half in halves:
+        one_by_one.add(corpus.batch(half), corpus.indices[half], corpus.values[half])
+    assert one_by_one.histogram.dtype == one_by_one.band_histogram.dtype == np.int64
+    np.testing.assert_array_equal(one_by_one.histogram, plain.histogram + much)
+    np.testing.assert_array_equal(one_by_one.band_histogram, plain.band_histogram)
+    a, b = (accumulate(corpus, [half]) for half in halves)
+    assert_same(with_much(a).merge(b), one_by_one)
+    assert_same(b.merge(a), one_by_one)
+
+
+def test_squares_are_summed_alike_into_few_groups_and_many() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.lognormal(0, 3, 50).astype(np.float32)
+    few, many = SquareSums(3), SquareSums(1000)
+    group = rng.integers(0, 3, 50)
+    few.add(group, values)
+    many.add(group, values)
+    np.testing.assert_array_equal(few.units, many.units[:3])
+    np.testing.assert_array_equal(few.rest, many.rest[:3])
+    expected = [sum(float(v) ** 2 for v in values[group == g]) for g in range(3)]
+    np.testing.assert_allclose(many.values()[:3], expected, rtol=1e-9)
