@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,25 @@ def score(given: argparse.Namespace) -> None:
     if not answers:
         raise ConfigError(f"{given.answers} holds no answer")
     scores = {place: balanced_accuracy(questions[place], fires) for place, fires in answers.items()}
-    under = [scores[place] for place in scores if _is_context(questions[place])]
+    context = {place for place in scores if _is_context(questions[place])}
+    layers = sorted({layer for layer, _ in scores})
     report = {
         "kind": "detection",
         "model": key.model,
         "corpus": key.corpus,
         "seed": key.seed,
         "strong": key.strong,
-        **_summary(list(scores.values())),
-        "context": _summary(under) if under else None,
+        **_summaries(scores, context),
+        "layers": {
+            str(layer): _summaries({place: value for place, value in scores.items() if place[0] == layer}, context)
+            for layer in layers
+        },
         "unanswered": len(questions) - len(answers),
     }
-    print(_line("all", report))
-    if report["context"] is not None:
-        print(_line(f"token R² < {CONTEXT_R2}", report["context"]))
+    for name, summary in (("all", report), *((f"layer {n}", layer) for n, layer in report["layers"].items())):
+        print(_line(name, summary))
+        if summary["context"] is not None:
+            print(_line(f"token R² < {CONTEXT_R2}", summary["context"]))
     if report["unanswered"]:
         print(f"{report['unanswered']} of {len(questions)} features were not answered: they are in no figure")
     if given.json is not None:
@@ -91,11 +96,17 @@ def _read(path: Path, questions: Mapping[Place, Question]) -> dict[Place, list[i
     return answers
 
 
+def _summaries(scores: Mapping[Place, Fraction], context: Collection[Place]) -> dict[str, Any]:
+    """Figures on these features, and on those of them that fire by context: None where there are none."""
+    under = [value for place, value in scores.items() if place in context]
+    return {**_summary(list(scores.values())), "context": _summary(under) if under else None}
+
+
 def _summary(scores: Sequence[Fraction]) -> dict[str, Any]:
     """Figures on n > 0 scores. The mean's interval is the middle 95 % of means of n scores drawn from these."""
     values = np.array([float(value) for value in scores])
     generator = np.random.default_rng(0)
-    means = [generator.choice(values, len(values)).mean() for _ in range(RESAMPLES)]
+    means = generator.choice(values, (RESAMPLES, len(values))).mean(axis=1)
     return {
         "features": len(scores),
         "mean": {"value": float(values.mean()), "interval": [float(end) for end in np.quantile(means, (0.025, 0.975))]},

@@ -326,11 +326,37 @@ def test_the_report_of_a_quiz(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert report["context"]["at_least_0.7"]["value"] == 1
     assert "2 of 7 features were not answered" in shown
     assert "token R² < 0.3     2 features  mean 0.850" in shown
-    heading, note, table = sections({"detection": report})
+    heading, note, table, _ = sections({"detection": report})
     assert heading == "## Detection"
     assert "2 more were asked about and not answered" in note
     assert "| all | 5 | 0.860 (" in table
     assert "| fire by context | 2 | 0.850 (" in table
+
+
+def test_each_layer_is_scored_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    half, wrong = [1, 2, 3, 4, 5], [6, 7, 8, 9, 10]
+    key = key_of(tmp_path / "key.json", [(half, r2) for r2 in (0.1, 0.9, 0.2, 0.1)])
+    whole = json.loads(key.read_text())
+    whole["questions"][1]["layer"] = whole["questions"][2]["layer"] = 10
+    whole["questions"][2]["feature"] = 0  # as in layer 2
+    key.write_text(json.dumps(whole))
+    answers = [answer(0, half), {**answer(1, half), "layer": 10}, {**answer(0, wrong), "layer": 10}]
+    report = scored(key, answers, tmp_path / "report.json")
+    layers = report["layers"]
+    assert list(layers) == ["2", "10"]  # in order of their numbers; feature 3 was not answered
+    assert [layer["features"] for layer in layers.values()] == [1, 2]
+    assert [layer["mean"]["value"] for layer in layers.values()] == [1, 0.5]
+    assert [layer["context"]["mean"]["value"] for layer in layers.values()] == [1, 0]
+    names = [line.split(" features")[0].split() for line in capsys.readouterr().out.splitlines()[:6]]
+    context = ["token", "R²", "<", "0.3"]
+    assert names == [
+        ["all", "3"], [*context, "2"], ["layer", "2", "1"], [*context, "1"], ["layer", "10", "2"], [*context, "1"]
+    ]  # fmt: skip
+    *_, table = sections({"detection": report})
+    assert "| 2 | 1 | 1.000 (1.00–1.00) | 1.000 (0.21–1.00) | 1 | 1.000 (0.21–1.00) |" in table
+    assert "| 10 | 2 | 0.500 (0.00–1.00) | 0.500 (0.09–0.91) | 1 | 0.000 (0.00–0.79) |" in table
+    layers["2"]["context"] = None
+    assert "| 2 | 1 | 1.000 (1.00–1.00) | 1.000 (0.21–1.00) | 0 |" in [*sections({"detection": report})][-1]
 
 
 def test_answers_that_are_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,12 +155,20 @@ def _detection(report: dict[str, Any]) -> list[str]:
         f"mistake. In brackets: 95 % intervals. Features that fire by context have a token R² under 0.3.{left}"
     )
     parts = [("all", report), ("fire by context", report["context"])]
-    rows = [
-        [name, f"{part['features']:,}", _share(part["mean"]), _share(part["at_least_0.7"])]
-        for name, part in parts
-        if part is not None
+    rows = [[name, *_detected(part)] for name, part in parts if part is not None]
+    told = ["asked about", "mean score", "share at 0.7 or more"]
+    written = ["## Detection", note, table(["features", *told], rows)]
+    by_layer = [
+        [number, *_detected(layer), *(_detected(layer["context"])[::2] if layer["context"] else ["0", ""])]
+        for number, layer in report.get("layers", {}).items()
     ]
-    return ["## Detection", note, table(["features", "asked about", "mean score", "share at 0.7 or more"], rows)]
+    if by_layer:
+        written.append(table(["block", *told, "by context: asked about", "share at 0.7 or more"], by_layer))
+    return written
+
+
+def _detected(summary: dict[str, Any]) -> list[str]:
+    return [f"{summary['features']:,}", _share(summary["mean"]), _share(summary["at_least_0.7"])]
 
 
 def _share(share: dict[str, Any]) -> str:
