@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mfn_core.codes import SparseCodes
 from mfn_core.config import CoderConfig
+from mfn_core.kernels.bags import dot_rows
 from mfn_core.run import AuxBranch, LayerTrace, Stage
 
 NORM_EPS = 1e-6  # keeps the scale of an all-zero token away from 0 (ours)
@@ -25,9 +26,11 @@ class SparseCoder(nn.Module):
         d_model: d, channels at the site.
         n_features: F.
         signed: whether values below 0 occur; otherwise 0 is the least.
+        rebuilds: whether x̂ is meant to be x, so that their difference is an error.
     """
 
     signed = False
+    rebuilds = True
 
     def __init__(self, d_model: int, config: CoderConfig, number: int = 0, stage: Stage | None = None) -> None:
         super().__init__()
@@ -46,6 +49,11 @@ class SparseCoder(nn.Module):
     def directions(self) -> Tensor:
         """[F, d]: row j is what one unit of feature j adds to the normalised stream."""
         raise NotImplementedError
+
+    @property
+    def error_kept(self) -> float:
+        """The share of h − ĥ that the model goes on with: 1 if a code reads from outside, 0 if it replaces."""
+        return 1.0
 
     @property
     def encoder_rows(self) -> Tensor | None:
@@ -67,6 +75,12 @@ class SparseCoder(nn.Module):
     def decode(self, codes: SparseCodes) -> Tensor:
         """x̂, the stream as the code says it, in normalised units: codes [..., K] → [..., d]."""
         raise NotImplementedError
+
+    def products(self, x: Tensor, codes: SparseCodes) -> Tensor:
+        """⟨x, D_j⟩ of each entry of a code: x [..., d], codes [..., K] → [..., K], in the dtype of x."""
+        flat = codes.flatten()
+        found = dot_rows(flat.indices, x.reshape(-1, x.shape[-1]), self.directions.to(x.dtype))
+        return found.view(codes.indices.shape)
 
     def encode(self, h: Tensor) -> tuple[SparseCodes, Tensor]:
         """The code of a stream.

@@ -70,6 +70,11 @@ class MFNLayer(SparseCoder):
         return self.W_dec
 
     @property
+    def error_kept(self) -> float:
+        """1 − α: h' = ĥ + (1 − α) (h − ĥ). With `blend_into="mlp"` the MLP reads that, and the skip keeps the error."""
+        return 1.0 - self.alpha
+
+    @property
     def encoder_rows(self) -> Tensor:
         """[F, d]: the encoder's rows."""
         return self.W_enc

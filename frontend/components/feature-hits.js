@@ -1,5 +1,5 @@
 /**
- * A list of features that fired somewhere: name, id, strength, share of the code, and what can be done with each.
+ * A list of features that fired somewhere: name, id, strength, share of the residual, and what can be done with each.
  *
  * @typedef {{source: string, index: number, value: number, share?: number|null, label?: string|null,
  *   label_origin?: "human"|"automatic"|null,
@@ -30,7 +30,7 @@ export function featureLink(hit) {
  *   `action` makes the button at the end of a row; `onHover` is told which row is under the pointer or has focus.
  */
 export function featureHits(hits, { action = () => null, onHover } = {}) {
-  const strongest = Math.max(...hits.map((hit) => hit.value), 0) || 1;
+  const strongest = Math.max(...hits.map((hit) => Math.abs(hit.value)), 0) || 1;
   return h(
     "ul",
     { class: "hits" },
@@ -40,7 +40,7 @@ export function featureHits(hits, { action = () => null, onHover } = {}) {
         "li",
         { class: "hit", dataset: { feature: `${hit.source}/${hit.index}` } },
         featureLink(hit),
-        h("span", { class: "hit-bar", "aria-hidden": "true", style: { "--part": share ?? hit.value / strongest } }),
+        h("span", { class: "hit-bar", "aria-hidden": "true", style: { "--part": Math.max(0, share ?? Math.abs(hit.value) / strongest) } }),
         h("span", { class: "hit-value", title: text.valueTitle }, formatValue(hit.value)),
         h("span", { class: "hit-share", title: text.shareTitle }, share === null ? "" : formatPercent(share)),
         action(hit),

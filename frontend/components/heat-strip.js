@@ -6,7 +6,8 @@
  * Events (bubbling): `tokenselect` {detail: {position, layer}}.
  *
  * @typedef {{tokens: {id: number, text: string}[], layers: {source: string, layer: number,
- *   positions: {index: number, value: number, share: number, label: string|null, top_tokens: string[]}[][]}[]}} Inspection
+ *   positions: {index: number, value: number, share: number|null, label: string|null, top_tokens: string[]}[][],
+ *   fits: {explained: number, fixed: number, error: number}[]|null}[]}} Inspection
  */
 import { fill, h } from "../lib/dom.js";
 import { featureName, isSpecialToken, visible } from "../lib/format.js";
@@ -42,7 +43,7 @@ export class HeatStrip extends HTMLElement {
     this.#shade();
   }
 
-  /** @param {"value"|"share"} metric */
+  /** @param {"value"|"share"|"error"} metric */
   set metric(metric) {
     this.#metric = metric;
     if (this.#data) this.#shade();
@@ -81,14 +82,22 @@ export class HeatStrip extends HTMLElement {
   #shade() {
     const { tokens, layers } = this.#data;
     const from = tokens.length > 1 && isSpecialToken(tokens[0].text) ? 1 : 0;
-    for (const [row, { positions }] of layers.entries()) {
-      const measure = (hits) => hits[0]?.[this.#metric] ?? 0;
-      const top = this.#metric === "share" ? 1 : positions.slice(from).reduce((max, hits) => Math.max(max, measure(hits)), 0);
-      for (const [position, hits] of positions.entries()) {
-        this.#ribbon.children[position].lastChild.children[row].dataset.heat = heatLevel(measure(hits), top);
+    const measures = layers.map((layer) => tokens.map((_, position) => this.#measure(layer, position)));
+    const tops = measures.map((row) => Math.max(0, ...row.slice(from)));
+    for (const [row, values] of measures.entries()) {
+      const top = { value: tops[row], share: 1, error: Math.max(...tops) }[this.#metric];
+      for (const [position, value] of values.entries()) {
+        this.#ribbon.children[position].lastChild.children[row].dataset.heat = heatLevel(value, top);
       }
     }
     for (const column of this.#ribbon.children) this.#name(column);
+  }
+
+  /** What a cell is shaded by; a strength counts by its size, since there are codes that fire below 0. */
+  #measure({ positions, fits }, position) {
+    if (this.#metric === "error") return fits?.[position].error ?? 0;
+    const measure = positions[position][0]?.[this.#metric] ?? 0;
+    return this.#metric === "value" ? Math.abs(measure) : measure;
   }
 
   #name(column) {
@@ -103,9 +112,10 @@ export class HeatStrip extends HTMLElement {
     if (!column) return;
     if (target.dataset.row !== undefined) this.#row = Number(target.dataset.row);
     const position = Number(column.dataset.position);
-    const { layer, positions } = this.#data.layers[this.#row];
+    const { layer, positions, fits } = this.#data.layers[this.#row];
     const token = visible(this.#data.tokens[position].text);
     const hit = positions[position][0];
+    if (this.#metric === "error" && fits) return this.#say(text.cellError(token, layer, fits[position].error));
     this.#say(hit ? text.cell(token, layer, featureName(hit), hit.value) : text.silent(token, layer));
   }
 

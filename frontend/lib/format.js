@@ -36,10 +36,11 @@ export function formatSigned(value) {
 /** Token R² or another share of variance, which may be negative: 0.23, −0.04; null where it is not known. */
 export const formatR2 = (value) => (Number.isFinite(value) ? value.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "−") : "–");
 
-/** A share of one as a percentage, about two significant digits: 0.000123 -> "0.012%", 0.0999 -> "10.0%". */
+/** A share of one as a percentage, about two significant digits: 0.000123 -> "0.012%", 0.0999 -> "10.0%", −0.02 -> "−2.0%". */
 export function formatPercent(share) {
   if (!Number.isFinite(share)) return "–";
   if (share === 0) return "0%";
+  if (share < 0) return `−${formatPercent(-share)}`;
   const percent = share * 100;
   if (percent < 0.001) return "<0.001%";
   const digits = percent >= 1 ? 1 : percent >= 0.1 ? 2 : 3;

@@ -9,6 +9,7 @@ import { errorView, skeleton } from "../components/state-view.js";
 import { tokenChip } from "../components/token-strip.js";
 import { api, isAbort } from "../lib/api.js";
 import { announce, fill, h } from "../lib/dom.js";
+import { formatPercent } from "../lib/format.js";
 import { Page } from "../lib/page.js";
 import { setQuery } from "../lib/router.js";
 import { addShortcut } from "../lib/shortcuts.js";
@@ -146,7 +147,7 @@ class InspectPage extends Page {
       h("div", { class: "inspect-layers" }, this.#answer.layers.map((layer) => this.#layer(layer, position))));
   }
 
-  #layer({ source, layer, fvu, positions }, position) {
+  #layer({ source, layer, fvu, error_kept: kept, positions, fits }, position) {
     const hits = positions[position].map((hit) => ({ ...hit, source }));
     const onHover = (hit) => this.strip.mark(hit);
     const action = (hit) => h("a", {
@@ -154,8 +155,17 @@ class InspectPage extends Page {
     }, text.steer);
     return h("section", { class: "panel inspect-layer" },
       h("h3", {}, text.layer(layer), " ", h("span", { class: "muted inspect-fvu", title: text.fvuTitle }, text.fvu(fvu))),
+      fits && fitLine(fits[position], kept),
       hits.length ? featureHits(hits, { action, onHover }) : h("p", { class: "muted small" }, text.nothing));
   }
+}
+
+/** One line of figures: what features explain of the residual, what the layer explains without them, what it misses. */
+function fitLine({ explained, fixed, error }, kept) {
+  const parts = Object.entries({ features: explained - fixed, fixed, error });
+  return h("p", { class: "inspect-fit muted small" }, parts.map(([name, share]) =>
+    h("span", { title: name === "error" ? `${text.fit.titles[name]}; ${text.fit.kept(kept)}` : text.fit.titles[name], dataset: { part: name } },
+      h("b", { class: "num" }, formatPercent(share)), " ", text.fit.names[name])));
 }
 
 customElements.define("inspect-page", InspectPage);

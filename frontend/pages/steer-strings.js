@@ -104,7 +104,7 @@ export const picker = {
 export const hits = {
   unnamed: "unnamed",
   valueTitle: "Value: how strongly it fires",
-  shareTitle: "Share of the code's squared length",
+  shareTitle: "Share of the residual that it explains",
 };
 
 export const stream = {

@@ -61,6 +61,11 @@ class NeuronCoder(PostHocCoder):
         dense = codes.dense()
         return dense if self.signed else dense[..., : self.d_model] - dense[..., self.d_model :]
 
+    def products(self, x: Tensor, codes: SparseCodes) -> Tensor:
+        """Along an axis: the neuron itself, or its negative. x [..., m], codes [..., K] → [..., K]."""
+        found = x.gather(-1, codes.indices % self.d_model)
+        return torch.where(codes.indices < self.d_model, found, -found)
+
     def forward(self, h: Tensor) -> Tensor:
         """h, with the current run's interventions. Shape [B, T, m]."""
         run = self.stage.run

@@ -24,6 +24,7 @@ class TokenTable(SparseCoder):
     """
 
     config: TokenTableConfig
+    rebuilds = False  # it adds to the stream what it knows of the token
 
     def __init__(
         self, d_model: int, config: TokenTableConfig, number: int = 0, stage: Stage | None = None, vocab_size: int = 0

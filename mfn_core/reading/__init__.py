@@ -6,6 +6,7 @@ knows of it.
 """
 
 from mfn_core.reading.comparison import Comparison, Written, compare
+from mfn_core.reading.explained import Explained, explain
 from mfn_core.reading.feature import Feature, Neighbour, TokenLogit
 from mfn_core.reading.table import FeatureRow, FeatureTable
 from mfn_core.reading.text import TextCodes, TokenValues
@@ -13,6 +14,7 @@ from mfn_core.reading.units import Tokens, Unit
 
 __all__ = [
     "Comparison",
+    "Explained",
     "Feature",
     "FeatureRow",
     "FeatureTable",
@@ -24,4 +26,5 @@ __all__ = [
     "Unit",
     "Written",
     "compare",
+    "explain",
 ]

@@ -46,10 +46,31 @@ def test_shades_follow_the_values(page: Page, studio: Studio) -> None:
     strongest = max(range(1, len(values)), key=lambda position: values[position])
     cell = page.locator(".heat-token").nth(strongest).locator("i").first
     expect(cell).to_have_attribute("data-heat", "10")
-    page.get_by_role("radio", name="Share of the code").check(force=True)
+    page.get_by_role("radio", name="Share explained").check(force=True)
     expect(page).to_have_url(re.compile("by=share"))
     share = answer["layers"][0]["positions"][strongest][0]["share"]
     expect(cell).to_have_attribute("data-heat", str(max(1, math.ceil(share * 10))))
+
+
+def test_each_layer_says_what_it_explains_of_a_token_and_what_it_misses(page: Page, studio: Studio) -> None:
+    page.goto(f"/inspect?text={quote(TEXT)}&t=3&by=error")
+    answer = studio.post("/api/inspect", {"text": TEXT, "top": 5})
+    for row, layer in enumerate(answer["layers"]):
+        fit, panel = layer["fits"][3], page.locator(".inspect-layer").nth(row)
+        shown = {"features": fit["explained"] - fit["fixed"], "fixed": fit["fixed"], "error": fit["error"]}
+        for name, share in shown.items():
+            part = panel.locator(f".inspect-fit [data-part={name}] b")
+            expect(part).to_have_text(re.compile(r"^−?\d+(\.\d+)?%$"))
+            said = float((part.text_content() or "").rstrip("%").replace("−", "-"))
+            assert abs(said - 100 * share) <= 0.06
+        shares = [hit["share"] for hit in layer["positions"][3]]
+        expect(panel.locator(".hit-share").first).to_contain_text(f"{abs(100 * shares[0]):.1f}%")
+    cell = page.locator(".heat-token").nth(3).locator("i").first
+    most = max(fit["error"] for layer in answer["layers"] for fit in layer["fits"][1:])
+    level = math.ceil(answer["layers"][0]["fits"][3]["error"] / most * 10)
+    expect(cell).to_have_attribute("data-heat", str(level))
+    cell.hover()
+    expect(page.locator(".heat-readout")).to_contain_text("error")
 
 
 def test_hovering_a_feature_marks_where_else_it_fires(page: Page) -> None:

@@ -8,7 +8,24 @@ import torch
 from torch import Tensor
 
 from mfn_core.model import MFNModel
+from mfn_core.reading import Explained, explain
+from mfn_core.run import LayerTrace
 from mfn_server.errors import APIError
+
+
+@dataclass(frozen=True)
+class TokenFit:
+    """How well a code says one token's stream, in shares of its squared length |x|²; see `mfn_core.reading.explain`.
+
+    Attributes:
+        explained: ⟨x, x̂⟩ / |x|², of all features and what is fixed together.
+        fixed: ⟨x, b⟩ / |x|², of the layer's constant and its token lookup.
+        error: |x − x̂|² / |x|².
+    """
+
+    explained: float
+    fixed: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -18,15 +35,27 @@ class LayerFindings:
     Attributes:
         layer: block number.
         fvu: fraction of variance unexplained over the text, its first position left out; None for one without any.
-        firing: for each token (feature, value, share of the squared length), strongest first.
+        error_kept: the share of the error that the model goes on with.
+        firing: for each token (feature, value, share of |x|² that it explains), furthest from 0 first.
+        fits: for each token; None where a layer does not rebuild the stream, and then shares are None, too.
     """
 
     layer: int
     fvu: float | None
-    firing: list[list[tuple[int, float, float]]]
+    error_kept: float
+    firing: list[list[tuple[int, float, float | None]]]
+    fits: list[TokenFit] | None
 
 
-def token_ids(model: MFNModel, text: str) -> list[int]:
+@dataclass(frozen=True)
+class TextFindings:
+    """A text as the model reads it, and its layers."""
+
+    ids: list[int]
+    layers: list[LayerFindings]
+
+
+def token_ids(model: MFNModel, text: str, field: str = "text") -> list[int]:
     """The text as the model reads it. Raises APIError where it is longer than the model's context."""
     ids = model.encode_text(text)
     if len(ids) > model.max_context:
@@ -35,37 +64,75 @@ def token_ids(model: MFNModel, text: str) -> list[int]:
             "text_too_long",
             f"the text has {len(ids)} tokens; this model reads at most {model.max_context}",
             hint="shorten it",
-            field="text",
+            field=field,
         )
     return ids
 
 
-@torch.inference_mode()
-def inspect_text(model: MFNModel, text: str, top: int) -> tuple[list[int], list[LayerFindings]]:
-    """The strongest `top` features of every token and layer."""
-    ids = token_ids(model, text)
-    traces = model(torch.tensor([ids], device=model.device), record=True, logits_to_keep=1).traces
-    findings = []
-    for layer, trace in sorted(traces.items()):
-        codes = trace.codes.flatten()
-        energy = codes.values.square()
-        share = energy / energy.sum(-1, keepdim=True).clamp(min=torch.finfo(energy.dtype).tiny)
-        values, order = codes.values.topk(min(top, codes.width), dim=-1)
-        rows = zip(
-            codes.indices.gather(-1, order).tolist(), values.tolist(), share.gather(-1, order).tolist(), strict=True
+def batch_ids(model: MFNModel, texts: list[str], top: int, most_entries: int) -> list[list[int]]:
+    """Several texts as the model reads them.
+
+    Raises:
+        APIError: one is longer than the context; or tokens × layers × `top` are more than `most_entries`.
+    """
+    ids = [token_ids(model, text, f"texts.{number}") for number, text in enumerate(texts)]
+    tokens = sum(map(len, ids))
+    most = most_entries // (max(len(model.coders), 1) * top)
+    if tokens > most:
+        raise APIError(
+            422,
+            "batch_too_large",
+            f"the texts have {tokens} tokens together; with the {top} strongest features of each, at most {most}",
+            hint="send fewer texts at once, or ask for fewer features",
+            field="texts",
         )
-        firing = [[entry for entry in zip(*row, strict=True) if entry[1] != 0] for row in rows]
-        findings.append(LayerFindings(layer, _fvu(trace.x, trace.x_hat), firing))
-    return ids, findings
+    return ids
 
 
-def _fvu(x: Tensor, x_hat: Tensor | None) -> float | None:
-    """Σ‖x−x̂‖² / Σ‖x−x̄‖² over a text's positions but the first; x, x_hat: [1, T, d]."""
-    if x_hat is None or x.shape[1] < 3:  # one position is its own mean: no variance
+def inspect_text(model: MFNModel, text: str, top: int) -> TextFindings:
+    """What fires on one text; as `inspect_tokens` has it. Raises APIError where it is longer than the context."""
+    return inspect_tokens(model, token_ids(model, text), top)
+
+
+@torch.inference_mode()
+def inspect_tokens(model: MFNModel, ids: list[int], top: int) -> TextFindings:
+    """The `top` features furthest from 0 of every token and layer, in a forward pass of this text alone.
+
+    Alone even where there are several: arithmetic rounds otherwise in a batch of another shape, features that nearly
+    tie for the last of the K places then change places, and what they write changes all later layers.
+    """
+    output = model(torch.tensor([ids], device=model.device), record=True, logits_to_keep=1)
+    explained = explain(model, output)
+    layers = [
+        _layer(number, trace, explained.get(number), top, model.coders[number].error_kept)
+        for number, trace in sorted(output.traces.items())
+    ]
+    return TextFindings(ids, layers)
+
+
+def _layer(number: int, trace: LayerTrace, explained: Explained | None, top: int, error_kept: float) -> LayerFindings:
+    codes = trace.codes.flatten()
+    order = codes.values.abs().topk(min(top, codes.width), dim=-1).indices
+    features, values = codes.indices.gather(-1, order).tolist(), codes.values.gather(-1, order).tolist()
+    shares: list[list[float | None]] = [[None] * len(row) for row in features]
+    fvu, fits = None, None
+    if explained is not None:
+        shares = explained.shares[0].gather(-1, order).tolist()
+        columns = (explained.total[0].tolist(), explained.fixed[0].tolist(), explained.error[0].tolist())
+        fits = [TokenFit(*token) for token in zip(*columns, strict=True)]
+        fvu = _fvu(trace.x[0], explained.error[0])
+    rows = zip(features, values, shares, strict=True)
+    firing = [[entry for entry in zip(*row, strict=True) if entry[1] != 0] for row in rows]
+    return LayerFindings(number, fvu, error_kept, firing, fits)
+
+
+def _fvu(x: Tensor, error: Tensor) -> float | None:
+    """Σ|x−x̂|² / Σ|x−x̄|² over a text's positions but the first; x: [T, d], error: [T], in shares of |x|²."""
+    if len(x) < 3:  # one position is its own mean: no variance
         return None
-    x, x_hat = x[0, 1:].double(), x_hat[0, 1:].double()
+    x, error = x[1:].double(), error[1:].double()
     variance = (x - x.mean(0)).square().sum()
-    return float((x - x_hat).square().sum() / variance) if variance > 0 else None
+    return float((error * x.square().sum(-1)).sum() / variance) if variance > 0 else None
 
 
 @torch.inference_mode()
