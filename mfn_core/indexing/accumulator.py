@@ -203,10 +203,12 @@ class LayerAccumulator:
         """
         state = cls(n_features, vocab_size, settings)
         try:
-            for name in ("firing_count", "total", "maximum", "histogram", "band_histogram"):
-                _fill(getattr(state, name), arrays[name])
+            for name in COUNTS:
+                _check_shape(getattr(state, name), arrays[name])
+            state.add_counts(**{name: arrays[name] for name in COUNTS})
             for name, array in vars(state.squares).items():
-                _fill(array, arrays[f"square_{name}"])
+                _check_shape(array, arrays[f"square_{name}"])
+                array[...] = arrays[f"square_{name}"]
             for name, best in (("top", state.top), ("sample", state.sample)):
                 best.add(Rows(*(arrays[f"{name}_{column}"] for column in Rows.__annotations__)))
                 best.rows()  # settles them, so that the threshold is in force again
@@ -262,10 +264,9 @@ class LayerAccumulator:
         return runs.feature * self.band_grid.n + self.band_grid.bin_of(runs.peak)
 
 
-def _fill(array: NDArray[Any], saved: NDArray[Any]) -> None:
+def _check_shape(array: NDArray[Any], saved: NDArray[Any]) -> None:
     if saved.shape != array.shape:
         raise ValueError(f"these arrays are no state of such a layer: {saved.shape} instead of {array.shape}")
-    array[...] = saved
 
 
 @dataclass(frozen=True)

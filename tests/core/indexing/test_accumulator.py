@@ -252,6 +252,7 @@ def test_counts_that_outgrow_32_bits_stay_exact() -> None:
     a, b = (accumulate(corpus, [half]) for half in halves)
     assert_same(with_much(a).merge(b), one_by_one)
     assert_same(b.merge(a), one_by_one)
+    assert_same(LayerAccumulator.from_arrays(F, V, SETTINGS, one_by_one.arrays()), one_by_one)
 
 
 def test_squares_are_summed_alike_into_few_groups_and_many() -> None:
