@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer.core
@@ -24,7 +25,7 @@ def render() -> str:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     sections = [HEAD]
-    for arguments in ([], *([name] for name in group.commands)):
+    for arguments in _paths(group):
         # rich measures the terminal; a fixed width and no colour give the same text everywhere.
         plain = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1", "FORCE_COLOR": None, "GITHUB_ACTIONS": None}
         result = CliRunner().invoke(app, [*arguments, "--help"], prog_name="mfn", env=plain)
@@ -33,6 +34,14 @@ def render() -> str:
         text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
         sections.append(f"## {' '.join(['mfn', *arguments])}\n\n```text\n{text}\n```\n")
     return "\n".join(sections)
+
+
+def _paths(group: typer.core.TyperGroup) -> Iterator[list[str]]:
+    """What to type for a group, for each of its commands, and for theirs where they are groups themselves."""
+    yield []
+    for name, command in group.commands.items():
+        inner = _paths(command) if isinstance(command, typer.core.TyperGroup) else iter([[]])
+        yield from ([name, *path] for path in inner)
 
 
 if __name__ == "__main__":

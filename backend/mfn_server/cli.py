@@ -17,10 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from mfn_server import __version__
 from mfn_server.concepts import concepts
 from mfn_server.equipping import equip
-from mfn_server.options import Device, ModelFolder
+from mfn_server.options import Database, Device, Home, ModelFolder, settings_of
 from mfn_server.presets.finding import find_presets
 from mfn_server.presets.measuring import presets
 from mfn_server.rates import rates
+from mfn_server.runs import runs
 
 app = typer.Typer(
     name="mfn",
@@ -33,16 +34,8 @@ app = typer.Typer(
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-Database = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads the annotation at run time
-    typer.Option("--db", metavar="FILE|URL", help="Database: an SQLite file, or postgresql://… [MFN_DATABASE]"),
-]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.", min=0, max=65535)]
-Home = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Folder where the app keeps its database. [MFN_HOME]", file_okay=False),
-]
 AllowHost = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--allow-host", metavar="NAME", help="A further host name under which the app may be reached."),
@@ -77,7 +70,7 @@ def demo(
     from mfn_server import resources
 
     folder = resources.demo()
-    settings = _settings(
+    settings = settings_of(
         home=home,
         host=host,
         port=port,
@@ -103,7 +96,7 @@ def serve(
     no_browser: NoBrowser = False,
 ) -> None:
     """Open the dashboard on a model of yours. Index it first, with `mfn index`."""
-    _serve(_settings(home=home, host=host, port=port, allowed_hosts=allow_host, model=model, database=db), no_browser)
+    _serve(settings_of(home=home, host=host, port=port, allowed_hosts=allow_host, model=model, database=db), no_browser)
 
 
 @app.command()
@@ -151,7 +144,7 @@ def index(
     """
     from mfn_server.indexing import IndexOrder, run_index
 
-    settings = _settings(home=home, database=db)
+    settings = settings_of(home=home, database=db)
 
     order = IndexOrder(
         model=model,
@@ -201,7 +194,7 @@ def export_index(
     """
     from mfn_server.exchange.exporting import ExportOrder, run_export
 
-    database_url = _settings(home=home, database=db).database_url
+    database_url = settings_of(home=home, database=db).database_url
     order = ExportOrder(model, folder, database_url, index_file, neuronpedia)
     out.print(run_export(order), markup=False, soft_wrap=True)
 
@@ -226,7 +219,7 @@ def import_explanations(
     """
     from mfn_server.exchange.neuronpedia.importing import run_import
 
-    database_url = _settings(home=home, database=db).database_url
+    database_url = settings_of(home=home, database=db).database_url
     out.print(run_import(model, files, database_url, layer), markup=False, soft_wrap=True)
 
 
@@ -277,26 +270,12 @@ def train(
     run_training(config, overrides or [], run, data, err, begin)
 
 
+app.add_typer(runs)
 app.command()(equip)
 app.command()(concepts)
 app.command()(rates)
 app.command()(presets)
 app.command()(find_presets)
-
-
-def _settings(**given: Any) -> Any:
-    """Settings from the environment, replaced by what the command line gives."""
-    from pydantic import ValidationError
-
-    from mfn_core.errors import ConfigError
-    from mfn_server.settings import Settings
-
-    try:
-        return Settings(**{key: value for key, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigError(f"MFN_{name}: {first['msg']}") from None
 
 
 def _serve(settings: Any, no_browser: bool) -> None:

@@ -112,11 +112,13 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
                 sweep(database)
             if work is not None:
                 work.done()
+            earlier = store.finished_runs(facts) - 1
     finally:
         database.close()
     n_features = sum(layer.n_features for layer in index.layers)
     done = f"{n_features:,} features over {index.n_tokens:,} tokens are ready in {database.name}"
-    return "\n".join([done, *(f"token R², {line}" for line in lines_of_index(index))])
+    kept = [f"{earlier} earlier run{'s are' if earlier > 1 else ' is'} kept: see mfn runs list"] if earlier else []
+    return "\n".join([done, *(f"token R², {line}" for line in lines_of_index(index)), *kept])
 
 
 def _store(

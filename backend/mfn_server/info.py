@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from mfn_core.errors import MFNError
 from mfn_server.db.migrate import open_database
 from mfn_server.db.session import Database, explain
+from mfn_server.db.sizes import index_size
 from mfn_server.db.tables import Corpus, IndexRun, Label, LabelEvent, Model, Preset, Source, SourceIndex
 from mfn_server.settings import Settings
 from mfn_server.token_r2 import lines_of_run, summaries_of_run
@@ -103,8 +104,8 @@ def _model(folder: Path) -> Iterator[str]:
 
 
 def _database(database: Database) -> Iterator[str]:
-    size = f", {database.path.stat().st_size / 1e6:.1f} MB" if database.path else ""
-    yield f"database     {database.name}{size}"
+    file = f", {database.path.stat().st_size / 1e6:.1f} MB" if database.path else ""
+    yield f"database     {database.name}{file}"
     with database.read() as connection:
         models = connection.execute(select(Model).order_by(Model.id)).all()
         if not models:
@@ -114,6 +115,13 @@ def _database(database: Database) -> Iterator[str]:
             yield from _runs(connection, model.id)
         counts = [connection.scalar(select(func.count()).select_from(table)) for table in (LabelEvent, Label, Preset)]
         yield "labels       {:,} events, {:,} labels; {:,} presets".format(*counts)
+        size = index_size(connection)
+        if size is not None and size.n_features:
+            whole, documents = sum(size.tables.values()) / 1e6, size.documents / 1e6
+            yield (
+                f"storage      {size.bytes_per_feature / 1e3:.2f} KB a feature ({whole:,.1f} MB for "
+                f"{size.n_features:,} in all runs), and {documents:,.1f} MB of documents"
+            )
 
 
 def _runs(connection: Connection, model_id: int) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -22,3 +22,26 @@ TableFile = Annotated[
 Device = Annotated[
     str, typer.Option("--device", help="Where the model computes: auto (a GPU where there is one), cpu, cuda:1, …")
 ]
+Database = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--db", metavar="FILE|URL", help="Database: an SQLite file, or postgresql://… [MFN_DATABASE]"),
+]
+Home = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Folder where the app keeps its database. [MFN_HOME]", file_okay=False),
+]
+
+
+def settings_of(**given: Any) -> Any:
+    """Settings from the environment, replaced by what the command line gives."""
+    from pydantic import ValidationError
+
+    from mfn_core.errors import ConfigError
+    from mfn_server.settings import Settings
+
+    try:
+        return Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(f"MFN_{name}: {first['msg']}") from None

@@ -117,7 +117,7 @@ def test_killed_before_it_could_tidy_up(
     monkeypatch.undo()
     write_corpus(corpus, 3)
     assert "are ready in" in run_index(order(tiny_bundle, corpus, url, tmp_path), quiet)
-    assert len(rows(database)["document"]) == 3
+    assert len(rows(database)["document"]) == 12 + 3, "the run before is kept, and its documents with it"
     assert not Path(f"{tmp_path / 'studio.sqlite3'}.work").exists()
     database.close()
 

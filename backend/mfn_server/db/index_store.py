@@ -43,7 +43,9 @@ from mfn_server.db.index_rows import (
     feature_rows,
 )
 from mfn_server.db.index_sweep import sweep
-from mfn_server.db.registry import Registered, register
+from mfn_server.db.registry import register
+from mfn_server.db.run_digest import digest_of_run
+from mfn_server.db.runs import make_current
 from mfn_server.db.search import add_words, search_words
 from mfn_server.db.session import Database
 from mfn_server.db.tables import (
@@ -53,9 +55,9 @@ from mfn_server.db.tables import (
     Feature,
     FeatureDetail,
     IndexRun,
+    Model,
     RunState,
     SampledContexts,
-    Source,
     SourceIndex,
     TokenPosting,
     TopContexts,
@@ -92,7 +94,7 @@ class IndexStore:
         self._database = database
 
     def begin(self, facts: ModelFacts, settings: dict[str, Any]) -> int:
-        """Remove what killed runs left, and open a new run. Returns its id.
+        """Remove what failed and killed runs left, and open a new run. Returns its id.
 
         It is the one after the last run's, also where a killed run had it: a run that goes on has the rows, to the last
         id, that it would have had.
@@ -156,7 +158,7 @@ class IndexStore:
         decode: Callable[[Sequence[int]], str],
         report: Report | None = None,
     ) -> None:
-        """Write an index as the rows of a run, make it current, and remove the run that was current before.
+        """Write an index as the rows of a run and make it current. The run that was current before stays as it is.
 
         Args:
             run_id: from `begin`.
@@ -189,8 +191,14 @@ class IndexStore:
             )
             first_feature += layer.n_features
         tell("writing", 1.0)
-        self._make_current(run_id, facts, registered)
-        sweep(self._database)
+        self._make_current(run_id)
+
+    def finished_runs(self, facts: ModelFacts) -> int:
+        """How many finished runs of a model there are."""
+        of_model = select(func.count()).select_from(IndexRun).join(Model, Model.id == IndexRun.model_id)
+        ready = of_model.where(Model.fingerprint == facts.fingerprint, IndexRun.state == RunState.READY)
+        with self._database.read() as connection:
+            return connection.scalar(ready) or 0
 
     def _documents(self, index: CorpusIndex, name: str) -> tuple[int, int]:
         """The corpus's rows, found again or written, those that are missing too. Gives its id and its first document's.
@@ -311,15 +319,15 @@ class IndexStore:
                 bulk_insert(connection, TopContexts, TOP_COLUMNS, top)
                 bulk_insert(connection, SampledContexts, SAMPLED_COLUMNS, sampled)
 
-    def _make_current(self, run_id: int, facts: ModelFacts, registered: Registered) -> None:
-        sources = [registered.source_ids[source.key] for source in facts.sources]
+    def _make_current(self, run_id: int) -> None:
+        with self._database.snapshot() as connection:
+            digest = digest_of_run(connection, run_id)
+        ready = {"state": RunState.READY, "phase": "ready", "progress": 1.0, "digest": digest}
         with self._database.write() as connection:
             connection.execute(
-                update(IndexRun)
-                .where(IndexRun.id == run_id)
-                .values(state=RunState.READY, phase="ready", progress=1.0, finished_at=datetime.now(UTC))
+                update(IndexRun).where(IndexRun.id == run_id).values(**ready, finished_at=datetime.now(UTC))
             )
-            connection.execute(update(Source).where(Source.id.in_(sources)).values(current_run_id=run_id))
+            make_current(connection, run_id)
 
 
 def _title(meta: dict[str, Any]) -> str | None:

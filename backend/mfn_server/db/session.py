@@ -2,8 +2,9 @@
 
 On SQLite, SQLAlchemy's and the driver's own defaults lose concurrent updates or fail with "database is locked". So the
 driver's transaction handling is switched off here: reads run in autocommit, writes begin with BEGIN IMMEDIATE, which
-waits its turn (busy timeout) before it reads anything. On PostgreSQL writes are ordinary READ COMMITTED transactions:
-whoever reads, decides and writes must lock the row it decides on, or check a version.
+waits its turn (busy timeout) before it reads anything. What must see one state of things is read in a snapshot. On
+PostgreSQL writes are ordinary READ COMMITTED transactions: whoever reads, decides and writes must lock the row it
+decides on, or check a version.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Database:
             raise DatabaseError(f"{_shown(url)} is no database that can be used: {error}") from None
         self._writing = self.engine.execution_options(mfn_write=True)
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        repeatable = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._still = self.engine.execution_options(**({"mfn_snapshot": True} if self.is_sqlite else repeatable))
 
     @property
     def path(self) -> Path | None:
@@ -54,6 +57,16 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A connection in autocommit: each statement sees the latest commit."""
         with self._reading.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection whose statements all see the same commits, those before the first of them.
+
+        For answers put together from several statements: meanwhile another run may become current and the one that was
+        may be removed. Keep it short, since an SQLite file grows as long as somebody looks back.
+        """
+        with self._still.begin() as connection:
             yield connection
 
     @contextmanager
@@ -83,6 +96,7 @@ def _sqlite_engine(url: str) -> Engine:
     def configure(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard by a file without tables alone, so it comes first
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
         cursor.execute("PRAGMA cache_size = -65536")
@@ -90,8 +104,11 @@ def _sqlite_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("mfn_write"):
+        options = connection.get_execution_options()
+        if options.get("mfn_write"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif options.get("mfn_snapshot"):
+            connection.exec_driver_sql("BEGIN")
 
     return engine
 

@@ -414,3 +414,7 @@ class Preset(Table):
     settings: Mapped[dict[str, Any]]
     builtin: Mapped[bool]
     created_at: Mapped[datetime]
+
+
+OF_FEATURES = (FeatureDetail, TopContexts, SampledContexts)
+"""What a run keeps of its features beside `Feature` itself, by `feature_id`: one row each at most."""

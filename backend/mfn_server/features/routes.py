@@ -26,7 +26,7 @@ async def get_features(studio: StudioDep, query: Annotated[FeatureQuery, Query()
     facts = await studio.served()
 
     def read() -> FeatureList:
-        with studio.database.read() as connection:
+        with studio.database.snapshot() as connection:
             rows, total, cursor = list_features(connection, facts.model_id, query, facts.token_texts)
             items = feature_rows(connection, rows, facts.token_texts)
         return FeatureList(items=items, total=total, next_cursor=cursor)
@@ -40,7 +40,7 @@ async def get_feature(studio: StudioDep, source: SourceKey, index: FeatureIndex)
     facts = await studio.served()
 
     def read() -> FeaturePage:
-        with studio.database.read() as connection:
+        with studio.database.snapshot() as connection:
             return feature_page(connection, facts.model_id, source, index, facts.token_texts)
 
     return await run_in_threadpool(read)
