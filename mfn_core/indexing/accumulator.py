@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfn_core.errors import MFNError
-from mfn_core.indexing.arrays import mix, ragged, run_lengths, run_starts, stable_argsort
+from mfn_core.indexing.arrays import mix, ragged, run_lengths, run_starts, small, stable_argsort
 from mfn_core.indexing.exact import SquareSums, fixed
 from mfn_core.indexing.grid import LogGrid
+from mfn_core.indexing.pairs import HALVES, Pairs
 from mfn_core.indexing.rows import BestRows, Rows, place_of
-from mfn_core.indexing.tallies import HALVES, Pairs, TokenTally
+from mfn_core.indexing.tallies import TokenTally
 from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.token_sample import SampledTokens, TokenSample
 from mfn_core.indexing.types import IndexSettings
@@ -106,30 +107,29 @@ class LayerAccumulator:
             MFNError: a value is negative or not finite.
         """
         length, width = values.shape[1:]
-        strength = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
+        strength = np.ascontiguousarray(values, dtype=np.float32)
         lowest = strength.min(initial=0.0)
         if not (lowest >= 0.0 and np.isfinite(strength.max(initial=0.0))):
             raise MFNError(UNSOUND)
-        fires = (strength.reshape(*values.shape) > 0) & batch.counted[..., None]
+        fires = (strength > 0) & batch.counted[..., None]
         self._draw(batch, indices, fires)
-        slots = np.flatnonzero(fires)
+        features = small(indices, self.n_features)
+        np.putmask(features, ~fires, self.n_features)  # what is silent sorts behind all that fires
+        slots = _by_feature(features.reshape(-1), self.n_features, int(np.count_nonzero(fires)))
         if not len(slots):
             return
-        feature = indices.reshape(-1).take(slots)
-        order = stable_argsort(feature, self.n_features)
-        feature, slots = feature.take(order), slots.take(order)
-        strength = strength.take(slots)
+        half = half_of(batch.document)
+        self._tally(batch, half, features, strength)
+
+        feature = features.reshape(-1).take(slots).astype(np.int64)
+        strength = strength.reshape(-1).take(slots)
         token = slots // width
-        window, position = np.divmod(token, length)
-
+        window = token // length
         self._count(feature, strength)
-        half = half_of(batch.document)[window]
-        self.tokens.add(half, feature, batch.tokens.reshape(-1).take(token), strength)
-        self.squares.add(half * self.n_features + feature, strength)
-
-        contexts = _ContextRuns.of(feature, window, strength, len(batch.document))
+        self.squares.add(half.take(window) * self.n_features + feature, strength)
+        contexts = _ContextRuns.of(feature, window, strength)
         np.add.at(self.band_histogram.reshape(-1), self._cell(contexts), 1)
-        self._keep(batch, contexts, position, strength)
+        self._keep(batch, contexts, token - window * length, strength)
 
     def offer(
         self, batch: WindowBatch, feature: NDArray[np.int64], token: NDArray[np.int64], strength: NDArray[np.float32]
@@ -143,7 +143,7 @@ class LayerAccumulator:
         """
         if len(feature):
             window, position = np.divmod(token, batch.counted.shape[1])
-            self._keep(batch, _ContextRuns.of(feature, window, strength, len(batch.document)), position, strength)
+            self._keep(batch, _ContextRuns.of(feature, window, strength), position, strength)
 
     def add_counts(
         self,
@@ -234,6 +234,18 @@ class LayerAccumulator:
         if self.histogram.dtype == np.uint32 and firing_count.max(initial=0) > MOST_NARROW:
             self.histogram, self.band_histogram = self.histogram.astype(np.int64), self.band_histogram.astype(np.int64)
 
+    def _tally(
+        self, batch: WindowBatch, half: NDArray[np.int64], features: NDArray[Any], strength: NDArray[np.float32]
+    ) -> None:
+        counted = np.flatnonzero(batch.counted)
+        by_token = (-1, features.shape[-1])
+        self.tokens.add(
+            half.take(counted // batch.counted.shape[1]),
+            batch.tokens.reshape(-1).take(counted),
+            features.reshape(by_token).take(counted, axis=0),
+            strength.reshape(by_token).take(counted, axis=0),
+        )
+
     def _draw(self, batch: WindowBatch, indices: NDArray[np.int64], fires: NDArray[np.bool_]) -> None:
         by_token = (-1, indices.shape[-1])
         self.drawn.add(
@@ -280,11 +292,9 @@ class _ContextRuns:
     lengths: NDArray[np.int64]
 
     @classmethod
-    def of(
-        cls, feature: NDArray[np.int64], window: NDArray[np.int64], strength: NDArray[np.float32], n_windows: int
-    ) -> _ContextRuns:
+    def of(cls, feature: NDArray[np.int64], window: NDArray[np.int64], strength: NDArray[np.float32]) -> _ContextRuns:
         """The contexts of firings that are sorted by feature and window."""
-        starts = run_starts(feature * n_windows + window)
+        starts = run_starts(feature, window)
         return cls(
             feature.take(starts),
             window.take(starts),
@@ -292,3 +302,11 @@ class _ContextRuns:
             starts,
             run_lengths(starts, len(feature)),
         )
+
+
+def _by_feature(features: NDArray[Any], n_features: int, n: int) -> NDArray[np.int64]:
+    """Which slots fire, by feature and slot: int64 [n]. A silent slot's feature is `n_features`."""
+    if 2 * n > len(features):
+        return stable_argsort(features, n_features + 1)[:n]
+    slots = np.flatnonzero(features != n_features)
+    return slots.take(stable_argsort(features.take(slots), n_features))

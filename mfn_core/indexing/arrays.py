@@ -15,7 +15,7 @@ def stable_argsort(keys: NDArray[Any], bound: int) -> NDArray[np.int64]:
 
     A radix sort in digits of 16 bits, for which numpy has a counting pass: several times faster than comparing.
     """
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    order = np.argsort(keys.astype(np.uint16, copy=False), kind="stable")
     shift = _DIGIT
     while (bound - 1) >> shift:
         digit = (keys >> shift).astype(np.uint16)
@@ -24,11 +24,20 @@ def stable_argsort(keys: NDArray[Any], bound: int) -> NDArray[np.int64]:
     return order
 
 
-def run_starts(keys: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each run of equal neighbours begins."""
-    if not len(keys):
+def small(numbers: NDArray[Any], bound: int) -> NDArray[Any]:
+    """A copy of whole numbers in [0, bound) in the smallest type that sorts fast and holds `bound` too."""
+    return numbers.astype(np.uint16 if bound < 1 << _DIGIT else np.uint32 if bound < 1 << 2 * _DIGIT else np.int64)
+
+
+def run_starts(*keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each run of equal neighbours begins; of several keys, neighbours that are equal in all."""
+    if not len(keys[0]):
         return np.zeros(0, np.int64)
-    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+    begins = np.ones(len(keys[0]), np.bool_)
+    np.not_equal(keys[0][1:], keys[0][:-1], out=begins[1:])
+    for key in keys[1:]:
+        begins[1:] |= key[1:] != key[:-1]
+    return np.flatnonzero(begins)
 
 
 def run_lengths(starts: NDArray[np.int64], total: int) -> NDArray[np.int64]:

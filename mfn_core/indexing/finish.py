@@ -14,8 +14,8 @@ from mfn_core.indexing.cofiring import cofiring, firings_of, next_tokens
 from mfn_core.indexing.exact import SUM_SCALE
 from mfn_core.indexing.from_weights import WeightFacts
 from mfn_core.indexing.grid import LogGrid
+from mfn_core.indexing.pairs import HALVES
 from mfn_core.indexing.rows import Rows, window_of
-from mfn_core.indexing.tallies import HALVES
 from mfn_core.indexing.token_r2 import token_r2
 from mfn_core.indexing.types import ContextKind, Contexts, LayerIndex
 

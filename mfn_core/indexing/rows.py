@@ -136,7 +136,7 @@ class BestRows:
     def _settle(self) -> None:
         every = Rows.join([self._kept, *self._new])
         key = (every.group.astype(np.uint64) << np.uint64(32)) | every.order
-        order = np.lexsort((every.place, key))
+        order = _by_key_and_place(key, every.place)
         rank = rank_in_run(every.group[order])
         self._kept = every.take(order[rank < self.n])
         last = order[rank == self.n - 1]
@@ -147,3 +147,15 @@ class BestRows:
             self._bound_place[every.group[last]] = every.place[last]
         self._new, self._n_new = [], 0
         self.settled += 1
+
+
+def _by_key_and_place(key: NDArray[np.uint64], place: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The ascending order by key, equal keys by place; few are equal."""
+    order = np.argsort(key, kind="stable")
+    in_order = key.take(order)
+    same = np.append(in_order[1:] == in_order[:-1], False)
+    same[1:] |= same[:-1]
+    tied = np.flatnonzero(same)
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((place[rows], key[rows]))]
+    return order

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
-from mfn_core.indexing.tallies import HALVES
+from mfn_core.indexing.pairs import HALVES
 from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.types import IndexSettings
 from mfn_core.model import MFNModel

@@ -2,72 +2,99 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfn_core.indexing.arrays import best_of_each, run_lengths, run_starts, stable_argsort
+from mfn_core.indexing.dense_tally import DenseTally
 from mfn_core.indexing.exact import fixed
+from mfn_core.indexing.pairs import HALVES, Pairs
 
-HALVES = 2
-
-
-class Pairs(NamedTuple):
-    """P pairs of feature and token that occur.
-
-    Attributes:
-        keys: int64 [P], feature × vocabulary + token, ascending. In a tally's own state the half comes before the
-            feature: (half × features + feature) × vocabulary + token.
-        counts: int64 [P], firings.
-        sums: int64 [P], Σ z in multiples of 1 / SUM_SCALE; None where there were too many pairs to keep them.
-    """
-
-    keys: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    sums: NDArray[np.int64] | None
+_PIECE = 1 << 17
+"""Firings sorted at once: few enough for a processor's second cache."""
 
 
 class TokenTally:
     """Counts and sums over (half of the corpus, feature, token), exact, holding only what occurs.
 
-    Firings gather in a buffer that is sorted and added in when full. Both are sums of whole numbers, so two tallies
-    merge exactly. With more than `max_sums` pairs the sums are let go of: whether that happens depends on how many
-    pairs there are in the end, not on the way there, since their number only grows.
+    Codes gather in a buffer that is sorted and added in when full; but those on the most frequent tokens are counted in
+    a table at once. Both are sums of whole numbers, so two tallies merge exactly. With more than `max_sums` pairs the
+    sums are let go of: whether that happens depends on how many pairs there are in the end, not on the way there, since
+    their number only grows.
+
+    Meanwhile pairs are kept by half, token and feature. Tokens are sorted first, and there are K times fewer of them
+    than of firings; what is sorted by feature is then small enough to stay in a cache.
     """
 
-    def __init__(self, n_features: int, vocab_size: int, max_sums: int, buffer: int = 1 << 21) -> None:
+    def __init__(self, n_features: int, vocab_size: int, max_sums: int, buffer: int = 1 << 22) -> None:
         self._vocab = vocab_size
         self._n_features = n_features
         self._max_sums = max_sums
-        self._kept = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))
-        self._new: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
+        self._kept = Pairs.none()  # keys: (half × vocabulary + token) × features + feature
+        self._by_feature: Pairs | None = None  # the same, as `pairs` gives them
+        self._new: list[_Codes] = []
         self._n_new = 0
         self._buffer = buffer
+        room = DenseTally.room(n_features)
+        self._dense = DenseTally(n_features, vocab_size, np.arange(vocab_size)) if vocab_size <= room else None
 
     def add(
         self,
         half: NDArray[np.int64],
-        feature: NDArray[np.int64],
         token: NDArray[np.int64],
+        features: NDArray[Any],
         strength: NDArray[np.float32],
     ) -> None:
-        """Takes in firings, one an entry."""
-        self._new.append(((half * self._n_features + feature) * self._vocab + token, strength))
-        self._n_new += len(feature)
-        if self._n_new >= self._buffer:
+        """Takes in the codes of T tokens.
+
+        Args:
+            half: [T], which half of the corpus each belongs to.
+            token: [T], token ids.
+            features: [T, K], which features fire on it; F where none does.
+            strength: [T, K], how strongly.
+        """
+        if not len(token):
+            return
+        self._by_feature = None
+        codes = _Codes(half * self._vocab + token, features, strength)
+        if self._dense is not None:
+            column = self._dense.column.take(token)
+            frequent = np.flatnonzero(column >= 0)
+            self._dense.add(half[frequent], column[frequent], features[frequent], strength[frequent])
+            if len(frequent) == len(token):
+                return
+            codes = codes.take(np.flatnonzero(column < 0))
+        self._new.append(codes)
+        self._n_new += codes.features.size
+        # Every time, all pairs are gone through: the more there are, the more firings are to share the cost.
+        if self._n_new >= max(self._buffer, len(self._kept.keys)):
             self._settle()
 
     def add_pairs(self, pairs: Pairs) -> None:
         """Adds pairs as `pairs` gives them."""
-        kept = _join(self._kept, pairs)
-        self._kept = kept if len(kept.keys) <= self._max_sums else kept._replace(sums=None)
+        self._by_feature = None
+        cells, token = np.divmod(pairs.keys, self._vocab)
+        half, feature = np.divmod(cells, self._n_features)
+        group = half * self._vocab + token
+        order = stable_argsort(group, HALVES * self._vocab)
+        self._add(pairs.sorted(group * self._n_features + feature, order))
 
     def pairs(self) -> Pairs:
         """All pairs of both halves."""
-        if self._new:
-            self._settle()
-        return self._kept
+        if self._by_feature is None:
+            if self._new:
+                self._settle()
+            if self._dense is not None:
+                self._add(self._dense.take_out())
+            group, feature = np.divmod(self._kept.keys, self._n_features)
+            half, token = np.divmod(group, self._vocab)
+            cell = half * self._n_features + feature
+            order = stable_argsort(cell, HALVES * self._n_features)
+            self._by_feature = self._kept.sorted(cell * self._vocab + token, order)
+        return self._by_feature
 
     def of_half(self, half: int) -> Pairs:
         """The pairs of one half."""
@@ -90,7 +117,7 @@ class TokenTally:
         Returns:
             int32 and int64 [F, n], most frequent first, ties by token id; padded with -1 and 0.
         """
-        keys, counts, _ = _join(self.of_half(0), self.of_half(1))
+        keys, counts, _ = self.of_half(0).merge(self.of_half(1))
         feature, token = np.divmod(keys, self._vocab)
         order, rank = best_of_each(feature, token, counts, n)
         ids = np.full((self._n_features, n), -1, np.int32)
@@ -99,28 +126,78 @@ class TokenTally:
         amounts[feature[order], rank] = counts[order]
         return ids, amounts
 
+    def _add(self, pairs: Pairs) -> None:
+        kept = self._kept.merge(pairs)
+        self._kept = kept if len(kept.keys) <= self._max_sums else kept._replace(sums=None)
+
     def _settle(self) -> None:
-        keys, strength = (np.concatenate(column) for column in zip(*self._new, strict=True))
+        codes = _Codes.join(self._new, self._n_features)
         self._new, self._n_new = [], 0
-        order = stable_argsort(keys, HALVES * self._n_features * self._vocab)
-        keys = keys.take(order)
-        starts = run_starts(keys)
-        sums = None if self._kept.sums is None else _sums(fixed(strength.take(order)), starts)
-        self.add_pairs(Pairs(keys[starts], run_lengths(starts, len(keys)), sums))
+        order = stable_argsort(codes.token, HALVES * self._vocab)
+        room = DenseTally.room(self._n_features)
+        if self._dense is None and room:  # from now on, the tokens that were most frequent so far have a table
+            counts = np.bincount(codes.token, minlength=HALVES * self._vocab).reshape(HALVES, -1).sum(0)
+            self._dense = DenseTally(self._n_features, self._vocab, np.argsort(-counts, kind="stable")[:room])
+        parts = [self._pairs_of(codes.take(piece)) for piece in _pieces(codes, order)]
+        keys, counts, sums = (np.concatenate(column) for column in zip(*parts, strict=True))
+        self._add(Pairs(keys, counts, None if self._kept.sums is None else sums))
+
+    def _pairs_of(self, codes: _Codes) -> Pairs:
+        """The pairs of a few codes, whose tokens ascend."""
+        groups = codes.token[run_starts(codes.token)]
+        number = np.searchsorted(groups, codes.token)
+        features = codes.features.reshape(-1)
+        n = int(np.count_nonzero(features < self._n_features))
+        order = stable_argsort(features, self._n_features + 1)[:n]  # stable: a feature's tokens stay in order
+        feature = features.take(order)
+        number = number.take(order // max(codes.features.shape[1], 1))
+        starts = run_starts(feature, number)
+        amounts = fixed(codes.strength.reshape(-1).take(order))
+        sums = np.add.reduceat(amounts, starts) if n else amounts
+        feature, number = feature.take(starts), number.take(starts)
+        by_token = stable_argsort(number, len(groups))
+        keys = groups.take(number) * self._n_features + feature
+        return Pairs(keys, run_lengths(starts, n), sums).sorted(keys, by_token)
 
 
-def _join(a: Pairs, b: Pairs) -> Pairs:
-    """The pairs of both, those that are in both added up."""
-    keys = np.concatenate([a.keys, b.keys])
-    order = np.argsort(keys, kind="stable")  # two ascending runs, which a stable sort merges in one go
-    keys = keys.take(order)
-    starts = run_starts(keys)
-    counts = _sums(np.concatenate([a.counts, b.counts]).take(order), starts)
-    if a.sums is None or b.sums is None:
-        return Pairs(keys[starts], counts, None)
-    return Pairs(keys[starts], counts, _sums(np.concatenate([a.sums, b.sums]).take(order), starts))
+class _Codes(NamedTuple):
+    """What fires on T tokens.
+
+    Attributes:
+        token: int64 [T], half × vocabulary + token id.
+        features, strength: [T, K], as `TokenTally.add` takes them.
+    """
+
+    token: NDArray[np.int64]
+    features: NDArray[Any]
+    strength: NDArray[np.float32]
+
+    @classmethod
+    def join(cls, parts: list[_Codes], n_features: int) -> _Codes:
+        """The tokens of several, made as wide as the widest: some codes are wider from batch to batch."""
+        token = np.concatenate([part.token for part in parts])
+        shape = len(token), max(part.features.shape[1] for part in parts)
+        both = cls(token, np.full(shape, n_features, parts[0].features.dtype), np.zeros(shape, np.float32))
+        end = 0
+        for part in parts:
+            begin, end, width = end, end + len(part.token), part.features.shape[1]
+            both.features[begin:end, :width] = part.features
+            both.strength[begin:end, :width] = part.strength
+        return both
+
+    def take(self, which: NDArray[np.int64]) -> _Codes:
+        """Some of the tokens."""
+        token, features, strength = self
+        return _Codes(token.take(which), features.take(which, axis=0), strength.take(which, axis=0))
 
 
-def _sums(amounts: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sum over each run."""
-    return np.add.reduceat(amounts, starts) if len(starts) else amounts
+def _pieces(codes: _Codes, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """`order`, which sorts the tokens, cut where the token changes, into pieces of about `_PIECE` firings."""
+    token = codes.token.take(order)
+    most = max(_PIECE // max(codes.features.shape[1], 1), 1)
+    begin = 0
+    while begin < len(order):
+        last = min(begin + most, len(order)) - 1
+        end = int(np.searchsorted(token, token[last], side="right"))  # where its last token ends
+        yield order[begin:end]
+        begin = end

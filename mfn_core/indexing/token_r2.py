@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mfn_core.indexing.arrays import mix
 from mfn_core.indexing.exact import SUM_SCALE
-from mfn_core.indexing.tallies import Pairs
+from mfn_core.indexing.pairs import Pairs
 
 CONTEXT_R2 = 0.3
 """Below it, a feature is called a context feature."""

@@ -118,7 +118,7 @@ class TokenSample:
         """Offers tokens as `tokens` gives them."""
         self._new.append(tokens)
         self._n_new += _places(tokens)
-        if self._n_new > self._max_places // 2:
+        if self._n_new > self._max_places:
             self._settle()
 
     def merge(self, other: TokenSample) -> TokenSample:

@@ -10,7 +10,7 @@ from mfn_core.indexing.on_device.arithmetic import Bins, fixed
 from mfn_core.indexing.on_device.contexts import Contexts
 from mfn_core.indexing.on_device.copies import Downloads
 from mfn_core.indexing.on_device.firings import Firings, Places
-from mfn_core.indexing.tallies import HALVES
+from mfn_core.indexing.pairs import HALVES
 
 
 class Counts:

@@ -9,7 +9,8 @@ from torch import Tensor
 from mfn_core.indexing.on_device.arithmetic import fixed
 from mfn_core.indexing.on_device.copies import Downloads
 from mfn_core.indexing.on_device.firings import Firings, Places
-from mfn_core.indexing.tallies import HALVES, Pairs, TokenTally
+from mfn_core.indexing.pairs import HALVES, Pairs
+from mfn_core.indexing.tallies import TokenTally
 
 BUFFER = 1 << 21
 """Entries that gather before they are sorted in, at 12 bytes each."""
