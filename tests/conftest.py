@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,12 @@ TINY_TEXTS = [
     "Take two eggs, a cup of flour and a little salt. Mix the flour and the eggs, then add the salt.",
 ]
 TINY_CONTEXT = 96
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_umap() -> None:
+    """Compiling it takes longer than most tests; those that are about it ask for it."""
+    os.environ["MFN_MAP"] = "pca"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,6 +32,7 @@ from mfn_server.steering.routes import router as steering
 from mfn_server.steering.service import GenerationService
 from mfn_server.studio import Studio
 from mfn_server.threads import to_the_end
+from mfn_server.weights.routes import router as weights
 
 if TYPE_CHECKING:
     from mfn_core.model import MFNModel
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes)
     install_error_handlers(app)
-    for router in (model_info, inspecting, features, presets, steering):
+    for router in (model_info, inspecting, features, weights, presets, steering):
         app.include_router(router)
     install_pages(app)
     return app

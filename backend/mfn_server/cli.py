@@ -161,6 +161,7 @@ def index(
         shard_tokens=shard,
         bf16=bf16,
         device=device,
+        map=settings.map,
     )
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
@@ -171,6 +172,43 @@ def index(
 
         done = run_index(order, show)
     out.print(done)
+
+
+@app.command()
+def weights(
+    model: ModelFolder,
+    db: Database = None,
+    home: Home = None,
+    draw: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--map", metavar="auto|pca|umap", help="How the map of features is drawn. [MFN_MAP, auto]"),
+    ] = None,
+    most_pairs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            help="Leave out neighbours, or connections, where more pairs of features had to be compared. [10^10]",
+            min=0,
+        ),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Compute what is there already, too.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Work out what a model's weights say of its features: logits, neighbours, connections, a map.
+
+    mfn index does so, too. Here no corpus is read.
+    """
+    from mfn_server.weights.command import WeightOrder, run_weights
+
+    settings = settings_of(home=home, database=db, map=draw)
+    order = WeightOrder(model, settings.database_url, settings.map, most_pairs, anew, device)
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=err, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def show(phase: str, share: float | None) -> None:
+            bar.update(task, description=phase, total=None if share is None else 1.0, completed=share or 0.0)
+
+        done = run_weights(order, show)
+    out.print(done, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -7,6 +7,7 @@ progress travels through the database like anyone else's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from mfn_server.threads import to_the_end
 
 if TYPE_CHECKING:
     from mfn_server.studio import Served
+
+logger = logging.getLogger(__name__)
 
 State = Literal["ready", "building", "missing", "error"]
 _SILENCE = timedelta(seconds=90)  # after which a run that says nothing is taken for dead
@@ -57,12 +60,27 @@ class IndexTask:
         with self._database.read() as connection:
             return connection.scalar(statement) == len(served.facts.sources)
 
+    def lacks_weights(self, served: Served) -> bool:
+        """Whether what the weights say is not in the database, or the map that is wanted: an older database, say."""
+        from mfn_server.weights.bringing import missing
+        from mfn_server.weights.record import kept_settings
+
+        with self._database.read() as connection:
+            keys = [source.key for source in served.facts.sources]
+            of = select(Source.layer, Source.id).where(Source.model_id == served.model_id, Source.key.in_(keys))
+            sources = {row.layer: row.id for row in connection.execute(of)}
+        n_features = sum(source.n_features for source in served.facts.sources)
+        found = missing(self._database, sources, kept_settings(self._settings.map), n_features)
+        return found.facts or found.umap
+
     async def start(self, served: Served) -> None:
-        """Begin to make the index if it is missing and there is something to make it from.
+        """Begin to make the index if it is missing and there is something to make it from; else what the weights say.
 
         Raises MFNError when it is missing, cannot be made, and the database holds another model's.
         """
         if await to_the_end(self.has_index, served):
+            if await to_the_end(self.lacks_weights, served):
+                await self._begin("weights")
             return
         sources = [*self._settings.corpus]
         if self._settings.index_file is not None and self._settings.index_file.is_file():
@@ -72,10 +90,13 @@ class IndexTask:
         if not sources:
             await to_the_end(self._refuse_foreign, served)
             return
+        await self._begin("index", *sources)
+
+    async def _begin(self, command: str, *arguments: str) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "mfn_server.cli", "index", str(self._settings.model), *sources),
+            *(sys.executable, "-m", "mfn_server.cli", command, str(self._settings.model), *arguments),
             # by environment, since a URL may hold a password, which a command line would show to everyone
-            env={**os.environ, "MFN_DATABASE": self._settings.database_url},
+            env={**os.environ, "MFN_DATABASE": self._settings.database_url, "MFN_MAP": self._settings.map},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -109,7 +130,9 @@ class IndexTask:
         _, errors = await process.communicate()
         if process.returncode:
             lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
-            self._error = (lines or [f"mfn index ended with code {process.returncode}"])[-1].removeprefix("Error: ")
+            self._error = (lines or [f"it ended with code {process.returncode}"])[-1].removeprefix("Error: ")
+            if process.returncode > 0:  # else it was ended, by `stop`, say
+                logger.warning("indexing in the background: %s", self._error)
 
     def _refuse_foreign(self, served: Served) -> None:
         statement = (

@@ -21,12 +21,14 @@ from mfn_server.token_r2 import lines_of_index
 
 if TYPE_CHECKING:
     from mfn_core.data.corpus import Document
+    from mfn_core.indexing.from_weights.types import MapMethod
     from mfn_core.indexing.types import CorpusIndex, IndexSettings
     from mfn_core.model import MFNModel
     from mfn_server.db.index_store import IndexStore
     from mfn_server.db.session import Database
     from mfn_server.index_work import IndexWork
     from mfn_server.model_facts import ModelFacts
+    from mfn_server.weights.record import WeightRecord
 
 Progress = Callable[[str, float | None, str], None]
 """Told the phase, how far it is (0 to 1, None where unknown) and a note such as a count of tokens."""
@@ -53,6 +55,7 @@ class IndexOrder:
         n_top, window, shard_tokens: as `IndexSettings` says.
         bf16: compute in bfloat16, see `IndexSettings`.
         device: where the model computes, as `find_device` takes it.
+        map: how the map of features is drawn, as `WeightSettings` says.
     """
 
     model: Path
@@ -69,6 +72,7 @@ class IndexOrder:
     shard_tokens: int = 1 << 18
     bf16: bool = False
     device: str = "auto"
+    map: MapMethod = "auto"
 
 
 def run_index(order: IndexOrder, progress: Progress) -> str:
@@ -92,6 +96,7 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
             from mfn_core.model import MFNModel
             from mfn_core.tokens import token_bytes
             from mfn_server.db.index_store import IndexStore
+            from mfn_server.exchange.loading import load_weights
             from mfn_server.model_facts import ModelFacts
 
             model = MFNModel.from_pretrained(order.model).to(find_device(order.device))
@@ -104,6 +109,7 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
                 return b"".join(pieces[number] for number in ids if number not in special).decode(errors="replace")
 
             store = IndexStore(database)
+            record = load_weights(order.import_file, facts) if order.import_file is not None else None
             work = _work(order, model, database)
             index = _stored(order, model, corpus, work, store, progress)
             if index is None:
@@ -113,6 +119,8 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
             if work is not None:
                 work.done()
             earlier = store.finished_runs(facts) - 1
+            # the index is in use by now: nobody waits for what follows, and it may fail or be killed on its own
+            _weights(order, database, model, facts, record, progress)
     finally:
         database.close()
     n_features = sum(layer.n_features for layer in index.layers)
@@ -216,6 +224,29 @@ def _computed(order: IndexOrder, model: MFNModel, corpus: _Corpus, work: IndexWo
         tell("indexing", done / total if total else None, f"{done:,} tokens")
 
     return build_index(model, corpus.documents(), _settings(order), on_tokens, work.folder)
+
+
+def _weights(
+    order: IndexOrder,
+    database: Database,
+    model: MFNModel,
+    facts: ModelFacts,
+    record: WeightRecord | None,
+    progress: Progress,
+) -> None:
+    """What the weights say, kept beside the index: taken from `record`, else computed unless it is there."""
+    from mfn_server.weights.bringing import bring_weights
+    from mfn_server.weights.command import sources_by_layer
+    from mfn_server.weights.record import kept_settings
+    from mfn_server.weights.store import store_weights
+
+    def tell(phase: str, share: float | None) -> None:
+        progress(phase, share, "")
+
+    sources = sources_by_layer(database, facts)
+    if record is not None:
+        store_weights(database, sources, record, tell)
+    bring_weights(database, model, sources, tell, kept_settings(order.map))
 
 
 def _settings(order: IndexOrder) -> IndexSettings:

@@ -42,3 +42,10 @@ class Token(Schema):
 
     id: int
     text: str
+
+
+class TokenShare(Schema):
+    """A token and the share of a feature's firings that it accounts for."""
+
+    text: str
+    share: float

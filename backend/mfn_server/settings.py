@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field
@@ -38,6 +39,11 @@ class Settings(BaseSettings):
     atlas_file: Path | None = Field(
         default=None,
         description="Automatic labels that come with the model (JSON lines). Empty: atlas.jsonl in its folder.",
+    )
+    map: Literal["auto", "pca", "umap"] = Field(
+        default="auto",
+        description="How the map of features is drawn besides by PCA: `umap` (needs the extra `map`), `pca` for not at "
+        "all, `auto` for UMAP where it is installed and there are no more than 100,000 features.",
     )
     max_body_bytes: int = Field(default=1_000_000, description="Longest request body that is read.")
 

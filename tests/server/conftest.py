@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
 from mfn_core import MFNModel
+from mfn_core.indexing.from_weights import describe_weights
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.app import create_app
 from mfn_server.db.index_lock import index_lock
@@ -24,6 +25,9 @@ from mfn_server.db.migrate import open_database
 from mfn_server.db.session import Database
 from mfn_server.model_facts import ModelFacts
 from mfn_server.settings import Settings
+from mfn_server.weights.command import sources_by_layer
+from mfn_server.weights.record import WeightRecord, kept_settings, record_of
+from mfn_server.weights.store import store_weights
 from tests.conftest import TINY_TEXTS
 from tests.server.plain_index import plain_index
 
@@ -134,9 +138,18 @@ def tiny_facts(tiny_model: MFNModel, tiny_bundle: Path) -> ModelFacts:
     return ModelFacts.of(tiny_model, tiny_bundle)
 
 
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_model: MFNModel) -> WeightRecord:
+    """What the weights of the tiny model say."""
+    settings = kept_settings("pca")
+    return record_of(describe_weights(tiny_model, settings), settings)
+
+
 @pytest.fixture
-def store_index(tiny_model: MFNModel, tiny_facts: ModelFacts) -> Callable[[Database, CorpusIndex], int]:
-    """Writes an index into a database, the whole way. Gives the run's id."""
+def store_index(
+    tiny_model: MFNModel, tiny_facts: ModelFacts, tiny_weights: WeightRecord
+) -> Callable[[Database, CorpusIndex], int]:
+    """Writes an index into a database, the whole way, and what the weights say. Gives the run's id."""
     tokenizer = tiny_model.tokenizer
     assert tokenizer is not None
 
@@ -145,6 +158,7 @@ def store_index(tiny_model: MFNModel, tiny_facts: ModelFacts) -> Callable[[Datab
         with index_lock(database):
             run_id = writer.begin(tiny_facts, {})
             writer.store(run_id, tiny_facts, index, "texts", lambda ids: str(tokenizer.decode(ids)))
+            store_weights(database, sources_by_layer(database, tiny_facts), tiny_weights, lambda phase, share: None)
         return run_id
 
     return store

@@ -74,7 +74,8 @@ def one_line_error(result: tuple[int, str, str]) -> str:
 def test_help_names_every_command(mfn: Mfn) -> None:
     code, text, _ = mfn("--help")
     assert code == 0
-    for command in ("demo", "serve", "train", "equip", "index", "info", "concepts", "rates", "presets", "find-presets"):
+    commands = ("demo", "serve", "train", "equip", "index", "weights", "info", "concepts", "rates", "presets")
+    for command in (*commands, "find-presets"):
         assert re.search(rf"^\W*{command}\b", text, re.MULTILINE)
         assert mfn(command, "--help")[0] == 0
 
@@ -430,3 +431,24 @@ def test_rates_are_counted_on_a_corpus_and_on_the_text_of_a_run(mfn: Mfn, tiny_b
     assert json.loads((tmp_path / "rates.json").read_text())["tokens"] == 59
     np.save(data / "train.npy", np.full((5, 12), 60_000, dtype=np.uint16))
     assert "another vocabulary" in one_line_error(mfn("rates", tiny_bundle, tmp_path / "run"))
+
+
+def test_weights_are_worked_out_once(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
+    db = tmp_path / "a.sqlite3"
+    said = f"what the weights say of 96 features is in {db}: "
+    assert mfn("weights", tiny_bundle, "--db", db)[:2] == (0, said + "computed\n")
+    assert mfn("weights", tiny_bundle, "--db", db)[:2] == (0, said + "it was already\n")
+    assert mfn("weights", tiny_bundle, "--db", db, "--most-pairs", 9215)[:2] == (0, said + "computed\n")
+    left = sqlite3.connect(db).execute("SELECT left_out FROM source_weights").fetchall()
+    assert len(left) == 2
+    assert all("neighbours are left out: 9,216 pairs" in sentences for (sentences,) in left)
+    assert mfn("weights", tiny_bundle, "--db", db)[:2] == (0, said + "it was already\n"), "unless asked for otherwise"
+    assert mfn("weights", tiny_bundle, "--db", db, "--anew")[:2] == (0, said + "computed\n")
+    assert sqlite3.connect(db).execute("SELECT DISTINCT left_out FROM source_weights").fetchall() == [("[]",)]
+
+
+def test_weights_of_what_is_not_there(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
+    assert "MFN_MAP: Input should be 'auto', 'pca' or 'umap'" in one_line_error(
+        mfn("weights", tiny_bundle, "--db", tmp_path / "a.sqlite3", "--map", "tsne")
+    )
+    assert "no model" in one_line_error(mfn("weights", tmp_path / "none", "--db", tmp_path / "a.sqlite3"))

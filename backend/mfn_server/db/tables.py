@@ -7,6 +7,7 @@
     feature 1──1 top_contexts, sampled_contexts           where it fires, as sparse values over pieces of documents
     index_run 1──n document_window n──1 document          those pieces, and which features fire in each
     index_run 1──n token_posting                          which features a token is among the foremost of
+    source 1──1 source_weights, 1──n feature_weights      what the weights alone say, whichever run is shown
     source.current_run_id       the finished run that readers see; set for all sources in one transaction
     label_event                 append-only log; `label` is its projection for reading
     preset                      saved settings of the Steer page
@@ -339,6 +340,42 @@ class TokenPosting(Table):
     token_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     features: Mapped[bytes]
     shares: Mapped[bytes]
+
+
+class SourceWeights(Table):
+    """What the weights of a source say as a whole. There once the rows of all its features are.
+
+    It depends on the model alone, so it outlives index runs. `settings` are those of `WeightSettings`, `layout` says
+    what `FeatureWeights.facts` is made of. `bin_edges` f4 of the histograms of logits, in standard deviations;
+    `upstream` and `downstream`, the layers that connections lead to, null where there is no direct path; `left_out`,
+    a sentence for each part that would have cost too much. The map: `pca` and `umap` f4 [features, 2], null where not
+    drawn, `explained` f4 [2], and `umap_version` of umap-learn once it was asked to draw.
+    """
+
+    __tablename__ = "source_weights"
+
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True, autoincrement=False)
+    settings: Mapped[dict[str, Any]]
+    layout: Mapped[list[Any]]
+    bin_edges: Mapped[bytes]
+    upstream: Mapped[int | None]
+    downstream: Mapped[int | None]
+    left_out: Mapped[list[str]]
+    explained: Mapped[bytes | None]
+    pca: Mapped[bytes | None]
+    umap: Mapped[bytes | None]
+    umap_version: Mapped[str | None]
+
+
+class FeatureWeights(Table):
+    """What the weights say of one feature: `facts`, the fields that the `layout` of its source lists, end to end."""
+
+    __tablename__ = "feature_weights"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    facts: Mapped[bytes]
 
 
 class Counter(Table):

@@ -12,15 +12,17 @@ from mfn_server.db.index_lock import index_lock
 from mfn_server.db.migrate import open_database
 from mfn_server.db.registry import register
 from mfn_server.db.session import Database
-from mfn_server.exchange.loading import NEEDS_PYARROW, corpus_name, load_any
+from mfn_server.exchange.loading import NEEDS_PYARROW, corpus_name, load_any, load_weights
 from mfn_server.exchange.new_folder import new_folder
 from mfn_server.index_file import IndexFileError
 
 if TYPE_CHECKING:
+    from mfn_core.model import MFNModel
     from mfn_server.exchange.from_database import StoredIndex
     from mfn_server.exchange.neuronpedia.explanations import Explanation
     from mfn_server.exchange.neuronpedia.naming import SourceName
     from mfn_server.model_facts import ModelFacts
+    from mfn_server.weights.record import WeightRecord
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def run_export(order: ExportOrder) -> str:
         from mfn_server.exchange.folder_writing import write_folder
     except ModuleNotFoundError as error:
         raise MFNError(NEEDS_PYARROW) from error
-    write_folder(found.index, order.out, texts, facts.name, found.corpus)
+    write_folder(found.index, order.out, texts, facts.name, found.corpus, _weights(order, model, facts))
     n_features = sum(layer.n_features for layer in found.index.layers)
     return f"{n_features:,} features over {found.index.n_tokens:,} tokens are in {order.out}"
 
@@ -80,6 +82,25 @@ def _found(order: ExportOrder, facts: ModelFacts) -> StoredIndex:
     if index.model_fingerprint != facts.fingerprint:
         raise IndexFileError(f"{order.index} belongs to another model than {order.model}")
     return StoredIndex(index, corpus_name(order.index))
+
+
+def _weights(order: ExportOrder, model: MFNModel, facts: ModelFacts) -> WeightRecord:
+    """What the weights say: as the folder to export has it, or the database, or computed here."""
+    from mfn_core.indexing.from_weights import describe_weights
+    from mfn_server.weights.command import sources_by_layer
+    from mfn_server.weights.record import kept_settings, record_of
+    from mfn_server.weights.store import stored_weights
+
+    record = None
+    if order.index is not None:
+        record = load_weights(order.index, facts)
+    else:
+        with closing(open_database(order.database_url, make=False)) as database, index_lock(database):
+            sources = sources_by_layer(database, facts)
+            with database.read() as connection:
+                record = stored_weights(connection, sources)
+    settings = kept_settings("pca")
+    return record or record_of(describe_weights(model, settings), settings)
 
 
 def _neuronpedia(order: ExportOrder, facts: ModelFacts, found: StoredIndex, texts: list[str]) -> str:

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mfn_core.indexing.types import Contexts, CorpusIndex, IndexSettings, LayerIndex
-from mfn_server.exchange.manifest import LayerEntry, Manifest, check_files, read_manifest
+from mfn_server.exchange.manifest import Manifest, check_files, read_manifest
 from mfn_server.exchange.tables import FIRINGS, OF_FEATURES, TABLES, flat, from_column
 from mfn_server.index_file import IndexFileError
 
-_READ = tuple(table for table in TABLES if table != "vocabulary")
-"""The vocabulary is for other readers: here it is the model's."""
+_READ = tuple(table for table in TABLES if table not in ("vocabulary", "weights"))
+"""The vocabulary is for other readers: here it is the model's. For the weights see `weight_tables`."""
 
 
 def read_folder(folder: Path) -> CorpusIndex:
@@ -33,7 +33,9 @@ def read_folder(folder: Path) -> CorpusIndex:
     check_files(folder, manifest, [f"{table}.parquet" for table in _READ])
     try:
         with ExitStack() as stack:
-            files = {table: _Table(stack.enter_context(pq.ParquetFile(folder / f"{table}.parquet"))) for table in _READ}
+            files = {
+                table: TableFile(stack.enter_context(pq.ParquetFile(folder / f"{table}.parquet"))) for table in _READ
+            }
             overview = files["layers"].take(len(manifest.layers))
             layers = [_layer(manifest, i, overview.slice(i, 1), files) for i in range(len(manifest.layers))]
             documents, meta = _documents(manifest, files["documents"])
@@ -56,7 +58,7 @@ def read_folder(folder: Path) -> CorpusIndex:
         raise IndexFileError(f"{folder} is damaged: its tables are not what its manifest says: {what}") from error
 
 
-class _Table:
+class TableFile:
     """A parquet file that is read from its beginning to its end, row group by row group."""
 
     def __init__(self, file: pq.ParquetFile) -> None:
@@ -76,13 +78,13 @@ class _Table:
         return self._file.read_row_groups(groups)
 
 
-def _layer(manifest: Manifest, number: int, overview: pa.Table, files: dict[str, _Table]) -> LayerIndex:
+def _layer(manifest: Manifest, number: int, overview: pa.Table, files: dict[str, TableFile]) -> LayerIndex:
     """The layer of that number, whose row of `layers` is the overview."""
     known, entry = {field.name for field in fields(LayerIndex)}, manifest.layers[number]
     tables = {"layers": overview, "contexts": files["contexts"].take(entry.n_contexts)}
     tables |= {table: files[table].take(entry.n_features) for table in OF_FEATURES}
     for table, rows in tables.items():
-        _check_key(table, rows, entry)
+        check_key(table, rows, entry.layer, entry.n_features)
     facts: dict[str, Any] = {
         name: overview.column(name)[0].as_py()
         for name in overview.column_names
@@ -98,13 +100,13 @@ def _layer(manifest: Manifest, number: int, overview: pa.Table, files: dict[str,
     return LayerIndex(**facts, contexts=_contexts(manifest, tables["contexts"]))
 
 
-def _check_key(table: str, rows: pa.Table, entry: LayerEntry) -> None:
-    """Whether rows are those of the layer, and of its features in order."""
-    right = not pc.any(pc.not_equal(rows.column("layer"), entry.layer)).as_py()
-    if table in OF_FEATURES:
-        right = right and np.array_equal(rows.column("feature").to_numpy(), np.arange(entry.n_features))
+def check_key(table: str, rows: pa.Table, layer: int, n_features: int) -> None:
+    """Whether rows are those of the layer, and of its features in order. Raises ValueError where they are not."""
+    right = not pc.any(pc.not_equal(rows.column("layer"), layer)).as_py()
+    if table in (*OF_FEATURES, "weights"):
+        right = right and np.array_equal(rows.column("feature").to_numpy(), np.arange(n_features))
     if not right:
-        raise ValueError(f"{table} of layer {entry.layer} has rows that are others'")
+        raise ValueError(f"{table} of layer {layer} has rows that are others'")
 
 
 def _contexts(manifest: Manifest, rows: pa.Table) -> Contexts:
@@ -129,7 +131,7 @@ def _lengths(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return np.asarray(pc.list_value_length(column).to_numpy(), np.int64)
 
 
-def _documents(manifest: Manifest, file: _Table) -> tuple[list[NDArray[Any]], list[dict[str, Any]]]:
+def _documents(manifest: Manifest, file: TableFile) -> tuple[list[NDArray[Any]], list[dict[str, Any]]]:
     rows = file.take(manifest.n_documents)
     if not np.array_equal(rows.column("document").to_numpy(), np.arange(manifest.n_documents)):
         raise ValueError("documents are not in order")

@@ -40,6 +40,8 @@ from mfn_server.exchange.tables import (
     to_column,
     type_of,
 )
+from mfn_server.exchange.weight_tables import weight_entry, weight_rows
+from mfn_server.weights.record import WeightRecord
 
 _CONTEXTS, _DOCUMENTS = 1 << 16, 1 << 10  # rows of a row group
 _KEY = (
@@ -48,23 +50,38 @@ _KEY = (
 )
 
 
-def write_folder(index: CorpusIndex, folder: Path, vocabulary: Sequence[str], model: str, corpus: str) -> None:
-    """Write an index.
+def write_folder(
+    index: CorpusIndex,
+    folder: Path,
+    vocabulary: Sequence[str],
+    model: str,
+    corpus: str,
+    weights: WeightRecord | None = None,
+) -> None:
+    """Write an index, and what the weights say.
 
     Args:
         index: what to write.
         folder: made here; nothing may be there yet.
         vocabulary: the text of each token id.
         model, corpus: what they are called.
+        weights: of the same model; None for an index alone.
 
     Raises:
         MFNError: there is something of that name already.
     """
     with new_folder(folder) as partial:
-        _write(index, partial, vocabulary, model, corpus)
+        _write(index, partial, vocabulary, model, corpus, weights)
 
 
-def _write(index: CorpusIndex, folder: Path, vocabulary: Sequence[str], model: str, corpus: str) -> None:
+def _write(
+    index: CorpusIndex,
+    folder: Path,
+    vocabulary: Sequence[str],
+    model: str,
+    corpus: str,
+    weights: WeightRecord | None,
+) -> None:
     columns = columns_of(index)
     tables: dict[str, Iterator[pa.Table]] = {
         "layers": _layers(index, columns),
@@ -72,6 +89,7 @@ def _write(index: CorpusIndex, folder: Path, vocabulary: Sequence[str], model: s
         "contexts": _contexts(index),
         "documents": _documents(index),
         "vocabulary": iter([_vocabulary(vocabulary)]),
+        **({} if weights is None else {"weights": weight_rows(weights)}),
     }
     files = {}
     for table, parts in tables.items():
@@ -96,6 +114,7 @@ def _write(index: CorpusIndex, folder: Path, vocabulary: Sequence[str], model: s
             )
             for layer in index.layers
         ],
+        weights=None if weights is None else weight_entry(weights),
         files=files,
     )
     write_manifest(folder, manifest)

@@ -7,9 +7,11 @@ from pathlib import Path
 from mfn_core.errors import MFNError
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.exchange.checking import check_index
+from mfn_server.exchange.checking_weights import check_weights
 from mfn_server.exchange.manifest import read_manifest
 from mfn_server.index_file import load_index
 from mfn_server.model_facts import ModelFacts
+from mfn_server.weights.record import WeightRecord
 
 NEEDS_PYARROW = "reading and writing parquet needs pyarrow: pip install 'mfn-studio[parquet]'"
 
@@ -32,6 +34,25 @@ def load_any(path: Path, facts: ModelFacts) -> CorpusIndex:
     if index.model_fingerprint == facts.fingerprint:
         check_index(index, {source.layer: source.n_features for source in facts.sources}, facts.vocab_size)
     return index
+
+
+def load_weights(path: Path, facts: ModelFacts) -> WeightRecord | None:
+    """What the weights say, where it comes with a finished index of this model: in a folder of tables. Checked.
+
+    Raises:
+        IndexFileError: what is wrong with it.
+        MFNError: pyarrow is missing.
+    """
+    if not path.is_dir() or read_manifest(path).model_fingerprint != facts.fingerprint:
+        return None
+    try:
+        from mfn_server.exchange.weight_tables import read_weights
+    except ModuleNotFoundError as error:
+        raise MFNError(NEEDS_PYARROW) from error
+    record = read_weights(path)
+    if record is not None:
+        check_weights(record, {source.layer: source.n_features for source in facts.sources})
+    return record
 
 
 def corpus_name(path: Path) -> str:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mfn_server.index_file import IndexFileError
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 had nothing of the weights but the foremost tokens and the nearest of a layer; it is read."""
 
 _DTYPES = "bool|u?int(8|16|32|64)|float(16|32|64)"
 Dtype = Annotated[str, Field(pattern=f"^({_DTYPES})$")]
@@ -47,11 +48,32 @@ class FileEntry(_Strict):
     sha256: str
 
 
+class WeightLayerEntry(_Strict):
+    """What the weights say of one layer as a whole, as `Shared` describes it, and the shapes of its arrays."""
+
+    layer: Count
+    n_features: Count
+    bin_edges: list[float]
+    upstream: Count | None
+    downstream: Count | None
+    explained: list[float] | None
+    left_out: list[str]
+    shapes: dict[str, list[Count]]
+
+
+class WeightEntry(_Strict):
+    """What the weights say. `settings` are those of `WeightSettings`."""
+
+    settings: dict[str, Any]
+    umap_version: str | None
+    layers: list[WeightLayerEntry]
+
+
 class Manifest(_Strict):
     """The whole file. `settings` are those of `IndexSettings`; `contexts` are the types of the arrays of contexts."""
 
     format: Literal["mfn-index"] = "mfn-index"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     model_fingerprint: str
     model: str
     corpus: str
@@ -62,6 +84,7 @@ class Manifest(_Strict):
     arrays: dict[str, ArrayEntry]
     contexts: dict[str, Dtype]
     layers: list[LayerEntry]
+    weights: WeightEntry | None = None
     files: dict[str, FileEntry]
 
 

@@ -30,6 +30,7 @@ TABLES: Mapping[str, str] = {
     "logits": "The tokens whose logits each feature's direction raises and lowers most.",
     "neighbours": "The features of the same layer with the most similar directions.",
     "cofiring": "The features of the same layer that a feature fires together with, on a sample of tokens.",
+    "weights": "What else the weights alone say of each feature: the shape of its logits, other features, its place.",
     "contexts": "Windows of documents in which a feature fires, with its firings as lists.",
     "documents": "The corpus: token ids, each document once.",
     "vocabulary": "The text of each token id.",

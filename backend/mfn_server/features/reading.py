@@ -23,8 +23,9 @@ from mfn_server.features.schemas import (
     LabelView,
     Neighbour,
     TokenLogit,
-    TokenShare,
 )
+from mfn_server.features.weights import weight_facts_of
+from mfn_server.schemas import TokenShare
 
 SPARKLINE_BINS = 16
 _PROMOTED_IN_LIST = 3
@@ -131,6 +132,9 @@ def feature_page(
         next_tokens=_shares(detail.next_ids, detail.next_shares, token_texts) if sampled_tokens else None,
         sampled_tokens=sampled_tokens or None,
         sampled_firings=detail.sampled_firings if sampled_tokens else None,
+        weights=weight_facts_of(
+            connection, source, index, lambda ids: top_tokens_of(connection, ids, token_texts, most=3)
+        ),
         contexts=top,
         bands=bands,
         n_tokens=row.n_tokens,

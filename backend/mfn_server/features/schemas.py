@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import Field
 
 from mfn_server.db.tables import Origin
-from mfn_server.schemas import Schema, Text, Token
+from mfn_server.features.weight_schemas import WeightFacts
+from mfn_server.schemas import Schema, Text, Token, TokenShare
 
 FeatureStatus = Literal["alive", "ultra_rare", "undetermined", "dead"]
 Status = Literal[FeatureStatus, "labelled", "unlabelled", "all"]
@@ -45,13 +46,6 @@ class FeatureQuery(Schema):
     order: Order | None = Field(default=None, description="`asc` for `index`, `label` and `token_r2`, else `desc`.")
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=1000, description="`next_cursor` of the page before.")
-
-
-class TokenShare(Schema):
-    """A token and the share of a feature's firings that it accounts for."""
-
-    text: str
-    share: float
 
 
 class TokenLogit(Token):
@@ -194,6 +188,9 @@ class FeaturePage(FeatureRow):
     )
     sampled_tokens: int | None = Field(description="Tokens of the sample, each of the corpus with the same chance.")
     sampled_firings: int | None = Field(description="On how many of these it fires.")
+    weights: WeightFacts | None = Field(
+        description="What else the weights say. Null until it has been computed, some seconds after the first start."
+    )
     contexts: list[Context]
     bands: list[Band]
     n_tokens: int = Field(description="Tokens of the corpus.")

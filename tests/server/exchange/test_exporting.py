@@ -85,6 +85,8 @@ def test_out_of_one_database_into_another(mfn: Mfn, tiny_bundle: Path, corpus: P
         "top_contexts",
         "sampled_contexts",
         "source_index",
+        "source_weights",
+        "feature_weights",
     ):
         rows = [sorted(sqlite3.connect(path).execute(f"SELECT * FROM {table}"), key=repr) for path in (built, imported)]
         assert rows[0] == rows[1]

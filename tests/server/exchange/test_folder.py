@@ -29,6 +29,7 @@ from mfn_server.exchange.folder_writing import write_folder
 from mfn_server.exchange.manifest import MANIFEST, file_entry
 from mfn_server.exchange.tables import OF_FEATURES, TABLES, descriptions
 from mfn_server.index_file import IndexFileError
+from mfn_server.weights.record import WeightRecord
 
 WORDS = [f"token {n}" for n in range(300)]
 
@@ -197,7 +198,9 @@ def test_docstrings_are_read_whether_or_not_python_has_cleaned_them() -> None:
     assert descriptions(cleaned) == descriptions(LayerIndex)
 
 
-def test_columns_are_typed_and_described(folder: Path) -> None:
+def test_columns_are_typed_and_described(tiny_index: CorpusIndex, tiny_weights: WeightRecord, tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    write_folder(tiny_index, folder, WORDS, "tiny", "texts", tiny_weights)
     assert {path.name for path in folder.iterdir()} == {MANIFEST, *(f"{table}.parquet" for table in TABLES)}
     for table, said in TABLES.items():
         schema = pq.read_schema(folder / f"{table}.parquet")
@@ -275,7 +278,7 @@ def vouch(folder: Path, path: Path) -> None:
         (lambda folder: (folder / MANIFEST).unlink(), "there is no manifest.json in it"),
         (lambda folder: (folder / MANIFEST).write_text("{"), "is not the manifest of an index, or is damaged"),
         (lambda folder: (folder / MANIFEST).write_text("[]"), "is not the manifest of an index, or is damaged"),
-        (edited(lambda m: m.update(version=2)), "has format version 2; this version reads up to 1"),
+        (edited(lambda m: m.update(version=3)), "has format version 3; this version reads up to 2"),
         (edited(lambda m: m.update(n_tokens="many")), "n_tokens: Input should be a valid integer"),
         (edited(lambda m: m["files"].pop("bands.parquet")), "bands.parquet is missing"),
         (lambda folder: (folder / "tokens.parquet").unlink(), "tokens.parquet is missing"),
