@@ -1,6 +1,6 @@
 /** What the Feature page and its components say. */
 
-import { formatInteger, formatPercent, formatR2, formatValue, plural } from "../lib/format.js";
+import { formatInteger, formatPercent, formatR2, formatSigned, formatValue, plural } from "../lib/format.js";
 
 export const feature = {
   title: (id, name) => (name ? `${name} (${id})` : id),
@@ -119,4 +119,25 @@ export const feature = {
   unknown: "There is no such feature.",
   notReady: "Features can be shown once there is an index.",
   browse: "Browse all features",
+};
+
+/** What the weights alone say. */
+export const weights = {
+  pending: "Being worked out from the weights: a moment.",
+  elsewhereTitle: "Alike in other layers, and opposite",
+  nearestElsewhere: "Nearest in other layers",
+  opposite: "Opposite, in all layers",
+  cosine: "cosine of what the two write",
+  connectionsTitle: "Connections",
+  from: (layer) => `From layer ${layer}`,
+  to: (layer) => `To layer ${layer}`,
+  virtualWeight: "virtual weight: what one writes, read by the other",
+  connectionsNote: "The direct path alone, along the skip connection. Attention and MLPs in between add to it, often more.",
+  noPath: "No layer before or after it reads or writes the stream directly.",
+  agreement: (cosine) => `What it reads and what it writes have a cosine of ${formatSigned(cosine)}.`,
+  deviations: (edge) => (edge === 0 ? "0" : `${edge < 0 ? "−" : "+"}${Math.abs(edge)} σ`),
+  logits: ({ std, skewness, kurtosis }) =>
+    skewness === null
+      ? "It moves no token's logit."
+      : `All logits: standard deviation σ ${formatValue(std)}, skewness ${formatSigned(skewness)}, excess kurtosis ${formatSigned(kurtosis)}.`,
 };

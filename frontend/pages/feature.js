@@ -5,11 +5,13 @@ import "../components/label-box.js";
 import "../components/try-text.js";
 import { automaticBadge } from "../components/automatic-badge.js";
 import { contextList } from "../components/context-list.js";
+import { featureLinks } from "../components/feature-links.js";
 import { featureNameNodes } from "../components/feature-row.js";
 import { statusMark } from "../components/status-mark.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
 import { tokenChip } from "../components/token-strip.js";
+import { connections, elsewhere, logitShape } from "../components/weight-facts.js";
 import { fill, h } from "../lib/dom.js";
 import { relabel } from "../lib/feature-list.js";
 import { featureId, featureName, featurePath, formatInteger, formatPercent, formatR2, formatSigned, formatValue, layerOf } from "../lib/format.js";
@@ -18,10 +20,13 @@ import { navigate, setQuery } from "../lib/router.js";
 import { addShortcut } from "../lib/shortcuts.js";
 import { forgetFeature, loadFeature, onStale } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
-import { feature as text } from "./feature-strings.js";
+import { feature as text, weights as weightsText } from "./feature-strings.js";
 import { steerPath } from "./steer-state.js";
 
 const PREFETCH_MS = 250;
+
+/** How soon to ask again for what the weights say, while it is being worked out: some seconds after the first start. */
+const PENDING_MS = 5_000;
 
 /** With fewer firings in one half of the corpus, token R² is mostly chance. */
 const ENOUGH_FIRINGS = 200;
@@ -86,6 +91,9 @@ class FeaturePage extends Page {
     this.firesBefore = h("div", {});
     this.cofiring = h("div", {});
     this.neighbours = h("div", {});
+    this.logitShape = h("div", {});
+    this.connections = h("div", {});
+    this.elsewhere = h("div", {});
 
     const option = (view, label) => h("button", { type: "button", class: "chip", dataset: { view }, onclick: () => setQuery({ view: view || null }) }, label);
     this.views = h("div", { class: "chips", role: "group", "aria-label": text.contexts.title }, option("", text.contexts.snippet), option("full", text.contexts.full));
@@ -120,11 +128,13 @@ class FeaturePage extends Page {
           "div",
           { class: "feature-side" },
           section(text.histogram.title, "panel", null, this.histogram),
-          h("section", { class: "panel" }, this.logits, h("p", { class: "muted small note" }, text.logits.note)),
+          h("section", { class: "panel" }, this.logits, this.logitShape, h("p", { class: "muted small note" }, text.logits.note)),
           section(text.firesOn.title, "panel", null, this.firesOn, this.tokenR2),
           section(text.firesBefore.title, "panel fires-before", null, this.firesBefore),
           section(text.cofiring.title, "panel fires-together", null, this.cofiring),
           section(text.neighbours.title, "panel", null, this.neighbours),
+          section(weightsText.elsewhereTitle, "panel alike-elsewhere", null, this.elsewhere),
+          section(weightsText.connectionsTitle, "panel connections", null, this.connections),
         ),
         section(text.bands.title, "bands-section", text.bands.note, this.bands),
       ),
@@ -172,6 +182,10 @@ class FeaturePage extends Page {
     fill(this.tokenR2, tokenR2Note(feature));
     this.tokenR2.hidden = feature.token_r2 === null;
     fill(this.neighbours, neighbourList(feature.neighbours));
+    fill(this.logitShape, logitShape(feature.weights));
+    fill(this.elsewhere, elsewhere(feature.weights));
+    fill(this.connections, connections(feature.weights));
+    if (feature.weights === null) setTimeout(() => this.#askAgain(feature), PENDING_MS);
     for (const part of [this.histogram, this.firesOn, this.firesBefore, this.cofiring]) part.closest("section").hidden = feature.status === "dead";
     if (feature.status !== "dead") this.histogram.show(feature.histogram);
     this.#try();
@@ -267,6 +281,13 @@ class FeaturePage extends Page {
     if (index !== null && index !== undefined) navigate(this.#pathTo(index));
   }
 
+  /** What the weights say is worked out after the index: until it is there, the page looks again. */
+  #askAgain(feature) {
+    if (feature !== this.#feature || this.signal.aborted) return;
+    forgetFeature(feature.source, feature.index);
+    this.#load();
+  }
+
   /** The features next door are the likeliest to be opened next. */
   #prefetch(feature) {
     if (feature !== this.#feature || this.signal.aborted) return;
@@ -316,25 +337,12 @@ function cofiringList({ cofiring, sampled_tokens: tokens, sampled_firings: firin
   const { counted, joint, lift, liftTitle, none, unknown } = text.cofiring;
   if (cofiring === null) return quiet(unknown);
   const figures = (other) => [h("span", { class: "num small", title: liftTitle(other.lift, other.joint) }, lift(other.lift)), h("span", { class: "num small muted", title: joint }, formatInteger(other.joint))];
-  return [cofiring.length ? otherFeatures(cofiring, "is-cofiring", figures) : quiet(none), h("p", { class: "muted small note" }, counted(tokens, all, firings))];
+  return [cofiring.length ? featureLinks(cofiring, "is-cofiring", figures) : quiet(none), h("p", { class: "muted small note" }, counted(tokens, all, firings))];
 }
 
 function neighbourList(neighbours) {
   if (!neighbours.length) return quiet(text.neighbours.none);
-  return otherFeatures(neighbours, null, (other) => h("span", { class: "num small", title: text.neighbours.cosine }, formatValue(other.cosine)));
-}
-
-/** Links to other features of the layer, with what they are called and `figures(feature)`. */
-function otherFeatures(features, className, figures) {
-  const item = (other) =>
-    h(
-      "li",
-      {},
-      h("a", { href: featurePath(other.source, other.index), class: "num small", "aria-label": `${featureId(layerOf(other.source), other.index)} ${featureName(other)}` }, featureId(layerOf(other.source), other.index)),
-      h("span", { class: "neighbour-name" }, featureNameNodes(other, 3)),
-      figures(other),
-    );
-  return h("ol", { class: ["neighbours", className].filter(Boolean).join(" ") }, features.map(item));
+  return featureLinks(neighbours, null, (other) => h("span", { class: "num small", title: text.neighbours.cosine }, formatValue(other.cosine)));
 }
 
 function bandView(band, feature) {

@@ -231,6 +231,25 @@ def test_a_feature_page_shows_what_the_index_knows(page: Page, studio: Studio, f
     expect(page.locator("table.is-down tbody tr")).to_have_count(len(facts["suppressed"]))
     shown = page.locator(".panel", has=page.get_by_role("heading", name="Nearest decoder directions"))
     expect(shown.locator(".neighbours li")).to_have_count(len(facts["neighbours"]))
+    expect(page.locator(".logit-shape figcaption")).to_contain_text("excess kurtosis")
+    bars = page.locator(".logit-shape svg").bounding_box()
+    assert bars is not None, "the shape of its logits is not drawn"
+    assert min(bars["width"], bars["height"]) > 30
+    told = facts["weights"]
+    sides = [("From", told["upstream"]), ("To", told["downstream"])]
+    reached = [(f"{word} layer {side['layer']}", side) for word, side in sides if side is not None]
+    assert reached
+    connections = page.locator(".connections")
+    expect(connections.locator("h3")).to_have_text([heading for heading, _ in reached])
+    strongest = reached[0][1]["positive"][0]
+    first = connections.locator("li").first
+    expect(first.locator("a")).to_have_attribute("href", re.compile(f"{strongest['source']}/{strongest['index']}$"))
+    expect(first).to_contain_text(f"+{strongest['value']:.2f}")
+    expect(connections).to_contain_text("cosine of")
+    alike = page.locator(".alike-elsewhere ol")
+    expect(alike).to_have_count(2)
+    nearest = told["nearest_elsewhere"][0]
+    expect(alike.first.locator("a").first).to_have_text(f"L{nearest['layer']} · {nearest['index']}")
     plot = page.locator("activation-histogram svg.main-svg").first
     expect(plot).to_be_visible(timeout=20_000)
     curve = plot.locator(".scatterlayer path, .barlayer path").first
