@@ -38,7 +38,7 @@ PARTS = ("logits", "neighbours", "connections", "map")
 def run(quick: bool) -> Result:
     """Works it out and keeps it, several times over; the medians. A quick run takes a small random model, once."""
     model = _small() if quick else MFNModel.from_pretrained(DEMO)
-    runs = 1 if quick else 5
+    runs = 1 if quick else 3
     n_features = sum(model.n_features.values())
     parts: dict[str, list[float]] = {part: [] for part in (*PARTS, "all", "processor", "matmul", "store")}
     settings = kept_settings("pca")

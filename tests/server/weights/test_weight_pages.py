@@ -122,11 +122,16 @@ def test_before_it_is_computed_the_page_says_so_and_then_it_is_there(
     assert page["promoted"], "these come with the index"
     deadline = time.monotonic() + 300
     while page["weights"] is None and time.monotonic() < deadline:  # the app computes what is missing
-        assert client.get("/api/map").json()["error"]["code"] == "map_not_ready"
         time.sleep(0.5)
         page = page_of(client, 0, 3)
     assert page["weights"] is not None
     assert client.get("/api/map").status_code == 200
+
+
+def test_a_map_that_is_not_drawn_yet_is_worth_waiting_for(bare_client: TestClient) -> None:
+    answer = bare_client.get("/api/map")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "map_not_ready")
+    assert answer.headers["Retry-After"] == "5"
 
 
 def test_the_map_is_that_of_pca(client: TestClient, plain: Plain, tiny_index: CorpusIndex) -> None:
