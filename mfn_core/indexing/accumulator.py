@@ -89,7 +89,7 @@ class LayerAccumulator:
         self.histogram: NDArray[Any] = np.zeros((n_features, settings.hist_bins), np.uint32)
         self.band_histogram: NDArray[Any] = np.zeros((n_features, settings.band_bins), np.uint32)
         self.top = BestRows(settings.n_top, n_features)
-        self.sample = BestRows(settings.per_band, n_features * settings.band_bins, coarse=True)
+        self.sample = BestRows(settings.per_band, n_features, settings.band_bins, coarse=True)
         self.tokens = TokenTally(n_features, vocab_size, settings.max_token_pairs)
         self.squares = SquareSums(HALVES * n_features)
         self.drawn = TokenSample(settings.max_sample_firings)

@@ -137,17 +137,12 @@ def _blocks(n_features: int) -> Iterator[slice]:
 
 def _contexts(state: LayerAccumulator, band_of_bin: NDArray[np.uint8], document_lengths: NDArray[np.int64]) -> Contexts:
     top = state.top.rows()
-    sample = state.sample.rows()
-    feature, fine = np.divmod(sample.group, state.band_grid.n)
-    band = band_of_bin[feature, fine].astype(np.int64)
-    order = np.lexsort((sample.place, sample.order, band, feature))
-    group = (feature * state.settings.bands + band)[order]
-    order = order[rank_in_run(group) < state.settings.per_band]
-
-    rows = Rows.join([top, sample.take(order)])
-    feature = np.concatenate([top.group, feature[order]])
-    kind = np.repeat(np.array([ContextKind.TOP, ContextKind.BAND]), [len(top), len(order)])
-    band = np.concatenate([np.zeros(len(top), np.int64), band[order]])
+    sample = Rows.join([_of_bands(part, state, band_of_bin) for part in state.sample.parts()])
+    rows = Rows.join([top, sample])
+    feature, fine = np.divmod(sample.group.astype(np.int64), state.band_grid.n)
+    band = np.concatenate([np.zeros(len(top), np.int64), band_of_bin[feature, fine].astype(np.int64)])
+    feature = np.concatenate([top.group.astype(np.int64), feature])
+    kind = np.repeat(np.array([ContextKind.TOP, ContextKind.BAND]), [len(top), len(sample)])
     # Within a kind rows are already in order of feature, band and rank; a stable sort brings the kinds together.
     by_feature = np.lexsort((kind, feature))
     rows, feature, kind, band = rows.take(by_feature), feature[by_feature], kind[by_feature], band[by_feature]
@@ -168,6 +163,15 @@ def _contexts(state: LayerAccumulator, band_of_bin: NDArray[np.uint8], document_
         positions=rows.positions,
         values=np.minimum(rows.values, _FLOAT16_MAX).astype(np.float16),
     )
+
+
+def _of_bands(sample: Rows, state: LayerAccumulator, band_of_bin: NDArray[np.uint8]) -> Rows:
+    """Of the contexts sampled of fine bins, those that are the sample of their band; by feature, band and hash."""
+    feature, fine = np.divmod(sample.group.astype(np.int64), state.band_grid.n)
+    band = band_of_bin[feature, fine].astype(np.int64)
+    order = np.lexsort((sample.place, sample.order, band, feature))
+    group = (feature * state.settings.bands + band)[order]
+    return sample.take(order[rank_in_run(group) < state.settings.per_band])
 
 
 def _peaks(rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.int16]]:

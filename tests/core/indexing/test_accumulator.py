@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mfn_core.errors import ConfigError, MFNError
+from mfn_core.indexing import rows
 from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
 from mfn_core.indexing.exact import SquareSums
 from mfn_core.indexing.finish import finish_layer
@@ -160,6 +162,25 @@ def test_small_buffers_keep_the_same_contexts() -> None:
     for part in np.split(np.arange(60), 60):
         state.add(corpus.batch(part), corpus.indices[part], corpus.values[part])
     assert_same(state, accumulate(corpus, whole(corpus)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(corpora, st.data())
+def test_parts_keep_the_same_contexts(corpus: Corpus, data: st.DataObject) -> None:
+    """What is kept does not depend on how many features share a part."""
+    parts = np.array_split(np.arange(len(corpus.document)), data.draw(st.integers(1, 6)))
+    reference = accumulate(corpus, parts)
+    with patch.object(rows, "FEATURES_A_PART", data.draw(st.integers(1, 4))):
+        state = LayerAccumulator(F, V, SETTINGS)
+        state.top._buffer = state.sample._buffer = data.draw(st.integers(1, 40))
+        for part in parts:
+            state.add(corpus.batch(part), corpus.indices[part], corpus.values[part])
+        assert len(state.sample.parts()) == -(-F // rows.FEATURES_A_PART)
+        assert_same(state, reference)
+        assert_same(state.merge(LayerAccumulator(F, V, SETTINGS)), reference)
+        mine, theirs = finished(state, corpus).contexts, finished(reference, corpus).contexts
+        for name, array in vars(mine).items():
+            np.testing.assert_array_equal(array, getattr(theirs, name), err_msg=name)
 
 
 def test_a_band_sample_is_fair() -> None:
