@@ -3,6 +3,7 @@
 import "./components/app-shell.js";
 import "./components/state-view.js";
 import { showHelp } from "./components/help-overlay.js";
+import { api } from "./lib/api.js";
 import { h } from "./lib/dom.js";
 import { Page } from "./lib/page.js";
 import { Router, navigate } from "./lib/router.js";
@@ -20,6 +21,7 @@ const routes = [
   { path: "/browse", tag: "browse-page", nav: "browse", load: () => both(import("./pages/browse.js"), "browse") },
   { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature") },
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "inspect") },
+  ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(both(import("./pages/foreign.js"), "feature"), "foreign") })),
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer") },
 ];
 
@@ -87,4 +89,5 @@ function focusSearch() {
 startShortcuts();
 watchHealth({ signal: new AbortController().signal });
 loadModel().catch(() => {}); // pages that need the model ask again and show the error
+api.foreign().then(({ sources }) => shell.showForeign(sources.length > 0)).catch(() => {}); // the page itself says what went wrong
 router.start();

@@ -19,6 +19,8 @@ from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database
 from mfn_server.errors import install_error_handlers
 from mfn_server.features.routes import router as features
+from mfn_server.foreign.routes import router as foreign
+from mfn_server.foreign.store import ForeignStore
 from mfn_server.index_task import IndexTask
 from mfn_server.inspecting.routes import router as inspecting
 from mfn_server.model_info.routes import router as model_info
@@ -51,12 +53,14 @@ def create_app(settings: Settings) -> FastAPI:
     """
     if settings.model is None:
         raise MFNError("no model to serve: name its folder, or set MFN_MODEL")
+    dashboards = ForeignStore.of_folders(settings.dashboards)
     database = open_database(settings.database_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker = ModelWorker(_loader(settings))
-        studio = Studio(settings, database, worker, IndexTask(settings, database), GenerationService(worker))
+        indexing, generation = IndexTask(settings, database), GenerationService(worker)
+        studio = Studio(settings, database, worker, indexing, generation, dashboards)
         app.state.studio = studio
         studio.startup = asyncio.create_task(_start(studio))
         try:
@@ -79,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes)
     install_error_handlers(app)
-    for router in (model_info, inspecting, features, weights, presets, steering):
+    for router in (model_info, inspecting, features, weights, presets, steering, foreign):
         app.include_router(router)
     install_pages(app)
     return app

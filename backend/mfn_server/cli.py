@@ -40,6 +40,16 @@ AllowHost = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--allow-host", metavar="NAME", help="A further host name under which the app may be reached."),
 ]
+Dashboards = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option(
+        "--dashboards",
+        metavar="FOLDER",
+        help="Show Neuronpedia's dashboards, too: a folder with batch-N.json files in or below it; repeatable.",
+        exists=True,
+        file_okay=False,
+    ),
+]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")]
 
 
@@ -64,6 +74,7 @@ def demo(
     port: Port = 8765,
     home: Home = None,
     allow_host: AllowHost = None,
+    dashboards: Dashboards = None,
     no_browser: NoBrowser = False,
 ) -> None:
     """Open the dashboard on the model that comes with MFN Studio."""
@@ -75,6 +86,7 @@ def demo(
         host=host,
         port=port,
         allowed_hosts=allow_host,
+        dashboards=dashboards,
         model=folder / "model",
         corpus=[str(folder / "corpus" / "corpus.jsonl.xz")],
         corpus_name="the demo corpus",
@@ -93,10 +105,14 @@ def serve(
     port: Port = 8765,
     home: Home = None,
     allow_host: AllowHost = None,
+    dashboards: Dashboards = None,
     no_browser: NoBrowser = False,
 ) -> None:
     """Open the dashboard on a model of yours. Index it first, with `mfn index`."""
-    _serve(settings_of(home=home, host=host, port=port, allowed_hosts=allow_host, model=model, database=db), no_browser)
+    settings = settings_of(
+        home=home, host=host, port=port, allowed_hosts=allow_host, dashboards=dashboards, model=model, database=db
+    )
+    _serve(settings, no_browser)
 
 
 @app.command()

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
         description="How the map of features is drawn besides by PCA: `umap` (needs the extra `map`), `pca` for not at "
         "all, `auto` for UMAP where it is installed and there are no more than 100,000 features.",
     )
+    dashboards: list[Path] = Field(
+        default_factory=list,
+        description="Folders of Neuronpedia's batch files, to be read beside the model's features.",
+    )
     max_body_bytes: int = Field(default=1_000_000, description="Longest request body that is read.")
 
     @property

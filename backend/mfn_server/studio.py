@@ -15,6 +15,7 @@ from mfn_server.settings import Settings
 
 if TYPE_CHECKING:
     from mfn_core.model import MFNModel
+    from mfn_server.foreign.store import ForeignStore
     from mfn_server.index_task import IndexTask
     from mfn_server.steering.service import GenerationService
 
@@ -46,6 +47,7 @@ class Studio:
     worker: ModelWorker
     index_task: IndexTask
     generation: GenerationService
+    foreign: ForeignStore
     known: Served | None = None
     startup: asyncio.Task[None] | None = None
 

@@ -11,6 +11,7 @@ const PAGES = [
   { nav: "browse", href: "/browse" },
   { nav: "inspect", href: "/inspect" },
   { nav: "steer", href: "/steer" },
+  { nav: "foreign", href: "/foreign", hidden: true }, // unless the server has any
 ];
 
 class AppShell extends HTMLElement {
@@ -26,8 +27,8 @@ class AppShell extends HTMLElement {
     const nav = h(
       "nav",
       { class: "site-nav", "aria-label": strings.nav.label },
-      PAGES.map(({ nav: name, href }) => {
-        const link = h("a", { href }, strings.nav[name]);
+      PAGES.map(({ nav: name, href, hidden = false }) => {
+        const link = h("a", { href, hidden }, strings.nav[name]);
         this.#links.set(name, link);
         return link;
       }),
@@ -49,6 +50,11 @@ class AppShell extends HTMLElement {
   disconnectedCallback() {
     this.controller.abort();
     this.replaceChildren();
+  }
+
+  /** Whether there are dashboards from elsewhere to be read. */
+  showForeign(any) {
+    this.#links.get("foreign").hidden = !any;
   }
 
   /** Mark one entry of the navigation as the current page; null for none. */

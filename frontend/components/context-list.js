@@ -54,7 +54,7 @@ function contextItem(context, { max, full, count }) {
 }
 
 function whole(context, max) {
-  const { tokens, values, peak, title, tags, document: ordinal, start } = context;
+  const { tokens, values, peak, title, tags = [], document: ordinal, start } = context;
   return h(
     "div",
     { class: "context-whole" },
@@ -65,7 +65,7 @@ function whole(context, max) {
       "p",
       { class: "context-meta" },
       title && h("span", { dir: "auto" }, title),
-      h("span", { class: "num" }, strings.contexts.where(formatInteger(ordinal), formatInteger(start))),
+      ordinal !== undefined && h("span", { class: "num" }, strings.contexts.where(formatInteger(ordinal), formatInteger(start))),
       tags.map((tag) => h("span", { class: "tag", dir: "auto" }, tag)),
     ),
   );

@@ -94,6 +94,11 @@ export const api = {
 
   inspect: ({ text, top }, options) => json("/api/inspect", { ...options, method: "POST", body: { text, top } }),
 
+  /** Dashboards from elsewhere; params of the list: q, sort, limit, offset. */
+  foreign: (options) => json("/api/foreign", options),
+  foreignFeatures: (source, params, options) => json(`/api/foreign/${encodeURIComponent(source)}/features${queryString(params)}`, options),
+  foreignFeature: (source, index, options) => json(`/api/foreign/${encodeURIComponent(source)}/features/${encodeURIComponent(index)}`, options),
+
   presets: (options) => json("/api/presets", options),
   createPreset: (preset, options) => json("/api/presets", { ...options, method: "POST", body: preset }),
   deletePreset: (id, options) => json(`/api/presets/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),

@@ -11,6 +11,7 @@ export const strings = {
     browse: "Browse",
     inspect: "Inspect",
     steer: "Steer",
+    foreign: "Elsewhere",
     theme: { light: "Switch to the light theme", dark: "Switch to the dark theme" },
     help: "Keyboard shortcuts",
   },

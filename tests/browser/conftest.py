@@ -20,7 +20,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from .material import write_bundle, write_corpus
+from .material import write_bundle, write_corpus, write_dashboards
 from .studio import CHROMIUM_FLAGS, Studio, chromium, index, serve
 
 HERE = Path(__file__).parent
@@ -66,9 +66,11 @@ def indexed(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.fixture(scope="session")
 def studio(indexed: tuple[Path, Path]) -> Iterator[Studio]:
-    """The app on it."""
+    """The app on it, with dashboards from elsewhere."""
     bundle, database = indexed
-    with serve("serve", str(bundle), "--db", str(database), home=database.parent) as studio:
+    dashboards = write_dashboards(database.parent / "dashboards")
+    arguments = ("serve", str(bundle), "--db", str(database), "--dashboards", str(dashboards))
+    with serve(*arguments, home=database.parent) as studio:
         yield studio
 
 

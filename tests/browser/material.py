@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -63,3 +64,51 @@ def write_corpus(path: Path) -> Path:
     ]
     path.write_text("\n".join(lines))
     return path
+
+
+def write_dashboards(folder: Path) -> Path:
+    """Sixty dashboards in two files, as SAEDashboard writes them. Feature 7 has everything, of 9 most is missing."""
+    folder.mkdir()
+    features = [_dashboard(number) for number in range(60)]
+    features[7]["activations"][0]["tokens"] = [HOSTILE, " the", " sh\u200bip", "\n"]
+    features[9] |= {"activations": [], "pos_str": [], "pos_values": [], "freq_hist_data_bar_values": []}
+    for number, part in enumerate((features[:30], features[30:])):
+        batch = {"model_id": HOSTILE, "layer": 6, "sae_set": "res", "sae_id_suffix": None, "features": part}
+        (folder / f"batch-{number}.json").write_text(json.dumps(batch))
+    return folder
+
+
+def _dashboard(number: int) -> dict[str, Any]:
+    def piece(low: float, high: float, share: float, peak: float) -> dict[str, Any]:
+        values = [0.0, 0.1, peak, 0.0]
+        return {
+            "bin_min": low,
+            "bin_max": high,
+            "bin_contains": share,
+            "tokens": [" a", " red", " sail", "."],
+            "values": values,
+        }
+
+    strength = 1 + number / 10
+    return {
+        "feature_index": number,
+        "frac_nonzero": 0.001 * (60 - number),
+        "pos_str": [" harbour", " dawn"],
+        "pos_values": [1.5, 1.25],
+        "neg_str": [" dog"],
+        "neg_values": [-0.75],
+        "freq_hist_data_bar_values": [0.25, 0.75, 1.25],
+        "freq_hist_data_bar_heights": [30, 4, 1],
+        "logits_hist_data_bar_values": [-0.5, 0.0, 0.5],
+        "logits_hist_data_bar_heights": [5, 40, 6],
+        "correlated_features_indices": [(number + 1) % 60],
+        "correlated_features_pearson": [0.5],
+        "n_prompts_total": 1000,
+        "n_tokens_in_prompt": 128,
+        "dataset": "someone/some-text",
+        "activations": [
+            piece(-1, strength, -1, strength),
+            piece(0.5, 1.0, 0.1, 0.9),
+            piece(0.0, 0.5, 0.9, 0.3),
+        ],
+    }
