@@ -163,13 +163,9 @@ def take_in(
     # Tensors are turned into arrays here: torch would start threads of its own inside the pool's.
     codes = {n: (_array(trace.codes.indices), _array(trace.codes.values.float())) for n, trace in traces.items()}
 
-    def windows(x: NDArray[Any]) -> NDArray[Any]:
-        whole = x.reshape(-1, state.settings.window, x.shape[-1])
-        return whole if len(batch.grid) == len(whole) else whole[batch.grid]
-
     def add(number: int) -> None:
         indices, values = codes[number]
-        state.layers[number].add(batch.windows, windows(indices), windows(values))
+        state.layers[number].add(batch.windows, batch.in_windows(indices), batch.in_windows(values))
 
     # Layers share nothing, and numpy lets go of the interpreter: while the model rests, they use its cores.
     for _ in pool.map(add, state.layers):

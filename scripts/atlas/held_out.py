@@ -143,22 +143,18 @@ def _firings(
 ) -> Iterator[tuple[Place, NDArray[np.int64], NDArray[np.float32]]]:
     """Each feature that fires, its positions and strengths."""
     settings = IndexSettings().fit(model.max_context)
-    length = settings.window
     wanted = {layer: np.zeros(n, np.bool_) for layer, n in model.n_features.items()}
     for layer, feature in features:
         wanted[layer][feature] = True
     found: dict[int, list[tuple[NDArray[Any], ...]]] = {n: [] for n, mask in wanted.items() if mask.any()}
     model.eval()
-    batcher = Batcher(settings.seq_len, length, settings.batch_rows, model.bos_token_id)
+    batcher = Batcher(settings.seq_len, settings.window, settings.batch_rows, model.bos_token_id)
     for batch in batcher.batches(enumerate(documents)):
         traces = model(torch.from_numpy(batch.input_ids).to(model.device), record=True, logits_to_keep=1).traces
         begins = offsets[batch.windows.document] + batch.windows.start
         for layer, parts in found.items():
             codes = traces[layer].codes
-            indices, values = (
-                x.cpu().numpy().reshape(-1, length, codes.width)[batch.grid]
-                for x in (codes.indices, codes.values.float())
-            )
+            indices, values = (batch.in_windows(x.cpu().numpy()) for x in (codes.indices, codes.values.float()))
             fires = (values > 0) & batch.windows.counted[..., None] & wanted[layer][indices]
             where = np.nonzero(fires)
             parts.append((indices[where].astype(np.int32), begins[where[0]] + where[1], values[where]))

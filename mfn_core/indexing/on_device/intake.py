@@ -97,11 +97,8 @@ class DeviceIntake:
 
 def in_windows(codes: SparseCodes, batch: ForwardBatch) -> SparseCodes:
     """Codes of a forward batch, [B, T, K], by window: [W, L, K], those windows only that count."""
-    length, width = batch.windows.counted.shape[1], codes.width
-    indices, values = (x.reshape(-1, length, width) for x in (codes.indices, codes.values))
-    if len(batch.grid) < len(indices):
-        grid = upload(batch.grid, indices.device)
-        indices, values = indices[grid], values[grid]
+    places = upload(batch.places, codes.values.device)
+    indices, values = (x.reshape(-1, codes.width)[places] for x in (codes.indices, codes.values))
     return SparseCodes(indices, values, codes.n_features)
 
 
