@@ -99,7 +99,7 @@ def _measure(case: Case, quick: bool) -> dict[str, Metric]:
             enumerate(case.documents)
         )
     )
-    np.random.default_rng(0).shuffle(batches)  # type: ignore[arg-type]  # a list; lengths mixed, as over a long corpus
+    np.random.default_rng(0).shuffle(batches)  # lengths mixed, as over a long corpus
     slices = [batches[i : i + BATCHES] for i in range(0, len(batches), BATCHES)]
     metrics: dict[str, Metric] = {}
     states = {name: IndexState(model, replace(settings, bf16=name == "bf16")) for name in PRECISIONS}

@@ -139,7 +139,9 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["index_memory", "inspect", "layer", "overhead", "screening", "training", "weights"])
+@pytest.mark.parametrize(
+    "name", ["index", "index_memory", "inspect", "layer", "overhead", "screening", "training", "weights"]
+)
 def test_quick_run_gives_finite_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--quick", "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
