@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from mfn_server import __version__
 from mfn_server.concepts import concepts
 from mfn_server.equipping import equip
-from mfn_server.options import Database, Device, Home, ModelFolder, settings_of
+from mfn_server.options import Database, Device, Home, ModelFolder, RayMayBeBare, settings_of
 from mfn_server.presets.finding import find_presets
 from mfn_server.presets.measuring import presets
 from mfn_server.rates import rates
@@ -115,7 +115,7 @@ def serve(
     _serve(settings, no_browser)
 
 
-@app.command()
+@app.command(cls=RayMayBeBare)
 def index(
     model: ModelFolder,
     corpora: Annotated[
@@ -152,6 +152,18 @@ def index(
         bool, typer.Option("--bf16", help="Compute in bfloat16: faster where there are units for it, near ties differ.")
     ] = False,
     device: Device = "auto",
+    ray: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Index on a Ray cluster: auto, HOST:PORT, or nothing (as the last option) for one of this machine.",
+        ),
+    ] = None,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="How many workers, with --ray; else one a GPU, or one a machine without any.", min=1),
+    ] = None,
 ) -> None:
     """Find out where every feature of a model fires in a corpus.
 
@@ -178,6 +190,8 @@ def index(
         bf16=bf16,
         device=device,
         map=settings.map,
+        ray=ray,
+        workers=workers,
     )
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:

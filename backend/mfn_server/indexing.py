@@ -56,6 +56,8 @@ class IndexOrder:
         bf16: compute in bfloat16, see `IndexSettings`.
         device: where the model computes, as `find_device` takes it.
         map: how the map of features is drawn, as `WeightSettings` says.
+        ray: the address of a Ray cluster whose workers index, or `local`; without one, this process does.
+        workers: how many of them.
     """
 
     model: Path
@@ -73,6 +75,8 @@ class IndexOrder:
     bf16: bool = False
     device: str = "auto"
     map: MapMethod = "auto"
+    ray: str | None = None
+    workers: int | None = None
 
 
 def run_index(order: IndexOrder, progress: Progress) -> str:
@@ -116,11 +120,11 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
                 index = _store(order, model, facts, corpus, work, store, decode, progress)
             else:
                 sweep(database)
-            if work is not None:
-                work.done()
             earlier = store.finished_runs(facts) - 1
             # the index is in use by now: nobody waits for what follows, and it may fail or be killed on its own
             _weights(order, database, model, facts, record, progress)
+            if work is not None:
+                work.done()
     finally:
         database.close()
     n_features = sum(layer.n_features for layer in index.layers)
@@ -223,7 +227,13 @@ def _computed(order: IndexOrder, model: MFNModel, corpus: _Corpus, work: IndexWo
     def on_tokens(done: int, total: int | None) -> None:
         tell("indexing", done / total if total else None, f"{done:,} tokens")
 
-    return build_index(model, corpus.documents(), _settings(order), on_tokens, work.folder)
+    if order.ray is None:
+        return build_index(model, corpus.documents(), _settings(order), on_tokens, work.folder)
+    from mfn_core.indexing.ray_run import RayOptions, build_index_on_ray
+
+    options = RayOptions(order.ray, order.workers, order.device)
+    given = model, order.model.resolve(), corpus.documents(), _settings(order), on_tokens, work.folder
+    return build_index_on_ray(*given, options)
 
 
 def _weights(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand
 
 # typer reads annotations at run time, so `Path | None` has to be spelled out.
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of an equipped model (a bundle).")]
@@ -45,3 +46,16 @@ def settings_of(**given: Any) -> Any:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         raise ConfigError(f"MFN_{name}: {first['msg']}") from None
+
+
+class RayMayBeBare(TyperCommand):
+    """A command whose option --ray may stand without an address where no argument follows: then it means `local`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Spells the address out."""
+        spelled: list[str] = []
+        for number, argument in enumerate(args):
+            spelled.append(argument)
+            if argument == "--ray" and (number + 1 == len(args) or args[number + 1].startswith("-")):
+                spelled.append("local")
+        return super().parse_args(ctx, spelled)

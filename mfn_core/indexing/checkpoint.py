@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -76,12 +76,21 @@ class Work:
         self._n_saved = len(done)
 
     @classmethod
-    def open(cls, folder: Path | None, model: MFNModel, settings: IndexSettings) -> Work:
-        """What is in a folder, or nothing yet. Without a folder, nothing will be kept."""
+    def open(
+        cls, folder: Path | None, model: MFNModel, settings: IndexSettings, about: Mapping[str, Any] | None = None
+    ) -> Work:
+        """What is in a folder, or nothing yet. Without a folder, nothing will be kept.
+
+        Args:
+            folder: as for `build_index`.
+            model, settings: of the run.
+            about: what computes, if not this model here: an `identity`.
+        """
         store = TokenStore(folder)
         if folder is None:
             return cls(store, IndexState(model, settings), {}, None)
-        checkpoints = Checkpoints(folder, identity(model, settings))
+        here = identity(model, settings)
+        checkpoints = Checkpoints(folder, {name: (about or here)[name] for name in here})
         texts = {shard.number: shard.text_digest for shard in store.shards}
         for arrays, done in checkpoints.saved():
             if done.items() <= texts.items():  # else token ids of shards that are done were lost
@@ -90,9 +99,12 @@ class Work:
 
     def add(self, shard: Shard) -> None:
         """A shard is in the state now. Saved if it is time for that."""
-        self.done[shard.number] = shard.text_digest
-        if self._checkpoints and self._checkpoints.due:
-            self.save()
+        self._note([shard])
+
+    def merge(self, state: IndexState, shards: Sequence[Shard]) -> None:
+        """Shards that were indexed elsewhere are in the state now. Saved if it is time for that."""
+        self.state = self.state.merge(state)
+        self._note(shards)
 
     def finish(self) -> None:
         """All shards are in the state. Saved unless it is already."""
@@ -109,6 +121,11 @@ class Work:
             self._n_saved = len(self.done)
         except OSError as error:
             logger.warning("cannot save how far the index is (%s); going on without", error.strerror or error)
+
+    def _note(self, shards: Sequence[Shard]) -> None:
+        self.done |= {shard.number: shard.text_digest for shard in shards}
+        if self._checkpoints and self._checkpoints.due:
+            self.save()
 
 
 class Checkpoints:

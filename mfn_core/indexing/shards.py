@@ -41,6 +41,7 @@ class ShardReader:
 
     Attributes:
         n_tokens: how many tokens of the whole corpus count; None until all of it is read.
+        ended: whether the last shard was taken.
 
     Raises:
         CorpusChangedError: while iterating, where the corpus differs from what the store holds.
@@ -48,6 +49,7 @@ class ShardReader:
 
     def __init__(self, documents: Iterable[Document], encode: Encode, store: TokenStore, shard_tokens: int) -> None:
         self.n_tokens: int | None = None
+        self.ended = False
         self._documents = iter(documents)
         self._encode = encode
         self._store = store
@@ -65,10 +67,21 @@ class ShardReader:
         self._thread.join()
 
     def __iter__(self) -> Iterator[Shard]:
-        while (found := self._found.get()) is not None:
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+        while (shard := self._taken(self._found.get())) is not None:
+            yield shard
+
+    def poll(self) -> Shard | None:
+        """The next shard if it is there by now; see `ended`."""
+        try:
+            return None if self.ended else self._taken(self._found.get_nowait())
+        except queue.Empty:
+            return None
+
+    def _taken(self, found: Shard | BaseException | None) -> Shard | None:
+        if isinstance(found, BaseException):
+            raise found
+        self.ended = found is None
+        return found
 
     def _run(self) -> None:
         try:

@@ -175,12 +175,13 @@ def _start(*arguments: object, home: Path) -> subprocess.Popen[str]:
     )
 
 
-def _phase(database: Database) -> tuple[str, float]:
+def _phase(database: Database) -> str:
+    """What the run that is being made is at; writing from when it has its corpus on."""
     with database.read() as connection:
         row = connection.execute(
-            select(IndexRun.phase, IndexRun.progress).where(IndexRun.state == RunState.BUILDING)
+            select(IndexRun.phase, IndexRun.corpus_id).where(IndexRun.state == RunState.BUILDING)
         ).one_or_none()
-    return (row.phase, row.progress) if row else ("", 0.0)
+    return "" if row is None else row.phase if row.corpus_id is None else "writing"
 
 
 @pytest.mark.slow
@@ -191,7 +192,7 @@ def test_killed_again_and_again_it_ends_with_the_same_rows(
 
     The index of an earlier corpus is there from the start, and is current all the time.
     """
-    early, corpus = write_corpus(tmp_path / "early.jsonl", 6), write_corpus(tmp_path / "texts.jsonl", 700, seed=2)
+    early, corpus = write_corpus(tmp_path / "early.jsonl", 6), write_corpus(tmp_path / "texts.jsonl", 160, seed=2)
     straight = database_url + "_straight" if database_url.startswith("postgres") else f"sqlite:///{tmp_path / 'b.db'}"
     if database_url.startswith("postgres"):
         _copy_of_nothing(straight)
@@ -205,13 +206,12 @@ def test_killed_again_and_again_it_ends_with_the_same_rows(
         current = set(connection.scalars(select(Source.current_run_id)))
     given = (tiny_bundle, corpus, "--db", database_url, "--shard", 300, "--device", "cpu")
     rng, kills, seen = random.Random(time.time_ns()), 0, []
-    waits = ["indexing", "writing", *rng.choices(["indexing", "writing"], [3, 1], k=KILLS - 2)]
-    rng.shuffle(waits)
+    waits = ["indexing"] * 5 + ["writing"] * (KILLS - 5)
     while True:
         process = _start(*given, home=tmp_path)
         if kills < KILLS:
-            wanted, delay = waits[kills], rng.uniform(0, 1.5 if waits[kills] == "indexing" else 0.2)
-            while process.poll() is None and _phase(killed)[0] != wanted:
+            wanted, delay = waits[kills], rng.uniform(0, 1.5 if waits[kills] == "indexing" else 0.1)
+            while process.poll() is None and _phase(killed) != wanted:
                 time.sleep(0.002)
             time.sleep(delay)
             seen.append(_phase(killed))
@@ -226,8 +226,8 @@ def test_killed_again_and_again_it_ends_with_the_same_rows(
             states = set(connection.scalars(select(IndexRun.state).where(IndexRun.id.in_(now))))
         assert len(now) == 1, "all sources turn together"
         assert states == {RunState.READY}
-        assert now == current or _phase(killed) == ("", 0.0)
-    assert kills >= KILLS // 2, "it came to its end too soon to be killed"
+        assert now == current or not _phase(killed)
+    assert kills >= KILLS // 2, f"it came to its end too soon to be killed: {seen}"
     print(f"killed {kills} times: {seen}")
     theirs = rows(uninterrupted)
     for name, mine in rows(killed).items():
