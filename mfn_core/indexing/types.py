@@ -52,7 +52,7 @@ class IndexSettings:
             are no more than this, all tokens are in the sample.
         shard_tokens: after how many tokens the corpus is cut, at the end of a document. No forward batch reaches over a
             cut, so that codes do not depend on where a run stopped, or which machine took which shard. Smaller shards
-            lose less when a run is killed, and pad more: each ends with a batch of every length that is not full.
+            lose less when a run is killed, and pad more: the last batch of each is not full.
         bf16: run the forward pass under bf16 autocast. Faster, but codes then differ where pre-activations nearly tie.
     """
 

@@ -14,7 +14,7 @@ from mfn_core import MFNModel
 from mfn_core.data.corpus import read_corpus
 from mfn_core.indexing import IndexSettings
 from mfn_core.indexing.accumulator import WindowBatch
-from mfn_core.indexing.batching import Batcher, ForwardBatch
+from mfn_core.indexing.batching import Batcher
 from mfn_core.indexing.state import IndexState
 
 DEMO = Path(__file__).resolve().parents[3] / "demo"
@@ -44,14 +44,9 @@ def recorded(model: MFNModel, settings: IndexSettings) -> list[tuple[WindowBatch
         for batch in batcher.batches(enumerate(documents)):
             traces = model(torch.from_numpy(batch.input_ids), record=True, logits_to_keep=1).traces
             codes = {n: (t.codes.indices.numpy(), t.codes.values.float().numpy()) for n, t in traces.items()}
-            found.append((batch.windows, {n: (_windows(batch, i), _windows(batch, v)) for n, (i, v) in codes.items()}))
+            found.append((batch.windows, {n: tuple(map(batch.in_windows, code)) for n, code in codes.items()}))
     assert sum(int(windows.counted.sum()) for windows, _ in found) > 1500
     return found
-
-
-def _windows(batch: ForwardBatch, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = batch.windows.counted.shape[1]
-    return x.reshape(-1, length, x.shape[-1])[batch.grid]
 
 
 def state_of(
