@@ -96,6 +96,7 @@ CHANGES: list[tuple[type[Any], dict[str, Any]]] = [
     (DocumentWindow, {"start": 1}),
     (TokenPosting, {"shares": b""}),
     (SourceIndex, {"n_dead": 77}),
+    (SourceIndex, {"token_pairs": 77}),
     (IndexRun, {"n_tokens": 1}),
 ]
 

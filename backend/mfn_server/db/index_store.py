@@ -306,6 +306,7 @@ class IndexStore:
                     n_dead=layer.n_features - alive,
                     bin_edges=pack(layer.bin_edges, F4),
                     sampled_tokens=layer.sampled_tokens,
+                    token_pairs=layer.token_pairs,
                 )
             )
         for block in _blocks(layer.n_features, _FEATURES):

@@ -51,6 +51,10 @@ def digest_of_run(connection: Connection, run_id: int) -> str:
     digest.update(repr((run.content_hash, run.n_tokens, sorted(run.settings.items()))).encode())
     sources = select(Source.key, *_columns(SourceIndex)).join(Source, Source.id == SourceIndex.source_id)
     take("sources", sources.where(SourceIndex.run_id == run_id).order_by(Source.layer, Source.key))
+    pairs = select(Source.key, SourceIndex.token_pairs).join(Source, Source.id == SourceIndex.source_id)
+    known = pairs.where(SourceIndex.run_id == run_id, SourceIndex.token_pairs.is_not(None))
+    if known_pairs := connection.execute(known.order_by(Source.layer, Source.key)).all():  # none before 0007
+        digest.update(repr([tuple(row) for row in known_pairs]).encode())
     ordinal = Feature.id - run.first_feature_id
     of_sources = select(ordinal, Source.key, *_columns(Feature)).join(Source, Source.id == Feature.source_id)
     take_range("feature", Feature.id, of_sources, run.first_feature_id, run.n_features)
@@ -64,6 +68,6 @@ def digest_of_run(connection: Connection, run_id: int) -> str:
 
 
 def _columns(table: Any) -> list[Any]:
-    """All columns but those whose values depend on what else is in the database."""
-    ids = {"id", "run_id", "source_id", "feature_id", "document_id"}
-    return [column for column in table.__table__.columns if column.name not in ids]
+    """All columns but those whose values depend on what else is in the database, and one that came later."""
+    left_out = {"token_pairs", "id", "run_id", "source_id", "feature_id", "document_id"}
+    return [column for column in table.__table__.columns if column.name not in left_out]

@@ -194,7 +194,8 @@ class SourceIndex(Table):
     """What a run found about one source as a whole. `bin_edges` is f4: histogram edges common to its features.
 
     `sampled_tokens` is how many tokens are in the sample on which is counted what fires together and what comes next;
-    null in a run from before there was one.
+    null in a run from before there was one. `token_pairs` is how many distinct (half of the corpus, feature, token)
+    occurred; null in a run from before it was kept.
     """
 
     __tablename__ = "source_index"
@@ -205,6 +206,7 @@ class SourceIndex(Table):
     n_dead: Mapped[int]
     bin_edges: Mapped[bytes]
     sampled_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    token_pairs: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Feature(Table):

@@ -1,6 +1,6 @@
 """The index that a database shows of a model, as arrays again.
 
-All that the database keeps comes back exactly. It does not keep `token_pairs`, which is 0 here.
+All that went in comes back exactly. Only in runs from before it was kept, `token_pairs` is not known, and 0 here.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _run(connection: Connection, name: str, facts: ModelFacts) -> Row[Any]:
 
 def _layer(connection: Connection, run: Row[Any], key: str, settings: IndexSettings) -> LayerIndex:
     source = connection.execute(
-        select(Source.id, Source.layer, SourceIndex.bin_edges, SourceIndex.sampled_tokens)
+        select(Source.id, Source.layer, SourceIndex.bin_edges, SourceIndex.sampled_tokens, SourceIndex.token_pairs)
         .join(SourceIndex, SourceIndex.source_id == Source.id)
         .where(SourceIndex.run_id == run.id, Source.key == key, Source.model_id == run.model_id)
     ).one()
@@ -158,6 +158,7 @@ def _layer(connection: Connection, run: Row[Any], key: str, settings: IndexSetti
         layer=source.layer,
         n_features=len(rows),
         bin_edges=unpack(source.bin_edges, F4).astype(np.float32),
+        token_pairs=source.token_pairs or 0,
         contexts=_contexts(connection, run, {row.id: row.number for row in rows}),
         **facts,  # type: ignore[arg-type]  # by name
     )
