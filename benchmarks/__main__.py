@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", choices=names, metavar="NAME", help="the benchmark to run")
     parser.add_argument("--quick", action="store_true", help="smaller sizes: shows that it runs, proves nothing")
     parser.add_argument("--peer", metavar="PYTHON", help="a Python with sae-lens, to compare with it (layer)")
-    parser.add_argument("--features", type=int, metavar="N", help="how many features (index_memory)")
+    parser.add_argument("--features", type=int, metavar="N", help="how many features (index_memory, storage)")
+    parser.add_argument("--database", metavar="URL", help="an empty database to write to (storage)")
     parser.add_argument("--json", action="store_true", help="after the table, one JSON object on the last line")
     given = parser.parse_args(arguments)
     if given.name is None:
@@ -50,11 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     run = importlib.import_module(f"benchmarks.{given.name}").run
     takes = inspect.signature(run).parameters
-    options = {name: value for name in ("peer", "features") if (value := getattr(given, name)) is not None}
+    options = {name: value for name in ("peer", "features", "database") if (value := getattr(given, name)) is not None}
     if "peer" in options and "peer" not in takes:
         parser.error(f"{given.name} compares with no peer")
     if "features" in options and ("features" not in takes or given.features < 1):
         parser.error(f"{given.name} takes no --features {given.features}")
+    if "database" in options and "database" not in takes:
+        parser.error(f"{given.name} writes to no database")
     result: Result = run(quick=given.quick, **options)
     show(given.name, result, Console())
     if given.json:
