@@ -158,7 +158,8 @@ def take_in(
         traces = model(upload(batch.input_ids, model.device), record=True, logits_to_keep=1).traces
     state.count(batch.windows)
     if intake is not None:
-        intake.take(batch.windows, {number: in_windows(trace.codes, batch) for number, trace in traces.items()})
+        found = {number: trace.codes for number, trace in traces.items()}
+        intake.take(batch.windows, in_windows(found, batch, model.device))
         return
     # Tensors are turned into arrays here: torch would start threads of its own inside the pool's.
     codes = {n: (_array(trace.codes.indices), _array(trace.codes.values.float())) for n, trace in traces.items()}

@@ -136,8 +136,26 @@ def _blocks(n_features: int) -> Iterator[slice]:
 
 
 def _contexts(state: LayerAccumulator, band_of_bin: NDArray[np.uint8], document_lengths: NDArray[np.int64]) -> Contexts:
-    top = state.top.rows()
-    sample = Rows.join([_of_bands(part, state, band_of_bin) for part in state.sample.parts()])
+    parts = [
+        _contexts_of(top, _of_bands(sample, state, band_of_bin), state, band_of_bin, document_lengths)
+        for top, sample in zip(state.top.parts(), state.sample.parts(), strict=True)
+    ]
+    names = [name for name in Contexts.__annotations__ if name != "offsets"]
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    return Contexts(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+        offsets=np.append(np.int64(0), np.cumsum(lengths)),
+    )
+
+
+def _contexts_of(
+    top: Rows,
+    sample: Rows,
+    state: LayerAccumulator,
+    band_of_bin: NDArray[np.uint8],
+    document_lengths: NDArray[np.int64],
+) -> Contexts:
+    """Puts together what is kept of some features."""
     rows = Rows.join([top, sample])
     feature, fine = np.divmod(sample.group.astype(np.int64), state.band_grid.n)
     band = np.concatenate([np.zeros(len(top), np.int64), band_of_bin[feature, fine].astype(np.int64)])

@@ -95,11 +95,15 @@ class DeviceIntake:
             pass
 
 
-def in_windows(codes: SparseCodes, batch: ForwardBatch) -> SparseCodes:
-    """Codes of a forward batch, [B, T, K], by window: [W, L, K], those windows only that count."""
-    places = upload(batch.places, codes.values.device)
-    indices, values = (x.reshape(-1, codes.width)[places] for x in (codes.indices, codes.values))
-    return SparseCodes(indices, values, codes.n_features)
+def in_windows(codes: Mapping[int, SparseCodes], batch: ForwardBatch, device: torch.device) -> dict[int, SparseCodes]:
+    """Codes of a forward batch, of each layer, [B, T, K], by window: [W, L, K], as they lie on a device."""
+    places = upload(batch.places, device)
+
+    def of_layer(found: SparseCodes) -> SparseCodes:
+        indices, values = (x.reshape(-1, found.width)[places] for x in (found.indices, found.values))
+        return SparseCodes(indices, values, found.n_features)
+
+    return {number: of_layer(found) for number, found in codes.items()}
 
 
 @dataclass(frozen=True)

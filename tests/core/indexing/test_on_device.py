@@ -103,8 +103,10 @@ def real() -> dict[int, tuple[Corpus, LayerAccumulator]]:
     found: dict[int, list[tuple[WindowBatch, SparseCodes]]] = {number: [] for number in model.coders}
     for batch in batcher.batches(enumerate(np.array(model.encode_text(text), np.uint32) for text in texts)):
         with torch.inference_mode():
-            for number, trace in model(torch.from_numpy(batch.input_ids), record=True).traces.items():
-                found[number].append((batch.windows, in_windows(trace.codes, batch)))
+            traces = model(torch.from_numpy(batch.input_ids), record=True).traces
+            codes = in_windows({number: trace.codes for number, trace in traces.items()}, batch, model.device)
+        for number, of_layer in codes.items():
+            found[number].append((batch.windows, of_layer))
     corpora = {}
     for number, parts in found.items():
         where = [np.concatenate([vars(b)[name] for b, _ in parts]) for name in WindowBatch.__annotations__]
@@ -226,6 +228,7 @@ def test_a_corpus_goes_through_a_model_the_same_way(device: str, bf16: bool, tin
         assert_same(layer, states[1].layers[number])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1))
 def test_hash_is_that_of_the_host(numbers: list[int]) -> None:
     bits = np.array(numbers, np.uint64)
@@ -233,6 +236,7 @@ def test_hash_is_that_of_the_host(numbers: list[int]) -> None:
     np.testing.assert_array_equal(found, mix(bits))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 2.0**38, width=32), min_size=1))
 def test_sums_and_bins_are_those_of_the_host(numbers: list[float]) -> None:
     values = np.array(numbers, np.float32)
@@ -242,6 +246,7 @@ def test_sums_and_bins_are_those_of_the_host(numbers: list[float]) -> None:
     np.testing.assert_array_equal(bins.of(torch.from_numpy(values)).numpy(), grid.bin_of(values))
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans()))
 def test_gathers_what_is_wanted_in_order(wanted: list[bool]) -> None:
     keep = torch.tensor(wanted, dtype=torch.bool)
