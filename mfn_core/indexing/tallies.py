@@ -62,11 +62,15 @@ class TokenTally:
         codes = _Codes(half * self._vocab + token, features, strength)
         if self._dense is not None:
             column = self._dense.column.take(token)
-            frequent = np.flatnonzero(column >= 0)
-            self._dense.add(half[frequent], column[frequent], features[frequent], strength[frequent])
-            if len(frequent) == len(token):
+            rare = np.flatnonzero(column < 0)
+            if len(rare):
+                frequent = np.flatnonzero(column >= 0)
+                half, column = half.take(frequent), column.take(frequent)
+                features, strength = features.take(frequent, axis=0), strength.take(frequent, axis=0)
+            self._dense.add(half, column, features, strength)
+            if not len(rare):
                 return
-            codes = codes.take(np.flatnonzero(column < 0))
+            codes = codes.take(rare)
         self._new.append(codes)
         self._n_new += codes.features.size
         # Every time, all pairs are gone through: the more there are, the more firings are to share the cost.

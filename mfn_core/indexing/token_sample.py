@@ -85,8 +85,8 @@ class TokenSample:
         places: NDArray[np.uint64],
         following: NDArray[np.int64],
         counted: NDArray[np.bool_],
-        indices: NDArray[np.integer[Any]],
-        fires: NDArray[np.bool_],
+        features: NDArray[np.integer[Any]],
+        n_features: int,
     ) -> None:
         """Offers tokens, none of which was offered before.
 
@@ -94,17 +94,17 @@ class TokenSample:
             places: [T], where each lies in the corpus: no two alike, see `place_of`.
             following: [T], token ids.
             counted: [T], False for tokens that do not count.
-            indices: [T, K], feature ids, each at most once a token.
-            fires: [T, K], which of them fire.
+            features: [T, K], which features fire on it, each once; `n_features` where none does.
+            n_features: F.
         """
         which, order = self.wanted(places, counted)
         if not len(which):
             return
-        silent = np.iinfo(np.int32).max
-        features = np.sort(np.where(fires[which], indices[which], silent).astype(np.int32), axis=1)
-        lengths = fires[which].sum(1, dtype=np.int32)
-        firing = features[features != silent]
-        self.add_tokens(SampledTokens(order, following[which].astype(np.int32), lengths, firing))
+        rows = features.take(which, axis=0)
+        rows.sort(axis=1)
+        fires = rows < n_features
+        firing = rows[fires].astype(np.int32)
+        self.add_tokens(SampledTokens(order, following[which].astype(np.int32), fires.sum(1, dtype=np.int32), firing))
 
     def wanted(
         self, places: NDArray[np.uint64], counted: NDArray[np.bool_]

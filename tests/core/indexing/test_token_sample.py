@@ -63,8 +63,8 @@ def test_a_smaller_token_does_not_take_the_place_of_one_that_did_not_fit() -> No
     def state(*tokens: tuple[int, int]) -> TokenSample:
         sample = TokenSample(8)
         for place, firings in tokens:
-            features = np.arange(5)[None]
-            sample.add(np.array([place], np.uint64), np.array([7]), np.array([True]), features, features < firings)
+            features = np.where(np.arange(5) < firings, np.arange(5), 5)[None]
+            sample.add(np.array([place], np.uint64), np.array([7]), np.array([True]), features, 5)
         return sample
 
     places = sorted(range(1000), key=lambda place: state((place, 0)).tokens().order[0])[:3]
@@ -88,9 +88,9 @@ def test_every_token_has_the_same_chance() -> None:
         (np.arange(n_documents, dtype=np.uint64) << np.uint64(32))[:, None] | np.arange(length, dtype=np.uint64)
     ).reshape(-1)
     numbers = np.arange(len(places))
-    fires = np.zeros((len(places), 1), np.bool_)
+    silent = np.ones((len(places), 1), np.int64)
     for part in np.split(np.random.default_rng(0).permutation(numbers), 10):
-        sample.add(places[part], part, np.ones(len(part), np.bool_), np.zeros((len(part), 1), np.int64), fires[part])
+        sample.add(places[part], part, np.ones(len(part), np.bool_), silent[part], 1)
     taken = np.zeros(len(places), np.bool_)
     taken[sample.tokens().following] = True
     assert taken.sum() == size, "a token on which nothing fires takes one place"
