@@ -117,10 +117,11 @@ def _database(database: Database) -> Iterator[str]:
         yield "labels       {:,} events, {:,} labels; {:,} presets".format(*counts)
         size = index_size(connection)
         if size is not None and size.n_features:
-            whole, documents = sum(size.tables.values()) / 1e6, size.documents / 1e6
+            whole, weights = (sum(tables.values()) / 1e6 for tables in (size.tables, size.weights))
+            said = f", {weights:,.1f} MB for what the weights say of {size.n_weights:,}" if size.n_weights else ""
             yield (
                 f"storage      {size.bytes_per_feature / 1e3:.2f} KB a feature ({whole:,.1f} MB for "
-                f"{size.n_features:,} in all runs), and {documents:,.1f} MB of documents"
+                f"{size.n_features:,} in all runs{said}), and {size.documents / 1e6:,.1f} MB of documents"
             )
 
 

@@ -24,7 +24,7 @@ from mfn_server.db.migrate import open_database
 from mfn_server.db.run_digest import digest_of_run
 from mfn_server.db.runs import check_run, list_runs, remove_runs, use_run
 from mfn_server.db.session import Database
-from mfn_server.db.sizes import INDEX_TABLES, index_size
+from mfn_server.db.sizes import INDEX_TABLES, WEIGHT_TABLES, index_size
 from mfn_server.db.tables import (
     Corpus,
     Document,
@@ -285,7 +285,12 @@ def test_the_size_is_of_all_tables(indexed: Database) -> None:
         assert size.n_features == connection.scalar(select(func.count()).select_from(Feature))
     assert set(size.tables) == set(INDEX_TABLES)
     assert all(taken >= 4096 for taken in (*size.tables.values(), size.documents))
-    assert size.bytes_per_feature == sum(size.tables.values()) / size.n_features
+    assert size.n_weights == size.n_features
+    assert set(size.weights) == set(WEIGHT_TABLES)
+    both = sum(size.tables.values()) + sum(size.weights.values())
+    assert size.bytes_per_feature == pytest.approx(both / size.n_features)
+    twice = dataclasses.replace(size, n_features=2 * size.n_features)
+    assert twice.bytes_per_feature == pytest.approx((both + sum(size.weights.values())) / twice.n_features)
 
 
 def test_the_command(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:  # noqa: F811

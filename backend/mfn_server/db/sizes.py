@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import OperationalError
 
-from mfn_server.db.tables import OF_FEATURES, Document, DocumentWindow, Feature, SourceIndex, TokenPosting
+from mfn_server.db.tables import (
+    OF_FEATURES,
+    Document,
+    DocumentWindow,
+    Feature,
+    FeatureWeights,
+    SourceIndex,
+    SourceWeights,
+    TokenPosting,
+)
 
 INDEX_TABLES = (
     Feature.__tablename__,
@@ -20,6 +29,10 @@ INDEX_TABLES = (
 """What index runs consist of. The documents are not among them: runs over the same corpus share those."""
 
 
+WEIGHT_TABLES = (FeatureWeights.__tablename__, SourceWeights.__tablename__)
+"""What the weights say, once a model, whatever its runs."""
+
+
 @dataclass(frozen=True)
 class IndexSize:
     """What the index runs of a database take.
@@ -27,17 +40,22 @@ class IndexSize:
     Attributes:
         n_features: features of all runs together, those of unfinished ones too.
         tables: bytes of each of `INDEX_TABLES`.
+        n_weights: features of which is known what the weights say.
+        weights: bytes of each of `WEIGHT_TABLES`.
         documents: bytes of the documents.
     """
 
     n_features: int
     tables: dict[str, int]
+    n_weights: int
+    weights: dict[str, int]
     documents: int
 
     @property
     def bytes_per_feature(self) -> float:
-        """Bytes a feature over all `INDEX_TABLES`; 0 without any feature."""
-        return sum(self.tables.values()) / self.n_features if self.n_features else 0.0
+        """Bytes a feature of one run takes, with what its weights say if that is known; 0 without any feature."""
+        index = sum(self.tables.values()) / self.n_features if self.n_features else 0.0
+        return index + (sum(self.weights.values()) / self.n_weights if self.n_weights else 0.0)
 
 
 def index_size(connection: Connection) -> IndexSize | None:
@@ -51,6 +69,8 @@ def index_size(connection: Connection) -> IndexSize | None:
     return IndexSize(
         n_features=connection.scalar(select(func.count()).select_from(Feature)) or 0,
         tables={name: found.get(name, 0) for name in INDEX_TABLES},
+        n_weights=connection.scalar(select(func.count()).select_from(FeatureWeights)) or 0,
+        weights={name: found.get(name, 0) for name in WEIGHT_TABLES},
         documents=found.get(Document.__tablename__, 0),
     )
 
