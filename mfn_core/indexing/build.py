@@ -122,7 +122,7 @@ def collect(
         state: what to add to.
         progress: told how many tokens are done, after every batch.
         on_device: whether codes are counted and sifted where the model is, or all copied to the host. Left out: where
-            the model is on a CUDA device. The outcome is the same to the byte.
+            all codes lie on one CUDA device. The outcome is the same to the byte.
     """
     settings = state.settings
     batcher = Batcher(settings.seq_len, settings.window, settings.batch_rows, model.bos_token_id)
@@ -130,7 +130,7 @@ def collect(
     model.eval()
     try:
         with ThreadPoolExecutor(min(torch.get_num_threads(), len(state.layers) or 1)) as pool:
-            there = model.device.type == "cuda" if on_device is None else on_device
+            there = _on_one_gpu(model) if on_device is None else on_device
             intake = DeviceIntake(state.layers, model.device, pool) if there else None
             for batch in batcher.batches(documents):
                 take_in(model, batch, state, pool, intake)
@@ -140,6 +140,12 @@ def collect(
                 intake.finish()
     finally:
         model.train(was_training)
+
+
+def _on_one_gpu(model: MFNModel) -> bool:
+    """Whether all codes lie on the same CUDA device as the model; they do not where it is spread over several."""
+    devices = {weight.device for coder in model.coders.values() for weight in coder.parameters()} | {model.device}
+    return len(devices) == 1 and model.device.type == "cuda"
 
 
 def take_in(

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -26,6 +27,7 @@ from mfn_core.indexing import IndexSettings, IndexState, collect
 from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
 from mfn_core.indexing.arrays import mix
 from mfn_core.indexing.batching import Batcher
+from mfn_core.indexing.build import _on_one_gpu
 from mfn_core.indexing.exact import fixed
 from mfn_core.indexing.grid import LogGrid
 from mfn_core.indexing.on_device import DeviceIntake, arithmetic, in_windows
@@ -226,6 +228,24 @@ def test_a_corpus_goes_through_a_model_the_same_way(device: str, bf16: bool, tin
     for number, layer in states[0].layers.items():
         assert layer.firing_count.sum() > 1000
         assert_same(layer, states[1].layers[number])
+
+
+@pytest.mark.parametrize(
+    ("model", "coders", "there"),
+    [
+        ("cuda:0", ["cuda:0", "cuda:0"], True),
+        ("cuda:0", ["cuda:0", "cuda:1"], False),
+        ("cuda:1", ["cuda:0", "cuda:0"], False),
+        ("cpu", ["cpu"], False),
+        ("mps", ["mps"], False),
+    ],
+)
+def test_is_chosen_where_all_codes_lie_on_one_gpu(model: str, coders: list[str], there: bool) -> None:
+    def placed(device: str) -> SimpleNamespace:
+        return SimpleNamespace(parameters=lambda: [SimpleNamespace(device=torch.device(device))])
+
+    spread = SimpleNamespace(device=torch.device(model), coders=dict(enumerate(map(placed, coders))))
+    assert _on_one_gpu(spread) is there
 
 
 @settings(deadline=None)
