@@ -335,6 +335,7 @@ def _connect(address: str) -> tuple[Any, bool]:
         raise ConfigError("indexing on many machines needs ray: pip install 'mfn-studio[ray]'") from error
     if ray.is_initialized():
         return ray, False
+    _knock(address)
     try:
         if address == LOCAL:
             ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
@@ -343,6 +344,17 @@ def _connect(address: str) -> tuple[Any, bool]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from error
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """Raises ConfigError where nobody listens at HOST:PORT. Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def _share_out(nodes: list[dict[str, Any]], options: RayOptions) -> tuple[int, dict[str, float]]:

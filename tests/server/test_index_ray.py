@@ -14,12 +14,21 @@ import psutil
 import pytest
 
 from mfn_core.errors import ConfigError
-from mfn_core.indexing.ray_run import RayOptions, _check, _share_out
+from mfn_core.indexing.ray_run import RayOptions, _check, _connect, _share_out
 from mfn_server.cli import app
 from mfn_server.db.migrate import open_database
 from mfn_server.indexing import IndexOrder, run_index
 
 from .test_index_resuming import quiet, rows, write_corpus
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no-such-host.invalid:6379", "127.0.0.1:99999"]
+)
+def test_where_no_cluster_answers_it_is_said_at_once(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(ConfigError, match="no Ray cluster answers at"):
+        _connect(address)
 
 
 def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
