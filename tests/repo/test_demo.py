@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,12 @@ from mfn_core import Intervention, MFNConfig, MFNLayerConfig, MFNModel, Scope
 from mfn_core.data.corpus import read_corpus
 from mfn_core.indexing import build_index
 from mfn_core.indexing.types import ContextKind, CorpusIndex, LayerIndex
+from mfn_server.db.migrate import open_database
 from mfn_server.index_file import load_index
+from mfn_server.indexing import IndexOrder, run_index
+from mfn_server.model_facts import ModelFacts
+from mfn_server.weights.command import sources_by_layer
+from mfn_server.weights.store import stored_weights
 
 DEMO = Path(__file__).resolve().parents[2] / "demo"
 CORPUS = DEMO / "corpus" / "corpus.jsonl.xz"
@@ -118,3 +124,38 @@ def test_the_dense_model_reads_text_and_can_be_equipped() -> None:
     equipped = MFNModel.equip(base, MFNConfig({n: MFNLayerConfig(64, 8, alpha=0.0) for n in range(6)}), tokenizer)
     with torch.no_grad():
         assert torch.equal(equipped(rows[0]).logits, plain)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_importing_the_index_brings_what_the_weights_say(model: MFNModel, tmp_path: Path) -> None:
+    """As `mfn demo` does at its first start; against products in float64."""
+    url = f"sqlite:///{tmp_path / 'studio.sqlite3'}"
+    order = IndexOrder(DEMO / "model", (), url, tmp_path, import_file=DEMO / "index" / "index.npz.xz", map="pca")
+    run_index(order, lambda phase, share, note: None)
+    with closing(open_database(url, make=False)) as database:
+        sources = sources_by_layer(database, ModelFacts.of(model, DEMO / "model"))
+        with database.read() as connection:
+            record = stored_weights(connection, sources)
+    assert record is not None
+    assert sorted(record.layers) == sorted(model.coders)
+    every = {n: torch.nn.functional.normalize(coder.directions.double(), dim=-1) for n, coder in model.coders.items()}
+    for number, facts in record.layers.items():
+        assert facts.left_out == ()
+        reached = facts.downstream or facts.upstream
+        assert facts.neighbours is not None
+        assert facts.agreement is not None
+        assert reached is not None
+        for feature in random.Random(number).sample(range(facts.n_features), 20):
+            cosines = every[number] @ every[number][feature]
+            lowest = facts.neighbours.opposite
+            assert lowest.features[feature].tolist() == cosines.argsort()[:8].tolist()
+            np.testing.assert_allclose(lowest.values[feature], cosines.sort().values[:8], atol=1e-3)
+            elsewhere = {n: directions @ every[number][feature] for n, directions in every.items() if n != number}
+            best = max(elsewhere, key=lambda n: float(elsewhere[n].max()))
+            nearest = facts.neighbours.nearest_elsewhere
+            assert (nearest.layers[feature, 0], nearest.features[feature, 0]) == (best, int(elsewhere[best].argmax()))
+            reads = model.coders[number].encoder_rows
+            assert reads is not None
+            own = torch.nn.functional.cosine_similarity(reads[feature].double(), every[number][feature], dim=0)
+            assert facts.agreement[feature] == pytest.approx(float(own), abs=1e-6)
