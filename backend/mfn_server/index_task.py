@@ -93,10 +93,15 @@ class IndexTask:
         await self._begin("index", *sources)
 
     async def _begin(self, command: str, *arguments: str) -> None:
+        threads = {}
+        if command == "weights" or "--import" in arguments:
+            # What comes of the weights meets a server that is in use already, and whose model has half of the cores
+            # (`app._loader`). Threads that wait for each other's cores would take several times as long.
+            threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))}
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "mfn_server.cli", command, str(self._settings.model), *arguments),
             # by environment, since a URL may hold a password, which a command line would show to everyone
-            env={**os.environ, "MFN_DATABASE": self._settings.database_url, "MFN_MAP": self._settings.map},
+            env={**threads, **os.environ, "MFN_DATABASE": self._settings.database_url, "MFN_MAP": self._settings.map},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
