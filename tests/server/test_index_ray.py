@@ -96,7 +96,10 @@ def test_two_workers_make_the_rows_of_one_process(tiny_bundle: Path, tmp_path: P
     corpus = write_corpus(tmp_path / "texts.jsonl", 300, seed=5)
     alone, apart = tmp_path / "alone.sqlite3", tmp_path / "apart.sqlite3"
     run_index(
-        IndexOrder(tiny_bundle, (str(corpus),), f"sqlite:///{alone}", tmp_path, shard_tokens=1000, device="cpu"), quiet
+        IndexOrder(
+            tiny_bundle, (str(corpus),), f"sqlite:///{alone}", tmp_path, shard_tokens=1000, device="cpu", map="pca"
+        ),
+        quiet,
     )
     given = (tiny_bundle, corpus, "--db", apart, "--shard", 1000, "--device", "cpu", "--workers", 2, "--ray")
     process = subprocess.Popen(
@@ -104,7 +107,7 @@ def test_two_workers_make_the_rows_of_one_process(tiny_bundle: Path, tmp_path: P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MFN_HOME": str(tmp_path / "home"), "COLUMNS": "200"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MFN_HOME": str(tmp_path / "home"), "MFN_MAP": "pca"},
     )
     try:
         if kill:

@@ -43,7 +43,7 @@ def rows(database: Database) -> dict[str, list[str]]:
 
 
 def order(bundle: Path, corpus: Path, url: str, home: Path, **given: Any) -> IndexOrder:
-    return IndexOrder(bundle, (str(corpus),), url, home, device="cpu", **{"shard_tokens": 300, **given})
+    return IndexOrder(bundle, (str(corpus),), url, home, device="cpu", map="pca", **{"shard_tokens": 300, **given})
 
 
 def write_corpus(path: Path, n: int, seed: int = 0) -> Path:
@@ -171,7 +171,7 @@ def _start(*arguments: object, home: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MFN_HOME": str(home)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MFN_HOME": str(home), "MFN_MAP": "pca"},
     )
 
 
