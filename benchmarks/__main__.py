@@ -16,6 +16,13 @@ from benchmarks.harness import Result, show
 
 _FOLDER = Path(__file__).parent
 _NOT_BENCHMARKS = {"__init__", "__main__", "harness"}
+_OPTIONS = {
+    "peer": "compares with no peer",
+    "features": "takes no --features",
+    "keep": "makes nothing that could be kept",
+    "database": "writes to no database",
+}
+"""Options that some benchmarks take, and what is said of one that does not."""
 
 
 def available() -> dict[str, str]:
@@ -42,22 +49,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", choices=names, metavar="NAME", help="the benchmark to run")
     parser.add_argument("--quick", action="store_true", help="smaller sizes: shows that it runs, proves nothing")
     parser.add_argument("--peer", metavar="PYTHON", help="a Python with sae-lens, to compare with it (layer)")
-    parser.add_argument("--features", type=int, metavar="N", help="how many features (index_memory, storage)")
-    parser.add_argument("--database", metavar="URL", help="an empty database to write to (storage)")
+    parser.add_argument("--features", type=int, metavar="N", help="how many features (index_memory, storage, browse)")
+    parser.add_argument("--keep", metavar="FOLDER", type=Path, help="where made-up indexes stay, to use again (browse)")
+    parser.add_argument("--database", metavar="URL", help="an empty database to write to (storage, browse)")
     parser.add_argument("--json", action="store_true", help="after the table, one JSON object on the last line")
     given = parser.parse_args(arguments)
     if given.name is None:
         print(listing)
         return 0
     run = importlib.import_module(f"benchmarks.{given.name}").run
-    takes = inspect.signature(run).parameters
-    options = {name: value for name in ("peer", "features", "database") if (value := getattr(given, name)) is not None}
-    if "peer" in options and "peer" not in takes:
-        parser.error(f"{given.name} compares with no peer")
-    if "features" in options and ("features" not in takes or given.features < 1):
+    options = {name: value for name in _OPTIONS if (value := getattr(given, name)) is not None}
+    for name in options.keys() - inspect.signature(run).parameters.keys():
+        parser.error(f"{given.name} {_OPTIONS[name]} {given.features if name == 'features' else ''}".rstrip())
+    if options.get("features", 1) < 1:
         parser.error(f"{given.name} takes no --features {given.features}")
-    if "database" in options and "database" not in takes:
-        parser.error(f"{given.name} writes to no database")
     result: Result = run(quick=given.quick, **options)
     show(given.name, result, Console())
     if given.json:

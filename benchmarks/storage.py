@@ -175,6 +175,7 @@ def _written(index: CorpusIndex, decode: Callable[[Sequence[int]], str], url: st
         store = IndexStore(db)
         with (
             patch(f"{module}.bulk_insert", insert),
+            patch("mfn_server.db.browse_store.bulk_insert", insert),
             patch(f"{module}.top_rows", partial(making, top_rows)),
             patch(f"{module}.sampled_rows", partial(making, sampled_rows)),
             index_lock(db),
@@ -185,7 +186,7 @@ def _written(index: CorpusIndex, decode: Callable[[Sequence[int]], str], url: st
             store.store(run_id, facts, index, "made up", decode)
             found.whole = watch.read()
         found.transactions = db.transactions
-        found.rows["document"], found.rows["window_search"] = len(index.documents), found.rows["document_window"]
+        found.rows["document"] = len(index.documents)
         with db.read() as connection:
             if not db.is_sqlite:
                 connection.execute(text("VACUUM ANALYZE"))

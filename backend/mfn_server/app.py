@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from mfn_core.errors import BundleError, MFNError
 from mfn_server import __version__
@@ -81,6 +82,8 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
+    # within the gate, so that its refusals stay as they are; event streams are left alone, or they would stall
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
     app.add_middleware(Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes)
     install_error_handlers(app)
     for router in (model_info, inspecting, features, weights, presets, steering, foreign):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
 from mfn_server.db.session import Database
+from mfn_server.features.catalogue import Catalogues
+from mfn_server.features.token_texts import TokenTexts
 from mfn_server.model_facts import ModelFacts
 from mfn_server.model_worker import ModelWorker
 from mfn_server.settings import Settings
@@ -31,11 +33,13 @@ class Served:
         facts: names, sizes, sources.
         model_id: its row.
         token_texts: the text that each token id is shown as.
+        tokens: the same, to be looked up by what a person types.
     """
 
     facts: ModelFacts
     model_id: int
     token_texts: list[str]
+    tokens: TokenTexts
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Studio:
     index_task: IndexTask
     generation: GenerationService
     foreign: ForeignStore
+    catalogues: Catalogues = field(default_factory=Catalogues)
     known: Served | None = None
     startup: asyncio.Task[None] | None = None
 
@@ -76,7 +81,8 @@ def describe(model: MFNModel, settings: Settings, database: Database) -> Served:
     facts = ModelFacts.of(model, settings.model)
     with database.write() as connection:
         registered = register(connection, facts)
-    return Served(facts, registered.model_id, vocabulary_strings(model.tokenizer, facts.vocab_size))
+    texts = vocabulary_strings(model.tokenizer, facts.vocab_size)
+    return Served(facts, registered.model_id, texts, TokenTexts(texts))
 
 
 def _studio(request: Request) -> Studio:

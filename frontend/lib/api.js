@@ -80,7 +80,7 @@ export const api = {
   health: (options) => json("/api/health", options),
   model: (options) => json("/api/model", options),
 
-  /** params: source, layer, q, status, min_rate, max_rate, sort, order, limit, cursor. */
+  /** params: those of FeatureQuery, such as source, layer, q, by, status, min_rate, sort, order, limit, cursor, at. */
   features: (params, options) => json(`/api/features${queryString(params)}`, options),
   feature: (source, index, options) => json(featureUrl(source, index), options),
 

@@ -14,7 +14,10 @@ const NO_CONTEXT = { max_token_r2: null, min_half_firings: null };
 const ASCENDING = new Set(["index", "label", "token_r2"]);
 
 /** What the link that resets the filters takes away. */
-const NARROWING = ["q", "layer", "status", "min_rate", "max_rate", "min_token_r2", "max_token_r2", "min_half_firings"];
+const NARROWING = ["q", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author"];
+
+/** Those behind "More filters". */
+const MORE = ["min_max", "max_max", "token", "author"];
 
 const isContext = (query) => Object.entries(CONTEXT).every(([key, value]) => query[key] === value);
 
@@ -66,7 +69,10 @@ export function filterBar(change, signal) {
   setLayers([]);
   const context = chip(text.context, { title: text.contextTitle }, () => step(isContext(shown) ? NO_CONTEXT : CONTEXT));
 
+  const meaning = chip(text.meaning, { title: text.meaningTitle }, () => step({ by: shown.by === "meaning" ? null : "meaning" }));
+
   const rate = rateRange(step);
+  const more = moreFilters(step);
   const sort = h(
     "select",
     { "aria-label": text.sort, onchange: () => {
@@ -84,10 +90,12 @@ export function filterBar(change, signal) {
     "form",
     { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
     search,
+    h("div", { class: "filter" }, meaning),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.layer), layers),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.status), statuses),
     h("div", { class: "filter" }, context),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.rate), rate.element),
+    more.element,
     h("div", { class: "filter filter-sort" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.sort), sort),
     h("div", { class: "filter filter-total" }, total, reset),
   );
@@ -102,7 +110,9 @@ export function filterBar(change, signal) {
     press(layers, query.layer ?? "");
     press(statuses, query.status ?? "alive");
     context.setAttribute("aria-pressed", String(isContext(query)));
+    meaning.setAttribute("aria-pressed", String(query.by === "meaning"));
     rate.show(query);
+    more.show(query);
     const value = `${query.sort} ${query.order}`;
     sort.value = value in text.sorts ? value : "other";
     sort.querySelector('[value="relevance desc"]').hidden = !query.q;
@@ -120,6 +130,50 @@ export function filterBar(change, signal) {
     /** null while the number is not known. */
     setTotal(count) {
       total.textContent = count === null ? "" : text.total(count);
+    },
+  };
+}
+
+/** What is asked for less often: the strongest firing, a token it fires on, who named it. Open as long as one is set. */
+function moreFilters(step) {
+  const numbers = ["min_max", "max_max"];
+  const fields = Object.fromEntries(
+    MORE.map((name) => {
+      const number = numbers.includes(name);
+      const attributes = number ? { class: "rate-field num", inputmode: "decimal", placeholder: name === "min_max" ? text.min : text.max } : { class: "text-field", maxlength: 100, spellcheck: "false" };
+      return [name, h("input", { type: "text", autocomplete: "off", "aria-label": text.fields[name], ...attributes })];
+    }),
+  );
+  const read = (name) => {
+    const value = fields[name].value.trim();
+    if (!numbers.includes(name) || value === "") return value || null;
+    const number = Number(value.replace(",", "."));
+    return number >= 0 && Number.isFinite(number) ? number : Number.NaN;
+  };
+  const apply = () => {
+    const values = Object.fromEntries(MORE.map((name) => [name, read(name)]));
+    const wrong = numbers.some((name) => Number.isNaN(values[name])) || (values.min_max !== null && values.max_max !== null && values.min_max > values.max_max);
+    for (const name of numbers) {
+      fields[name].setCustomValidity(wrong ? text.badMax : "");
+      fields[name].setAttribute("aria-invalid", String(wrong));
+    }
+    if (wrong) fields.min_max.reportValidity();
+    else step(values);
+  };
+  for (const input of Object.values(fields)) input.addEventListener("change", apply);
+  const named = (label, ...inputs) => h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, label), inputs);
+  const dash = h("span", { class: "muted", "aria-hidden": "true" }, "–");
+  const element = h(
+    "details",
+    { class: "more-filters" },
+    h("summary", null, text.more),
+    h("div", { class: "more-fields" }, named(text.maximum, h("div", { class: "rate-range" }, fields.min_max, dash, fields.max_max)), named(text.token, fields.token), named(text.author, fields.author)),
+  );
+  return {
+    element,
+    show(query) {
+      for (const name of MORE) if (document.activeElement !== fields[name]) fields[name].value = query[name] ?? "";
+      if (MORE.some((name) => query[name])) element.open = true;
     },
   };
 }

@@ -12,7 +12,7 @@ import { strings } from "../lib/strings.js";
 import { defaultOrder, filterBar, sortOf, sortQuery } from "./browse-filters.js";
 import { browse as text } from "./browse-strings.js";
 
-const FILTERS = ["q", "layer", "status", "min_rate", "max_rate", "min_token_r2", "max_token_r2", "min_half_firings", "sort", "order"];
+const FILTERS = ["q", "by", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author", "sort", "order"];
 const LOAD_AHEAD = "900px";
 const PREFETCH_MS = 120;
 

@@ -9,8 +9,6 @@ import logging
 import sqlalchemy as sa
 from alembic import op
 
-from mfn_server.db.search import SEARCH_TABLES
-
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -26,7 +24,7 @@ def upgrade() -> None:
     if op.get_bind().execute(sa.select(runs.c.state).where(runs.c.state != "failed")).first() is not None:
         logging.getLogger(__name__).warning(REASON)
     op.execute(sa.update(runs).where(runs.c.state != "failed").values(state="failed", message=REASON))
-    for table in ("source_index", SEARCH_TABLES[0]):
+    for table in ("source_index", "window_search"):
         op.execute(sa.delete(sa.table(table)))
     for table in ("activation", "feature_token", "document_window", "feature"):
         op.drop_table(table)

@@ -17,6 +17,7 @@ from mfn_core.indexing.token_r2 import MIN_FIRINGS
 from mfn_server.atlas.dossier import dossier
 from mfn_server.db.migrate import open_database
 from mfn_server.db.tables import Feature, Model, Source
+from mfn_server.features.catalogue import Catalogue, Catalogues
 from mfn_server.features.reading import feature_page
 from mfn_server.model_facts import ModelFacts
 from mfn_server.settings import Settings
@@ -50,6 +51,7 @@ class Index:
     model_id: int
     token_texts: list[str]
     connection: Connection
+    catalogue: Catalogue
 
     def firing(self, at_least: int) -> set[Place]:
         """The features that fire so often."""
@@ -75,7 +77,7 @@ class Index:
     def dossier(self, place: Place) -> str:
         """The text on one feature."""
         key = next(source.key for source in self.facts.sources if source.layer == place[0])
-        return dossier(feature_page(self.connection, self.model_id, key, place[1], self.token_texts))
+        return dossier(feature_page(self.connection, self.catalogue, self.model_id, key, place[1], self.token_texts))
 
 
 @contextmanager
@@ -104,6 +106,7 @@ def indexed(folder: Path, database_name: str, model: MFNModel | None = None) -> 
             if model_id is None:
                 raise ConfigError(f"{database.name} has no index of {folder}: make one with `mfn index`")
             texts = vocabulary_strings(model.tokenizer, facts.vocab_size)
-            yield Index(facts, model_id, texts, connection)
+            catalogue = Catalogues().current(connection, model_id, facts.fingerprint)
+            yield Index(facts, model_id, texts, connection, catalogue)
     finally:
         database.close()

@@ -33,7 +33,7 @@ def test_migrations_make_what_the_tables_say(database: Database) -> None:
 def test_a_second_start_changes_nothing(database: Database) -> None:
     upgrade(database)
     with database.read() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0007"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0008"
 
 
 OLD_ROWS = (
@@ -128,6 +128,20 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
     with pytest.raises(DatabaseError, match="damaged or is no database"):
         open_database(f"sqlite:///{path}")
     assert path.read_bytes() == content
+
+
+def test_a_long_file_is_not_read_as_a_whole_but_one_that_is_cut_short_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfn_server.db.migrate.CHECKED_BYTES", 0)
+    path = tmp_path / "studio.sqlite3"
+    url = f"sqlite:///{path}"
+    open_database(url).close()
+    open_database(url).close()
+    content = path.read_bytes()
+    path.write_bytes(content[:-4096])
+    with pytest.raises(DatabaseError, match="damaged"):
+        open_database(url)
 
 
 def test_damage_shows_when_the_database_is_opened(tmp_path: Path) -> None:

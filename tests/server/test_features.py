@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from mfn_core import MFNModel
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.session import Database
-from mfn_server.features.listing import matching_tokens
+from mfn_server.features.token_texts import TokenTexts
 
 Store = Callable[[Database, CorpusIndex], int]
 Maker = Callable[..., TestClient]
@@ -274,11 +274,14 @@ def test_no_search_raises(client: TestClient, query: str) -> None:
 
 
 def test_a_query_means_these_tokens() -> None:
-    tokens = ["<|end|>", "The", " the", " then", "a", " there", '"', ' "', '."', "⟨e2 96⟩"]
-    assert matching_tokens("the", tokens) == [1, 2, 3, 5]
-    assert matching_tokens('"', tokens) == [6, 7, 8]
-    assert matching_tokens("a", tokens) == [4]
-    assert matching_tokens("e2", tokens) == []
+    tokens = TokenTexts(["<|end|>", "The", " the", " then", "a", " there", '"', ' "', '."', "⟨e2 96⟩", " "])
+    assert tokens.matching("the") == [1, 2, 3, 5]
+    assert tokens.matching('"') == [6, 7, 8]
+    assert tokens.matching("a") == [4]
+    assert tokens.matching("e2") == []
+    assert tokens.matching(" ") == []
+    assert tokens.exactly("THE ") == [1, 2]
+    assert tokens.exactly("th") == []
 
 
 @pytest.mark.parametrize(
@@ -333,7 +336,7 @@ def test_without_an_index_pages_say_so(bare_client: TestClient) -> None:
     answer = bare_client.get(f"/api/features/{source}/3")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "index_not_ready")
     assert answer.headers["retry-after"]
-    assert bare_client.get("/api/features").json() == {"items": [], "total": 0, "next_cursor": None}
+    assert bare_client.get("/api/features").json() == {"items": [], "total": 0, "start": 0, "next_cursor": None}
     assert bare_client.get("/api/health").json()["index"]["state"] == "missing"
 
 

@@ -12,29 +12,35 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, select
 from sqlalchemy.exc import DBAPIError
 
+from mfn_core import MFNModel
 from mfn_core.errors import MFNError
 from mfn_core.indexing.types import ContextKind, CorpusIndex, LayerIndex
 from mfn_server.db.blobs import F4, U4, pack, unpack
+from mfn_server.db.browse_build import OFTEN, TermKind
+from mfn_server.db.browse_store import levels_of, read_columns
 from mfn_server.db.contexts import ContextColumns
 from mfn_server.db.index_lock import index_lock
 from mfn_server.db.index_store import IndexStore
 from mfn_server.db.index_sweep import sweep
-from mfn_server.db.postings import features_in_windows, features_on_tokens
+from mfn_server.db.postings import features_on_tokens
 from mfn_server.db.runs import remove_runs
+from mfn_server.db.search import search_words
 from mfn_server.db.session import Database, explain
 from mfn_server.db.tables import (
     Corpus,
     Document,
     DocumentWindow,
     Feature,
+    FeatureColumn,
     FeatureDetail,
     IndexRun,
     SampledContexts,
     Source,
     SourceIndex,
+    TermFeatures,
     TokenPosting,
     TopContexts,
 )
@@ -48,13 +54,22 @@ UNSAMPLED: dict[str, Any] = dict.fromkeys(
     ("cofiring_ids", "cofiring_lift", "cofiring_joint", "next_token_ids", "next_token_share", "sampled_firings")
 ) | {"sampled_tokens": None}
 OF_FEATURES = (Feature, FeatureDetail, TopContexts, SampledContexts)
-TABLES = (IndexRun, SourceIndex, *OF_FEATURES, TokenPosting, DocumentWindow, Corpus, Document)
+TABLES = (
+    IndexRun,
+    SourceIndex,
+    *OF_FEATURES,
+    TokenPosting,
+    DocumentWindow,
+    Corpus,
+    Document,
+    FeatureColumn,
+    TermFeatures,
+)
 
 
 def counts(database: Database) -> dict[str, int]:
     with database.read() as connection:
-        tables = {t.__tablename__: connection.scalar(select(func.count()).select_from(t)) or 0 for t in TABLES}
-        return tables | {"search": connection.scalar(text("SELECT count(*) FROM window_search")) or 0}
+        return {t.__tablename__: connection.scalar(select(func.count()).select_from(t)) or 0 for t in TABLES}
 
 
 def test_every_number_of_the_index_can_be_read_back(indexed: Database, tiny_index: CorpusIndex) -> None:
@@ -145,7 +160,6 @@ def test_every_context_points_to_its_place_in_its_document(indexed: Database, ti
                     given = (feature, window.ordinal, window.start, window.length, context.band, context.peak)
                     assert given == place
                     assert context.peak_value == c.peak_value[i]
-                    assert run.first_feature_id + layer_start(tiny_index, layer) + feature in features_of(run, window)
                     span = slice(c.offsets[i], c.offsets[i + 1])
                     assert context.positions == c.positions[span].tolist()
                     assert context.values == c.values[span].tolist()
@@ -156,19 +170,24 @@ def layer_start(index: CorpusIndex, layer: LayerIndex) -> int:
     return sum(other.n_features for other in index.layers if other.layer < layer.layer)
 
 
-def features_of(run: Any, row: Any) -> list[int]:
-    """Ids of the features in a posting."""
-    return [run.first_feature_id + ordinal for ordinal in np.cumsum(unpack_ints(row.features)).tolist()]
-
-
-def test_windows_and_tokens_lead_to_their_features(indexed: Database, tiny_index: CorpusIndex) -> None:
-    """Both lists against the plain ones, by walking over all contexts and all lists of tokens."""
-    of_window: dict[tuple[int, int], set[int]] = {}
+def test_words_tags_and_tokens_lead_to_their_features(
+    indexed: Database, tiny_index: CorpusIndex, tiny_model: MFNModel
+) -> None:
+    """All three against the plain ones, by walking over all contexts and all lists of tokens."""
+    windows_with: dict[str, Counter[int]] = {}
+    of_tag: dict[str, set[int]] = {}
     of_token: dict[int, dict[int, float]] = {}
+    contexts: Counter[int] = Counter()
+    assert tiny_model.tokenizer is not None
     for layer in tiny_index.layers:
         first, c = layer_start(tiny_index, layer), layer.contexts
-        for feature, document, start in zip(c.feature.tolist(), c.document.tolist(), c.start.tolist(), strict=True):
-            of_window.setdefault((document, start), set()).add(first + feature)
+        places = zip(c.feature.tolist(), c.document.tolist(), c.start.tolist(), c.length.tolist(), strict=True)
+        for feature, document, start, length in places:
+            contexts[first + feature] += 1
+            of_tag.setdefault(f"tag{document}", set()).add(first + feature)
+            text_of = tiny_model.tokenizer.decode(tiny_index.documents[document][start : start + length].tolist())
+            for word in set(search_words(str(text_of))):
+                windows_with.setdefault(word, Counter())[first + feature] += 1
         for feature, (ids, shares) in enumerate(zip(layer.top_token_ids, layer.top_token_share, strict=True)):
             for token, share in zip(ids.tolist(), shares.tolist(), strict=True):
                 if share > 0:
@@ -176,19 +195,43 @@ def test_windows_and_tokens_lead_to_their_features(indexed: Database, tiny_index
     total = sum(layer.n_features for layer in tiny_index.layers)
     with indexed.read() as connection:
         run = connection.execute(select(IndexRun)).one()
-        rows = connection.execute(select(DocumentWindow, Document.ordinal).join(Document)).all()
-        stored = {(row.ordinal, row.start): set(np.cumsum(unpack_ints(row.features)).tolist()) for row in rows}
-        assert stored == of_window
-        some = select(DocumentWindow.id).where(DocumentWindow.start == 0)
-        firing = Counter(n for (_, start), features in of_window.items() if start == 0 for n in features)
-        assert features_in_windows(connection, run.id, some, total).tolist() == [firing[n] for n in range(total)]
-        assert not features_in_windows(connection, run.id + 1, some, total).any()
+        words = set(connection.scalars(select(TermFeatures.term).where(TermFeatures.kind == TermKind.WORD)))
+        assert words == set(windows_with)
+        for word, counts in windows_with.items():
+            levels = levels_of(connection, run.id, total, TermKind.WORD, word)
+            plain = [2 if counts[j] >= max(2, OFTEN * contexts[j]) else int(counts[j] > 0) for j in range(total)]
+            assert levels.tolist() == plain
+        begun = [counts for word, counts in windows_with.items() if word.startswith("ha")]
+        assert len(begun) > 1
+        levels = levels_of(connection, run.id, total, TermKind.WORD, "ha", unfinished=True)
+        assert set(np.flatnonzero(levels).tolist()) == {feature for counts in begun for feature in counts}
+        for tag, features in of_tag.items():
+            levels = levels_of(connection, run.id, total, TermKind.TAG, tag)
+            assert set(np.flatnonzero(levels).tolist()) == features
+        assert not levels_of(connection, run.id + 1, total, TermKind.WORD, "the").any()
         tokens = connection.execute(select(TokenPosting)).all()
         assert {row.token_id for row in tokens} == set(of_token)
         for token, shares in of_token.items():
             found = features_on_tokens(connection, run.id, [token], total)
             assert set(np.flatnonzero(found).tolist()) == set(shares)
             assert all(abs(found[feature] - share) <= 1 / 255 for feature, share in shares.items())
+
+
+def test_columns_and_orders_are_those_of_the_index(indexed: Database, tiny_index: CorpusIndex) -> None:
+    for layer in tiny_index.layers:
+        with indexed.read() as connection:
+            run = connection.execute(select(IndexRun)).one()
+            source_id = connection.scalar(select(Source.id).where(Source.layer == layer.layer))
+            assert source_id is not None
+            columns = read_columns(connection, run.id, source_id)
+        assert columns["firing_count"].tolist() == layer.firing_count.tolist()
+        assert columns["rate"].tolist() == (layer.firing_count / tiny_index.n_tokens).tolist()
+        np.testing.assert_array_equal(columns["token_r2"], layer.token_r2)
+        plain = sorted(range(layer.n_features), key=lambda j: (-layer.maximum[j], j))
+        assert columns["by_max"].tolist() == plain
+        assert layer.token_r2 is not None
+        known = [j for j in range(layer.n_features) if not np.isnan(layer.token_r2[j])]
+        assert columns["by_token_r2"].tolist()[: len(known)] == sorted(known, key=lambda j: (layer.token_r2[j], j))
 
 
 def test_token_ids_are_stored_once_and_as_numbers(indexed: Database, tiny_index: CorpusIndex) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import Connection, event, func, select, update
 from starlette.testclient import TestClient
 
 from mfn_core.errors import MFNError
@@ -39,7 +39,9 @@ from mfn_server.db.tables import (
     TokenPosting,
     TopContexts,
 )
+from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.reading import feature_page
+from mfn_server.features.schemas import FeaturePage
 from mfn_server.model_facts import ModelFacts
 from tests.server.test_cli import Mfn, mfn, one_line_error  # noqa: F401 - mfn is a fixture
 from tests.server.test_index_store import Store, counts
@@ -181,7 +183,7 @@ def test_a_removal_that_is_cut_short_is_finished_by_the_sweep(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("mfn_server.db.index_sweep.remove_from_search", killed)
+        patch.setattr("mfn_server.db.index_sweep.remove_browse", killed)
         with pytest.raises(KeyboardInterrupt):
             remove_runs(indexed, [first])
     with pytest.raises(MFNError, match="is failed"):
@@ -205,9 +207,14 @@ def test_a_page_is_of_one_run(
     (first,) = shown(indexed)
     assert first is not None
     texts = [str(n) for n in range(tiny_facts.vocab_size)]
+
+    def page(connection: Connection, model_id: int, key: str) -> FeaturePage:
+        catalogue = Catalogues().current(connection, model_id, tiny_facts.fingerprint)
+        return feature_page(connection, catalogue, model_id, key, 3, texts)
+
     with indexed.read() as connection:
         model_id, key = connection.execute(select(Source.model_id, Source.key).where(Source.layer == 0)).one()
-        expected = feature_page(connection, model_id, key, 3, texts)
+        expected = page(connection, model_id, key)
 
     def replace() -> None:
         store_index(indexed, other(tiny_index))
@@ -218,9 +225,9 @@ def test_a_page_is_of_one_run(
         thread = threading.Thread(target=replace)
         thread.start()
         thread.join()
-        assert feature_page(connection, model_id, key, 3, texts) == expected
+        assert page(connection, model_id, key) == expected
     with indexed.snapshot() as connection:
-        assert feature_page(connection, model_id, key, 3, texts).max > expected.max
+        assert page(connection, model_id, key).max > expected.max
 
 
 def test_a_file_shrinks_when_a_run_goes(tmp_path: Path, store_index: Store, tiny_index: CorpusIndex) -> None:

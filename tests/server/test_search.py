@@ -19,7 +19,7 @@ TEXTS = {
 
 
 def find(database: Database, query: str) -> set[int] | None:
-    statement = found(database.engine.dialect.name, "window_search", query)
+    statement = found(database.engine.dialect.name, "label_search", query)
     if statement is None:
         return None
     with database.read() as connection:
@@ -29,7 +29,7 @@ def find(database: Database, query: str) -> set[int] | None:
 @pytest.fixture
 def filled(database: Database) -> Database:
     with database.write() as connection:
-        add_to_search(connection, "window_search", TEXTS.items())
+        add_to_search(connection, "label_search", TEXTS.items())
     return database
 
 
@@ -66,7 +66,7 @@ def test_finds(filled: Database, query: str, expected: set[int] | None) -> None:
 
 def test_what_was_removed_is_not_found(filled: Database) -> None:
     with filled.write() as connection:
-        remove_from_search(connection, "window_search", 1, 3)
+        remove_from_search(connection, "label_search", 1, 3)
     assert find(filled, "hello") == {4}
 
 
@@ -84,8 +84,8 @@ def test_no_query_raises(filled: Database, query: str) -> None:
 @given(st.text(min_size=1, max_size=30))
 def test_every_text_finds_itself(filled: Database, raw: str) -> None:
     with filled.write() as connection:
-        remove_from_search(connection, "window_search", 9, 9)
-        add_to_search(connection, "window_search", [(9, raw)])
+        remove_from_search(connection, "label_search", 9, 9)
+        add_to_search(connection, "label_search", [(9, raw)])
     result = find(filled, raw)
     assert result is None or 9 in result
     assert (result is None) == (search_words(raw) == [])

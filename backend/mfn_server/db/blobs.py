@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-U1, U4, F2, F4 = (np.dtype(name) for name in ("<u1", "<u4", "<f2", "<f4"))
+U1, U4, I8, F2, F4, F8 = (np.dtype(name) for name in ("<u1", "<u4", "<i8", "<f2", "<f4", "<f8"))
 
 
 def pack(array: NDArray[Any], dtype: np.dtype[Any]) -> bytes:

@@ -26,7 +26,8 @@ def bulk_insert(
         connection.exec_driver_sql(str(statement), listed)
         return len(listed)
     described = table.__table__.columns
-    types = [described[name].type.compile(connection.dialect).lower() for name in columns]
+    compiled = (described[name].type.compile(connection.dialect).lower() for name in columns)
+    types = [name.partition(" collate ")[0] for name in compiled]
     quote = connection.dialect.identifier_preparer.quote
     target = f"{quote(table.__tablename__)} ({', '.join(map(quote, columns))})"
     driver = connection.connection.driver_connection

@@ -16,7 +16,7 @@ from mfn_server.db.varints import pack_rows
 
 TOP_COLUMNS = ("feature_id", "windows", "firings", "peaks", "peak_values", "positions", "values")
 SAMPLED_COLUMNS = ("feature_id", "bands", "windows", "firings", "peaks", "peak_values", "positions", "values")
-WINDOW_COLUMNS = ("id", "run_id", "document_id", "start", "length", "features")
+WINDOW_COLUMNS = ("id", "run_id", "document_id", "start", "length")
 POSTING_COLUMNS = ("run_id", "token_id", "features", "shares")
 
 
@@ -62,14 +62,11 @@ def windows_of(index: CorpusIndex) -> Windows:
     return Windows(document[first], start[first], length[first], np.split(which.reshape(-1).astype(np.int64), ends))
 
 
-def window_rows(
-    windows: Windows, features: Sequence[bytes], block: slice, first_id: int, run_id: int, first_document: int
-) -> Rows:
+def window_rows(windows: Windows, block: slice, first_id: int, run_id: int, first_document: int) -> Rows:
     """One row a window of a block, in WINDOW_COLUMNS.
 
     Args:
         windows: all of the index.
-        features: of each of them, see `features_of_windows`.
         block: which of them, as a slice with begin and end.
         first_id: id of the first window of all.
         run_id: where they belong.
@@ -78,22 +75,8 @@ def window_rows(
     begin = first_id + block.start
     documents = (windows.document[block] + first_document).tolist()
     n = len(documents)
-    figures = (documents, windows.start[block].tolist(), windows.length[block].tolist(), features[block])
+    figures = (documents, windows.start[block].tolist(), windows.length[block].tolist())
     return zip(range(begin, begin + n), [run_id] * n, *figures, strict=True)
-
-
-def features_of_windows(index: CorpusIndex, windows: Windows) -> list[bytes]:
-    """Of each window, the ordinals of the features that show it, as `DocumentWindow.features`.
-
-    Ordinals count the features of all layers, in the order of the layers.
-    """
-    total = sum(layer.n_features for layer in index.layers)
-    keys, first = [np.zeros(0, np.int64)], 0
-    for layer, window in zip(index.layers, windows.of_context, strict=True):
-        keys.append(window * total + layer.contexts.feature + first)
-        first += layer.n_features
-    pairs = np.unique(np.concatenate(keys))  # a context may be both among the strongest and a sample
-    return _postings(pairs // max(total, 1), pairs % max(total, 1), len(windows))
 
 
 def posting_rows(index: CorpusIndex, run_id: int) -> Rows:

@@ -81,7 +81,12 @@ class ContextColumns:
         )
 
     def __iter__(self) -> Iterator[StoredContext]:
-        positions, values, offsets = self.positions.tolist(), self.values.tolist(), self.offsets.tolist()
-        figures = (self.window.tolist(), self.band.tolist(), self.peak.tolist(), self.peak_value.tolist())
-        for window, band, peak, peak_value, begin, end in zip(*figures, offsets[:-1], offsets[1:], strict=True):
-            yield StoredContext(window, band, peak, peak_value, positions[begin:end], values[begin:end])
+        return self.only(np.arange(len(self.window)))
+
+    def only(self, chosen: NDArray[np.int64]) -> Iterator[StoredContext]:
+        """Some of the contexts, by their places among the R."""
+        figures = (array[chosen].tolist() for array in (self.window, self.band, self.peak, self.peak_value))
+        bounds = (self.offsets[chosen].tolist(), self.offsets[chosen + 1].tolist())
+        for window, band, peak, peak_value, begin, end in zip(*figures, *bounds, strict=True):
+            firings = self.positions[begin:end].tolist(), self.values[begin:end].tolist()
+            yield StoredContext(window, band, peak, peak_value, *firings)

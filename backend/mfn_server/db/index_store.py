@@ -21,6 +21,8 @@ from sqlalchemy import func, insert, select, update
 from mfn_core.errors import MFNError
 from mfn_core.indexing.types import CorpusIndex, LayerIndex
 from mfn_server.db.blobs import F4, U4, pack
+from mfn_server.db.browse_build import tags_of
+from mfn_server.db.browse_store import write_browse
 from mfn_server.db.bulk import bulk_insert
 from mfn_server.db.context_rows import (
     POSTING_COLUMNS,
@@ -28,7 +30,6 @@ from mfn_server.db.context_rows import (
     TOP_COLUMNS,
     WINDOW_COLUMNS,
     Windows,
-    features_of_windows,
     posting_rows,
     sampled_rows,
     top_rows,
@@ -46,7 +47,6 @@ from mfn_server.db.index_sweep import sweep
 from mfn_server.db.registry import register
 from mfn_server.db.run_digest import digest_of_run
 from mfn_server.db.runs import make_current
-from mfn_server.db.search import add_words, search_words
 from mfn_server.db.session import Database
 from mfn_server.db.tables import (
     Corpus,
@@ -71,7 +71,7 @@ T = TypeVar("T")
 
 # What one transaction writes takes some tenths of a second, for which a label may have to wait.
 _FEATURES = 4_000  # with their details and contexts
-_WINDOWS = 5_000  # with their words
+_WINDOWS = 20_000
 _POSTINGS = 5_000
 _DOCUMENTS, _DOCUMENT_TOKENS = 1_000, 1 << 21
 
@@ -179,7 +179,7 @@ class IndexStore:
         corpus_id, first_document = self._documents(index, corpus_name)
         windows = windows_of(index)
         first_feature, first_window = self._place(run_id, corpus_id, index, len(windows))
-        self._windows(run_id, index, windows, first_window, first_document, decode)
+        self._windows(run_id, windows, first_window, first_document)
         for chunk in _chunks(posting_rows(index, run_id), _POSTINGS):
             with self._database.write() as connection:
                 bulk_insert(connection, TokenPosting, POSTING_COLUMNS, chunk)
@@ -190,6 +190,8 @@ class IndexStore:
                 run_id, registered.source_ids[keys[layer.layer]], layer, of_context, first_feature, index.n_tokens
             )
             first_feature += layer.n_features
+        source_ids = [registered.source_ids[keys[layer.layer]] for layer in index.layers]
+        write_browse(self._database, run_id, source_ids, index, windows, decode)
         tell("writing", 1.0)
         self._make_current(run_id)
 
@@ -236,7 +238,7 @@ class IndexStore:
                     "corpus_id": corpus_id,
                     "ordinal": ordinal,
                     "title": _title(index.meta[ordinal]),
-                    "tags": _tags(index.meta[ordinal]),
+                    "tags": tags_of(index.meta[ordinal]),
                     "meta": index.meta[ordinal],
                     "n_tokens": len(index.documents[ordinal]),
                     "token_ids": pack(index.documents[ordinal], U4),
@@ -268,23 +270,11 @@ class IndexStore:
             )
         return first_feature, first_window
 
-    def _windows(
-        self,
-        run_id: int,
-        index: CorpusIndex,
-        windows: Windows,
-        first: int,
-        first_document: int,
-        decode: Callable[[Sequence[int]], str],
-    ) -> None:
-        """The windows and their words."""
-        features = features_of_windows(index, windows)
+    def _windows(self, run_id: int, windows: Windows, first: int, first_document: int) -> None:
         for block in _blocks(len(windows), _WINDOWS):
-            words = [search_words(text) for text in windows.texts(block, index.documents, decode)]
+            rows = list(window_rows(windows, block, first, run_id, first_document))
             with self._database.write() as connection:
-                rows = window_rows(windows, features, block, first, run_id, first_document)
                 bulk_insert(connection, DocumentWindow, WINDOW_COLUMNS, rows)
-                add_words(connection, "window_search", enumerate(words, first + block.start))
 
     def _layer(
         self,
@@ -337,9 +327,3 @@ def _title(meta: dict[str, Any]) -> str | None:
     if title:
         return str(title)
     return PurePath(str(meta["source"])).name if meta.get("source") else None
-
-
-def _tags(meta: dict[str, Any]) -> list[str]:
-    """A document's tags or concepts."""
-    tags = meta.get("tags") or meta.get("concepts") or []
-    return [str(tag) for tag in tags] if isinstance(tags, list | tuple) else [str(tags)]

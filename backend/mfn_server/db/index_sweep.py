@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import delete, func, select
 
-from mfn_server.db.search import remove_from_search
+from mfn_server.db.browse_store import remove_browse
 from mfn_server.db.session import Database
 from mfn_server.db.tables import (
     OF_FEATURES,
@@ -55,9 +55,9 @@ def remove_rows(database: Database, run_id: int) -> None:
             for table in OF_FEATURES:
                 connection.execute(delete(table).where(table.feature_id.between(low, high)))
             connection.execute(delete(Feature).where(Feature.id.between(low, high)))
+    remove_browse(database, run_id)
     for low, high in _ranges(*windows, _WINDOWS):
         with database.write() as connection:
-            remove_from_search(connection, "window_search", low, high)
             connection.execute(delete(DocumentWindow).where(DocumentWindow.id.between(low, high)))
     with database.write() as connection:
         connection.execute(delete(TokenPosting).where(TokenPosting.run_id == run_id))

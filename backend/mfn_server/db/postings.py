@@ -1,4 +1,4 @@
-"""Which features a token or a window leads to: the lists of `TokenPosting` and `DocumentWindow`, put together."""
+"""Which features a token leads to: the lists of `TokenPosting`, put together."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, select
 
 from mfn_server.db.blobs import U1, unpack
-from mfn_server.db.tables import DocumentWindow, TokenPosting
+from mfn_server.db.tables import TokenPosting
 from mfn_server.db.varints import unpack_rows
 
 
@@ -19,24 +19,6 @@ def unpack_postings(blobs: Sequence[bytes]) -> NDArray[np.int64]:
     sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(steps)])
     ordinals: NDArray[np.int64] = sums[1:] - np.repeat(sums[begins[:-1]], np.diff(begins))
     return ordinals
-
-
-def features_in_windows(
-    connection: Connection, run_id: int, windows: Select[int], n_features: int
-) -> NDArray[np.int64]:
-    """In how many of some windows each feature of a run fires, among the windows that it shows.
-
-    Args:
-        connection: to the database.
-        run_id: the run.
-        windows: selects ids of windows, of any run.
-        n_features: how many the run has.
-
-    Returns:
-        int64 [n_features], by ordinal.
-    """
-    chosen = select(DocumentWindow.features).where(DocumentWindow.id.in_(windows), DocumentWindow.run_id == run_id)
-    return np.bincount(unpack_postings(connection.scalars(chosen).all()), minlength=n_features)
 
 
 def features_on_tokens(

@@ -30,8 +30,8 @@ def digest_of_run(connection: Connection, run_id: int) -> str:
     """SHA-256 over a run's rows, read back from the database: some 20 µs a feature. Best in a snapshot.
 
     Covered: the corpus's token ids (by their own hash), the settings, what is known of each source, every feature with
-    its details and contexts, the windows, and what tokens lead to. Not the words that search is given, which follow
-    from the windows, and not when the run was made or what its corpus is called.
+    its details and contexts, the windows, and what tokens lead to. Not what lists look things up in (columns, features
+    by word and tag), which follows from these, and not when the run was made or what its corpus is called.
     """
     run = connection.execute(
         select(IndexRun, Corpus.content_hash).join(Corpus, Corpus.id == IndexRun.corpus_id).where(IndexRun.id == run_id)

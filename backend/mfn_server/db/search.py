@@ -1,4 +1,4 @@
-"""Full-text search over labels and contexts, alike on SQLite (FTS5) and PostgreSQL (tsvector).
+"""Words to search for, and full-text search over labels, alike on SQLite (FTS5) and PostgreSQL (tsvector).
 
 Text is cut into search words here, not by the database, so that both find the same, and so that a query is never
 parsed: whatever a person types, a bare quotation mark too, becomes a list of words. Case and accents are dropped;
@@ -33,8 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-SearchTable = Literal["window_search", "label_search"]
-SEARCH_TABLES: tuple[SearchTable, ...] = ("window_search", "label_search")
+SearchTable = Literal["label_search"]
+SEARCH_TABLES: tuple[SearchTable, ...] = ("label_search",)
 
 _CHUNK = 5000
 _LONGEST = 64  # characters of a word that count; PostgreSQL's lexemes have a limit of 2 KB
@@ -63,9 +63,19 @@ def search_words(raw: str, *, query: bool = False) -> list[str]:
     return words
 
 
+def may_be_unfinished(word: str) -> bool:
+    """Whether the last word of a query may stand for all that begin so: from three letters on, two where words are not
+    set apart. What begins with a single letter is in every context.
+    """
+    return len(word) > 2 or _IS_UNSPACED.match(word) is not None
+
+
 def create_search_tables(connection: Connection) -> None:
-    """Make the search tables. For the first migration; they are no part of SQLAlchemy's metadata."""
-    for name in SEARCH_TABLES:
+    """Make the search tables of the first migration; they are no part of SQLAlchemy's metadata.
+
+    That of windows is gone since: contexts are searched by feature (see `term_sets`).
+    """
+    for name in ("window_search", "label_search"):
         if connection.dialect.name == "sqlite":
             # `ascii` splits at our spaces alone: every other character of a word counts as part of it
             connection.exec_driver_sql(
@@ -85,13 +95,6 @@ def _table(dialect: str, name: SearchTable) -> tuple[TableClause, ColumnClause[i
 
 def add_to_search(connection: Connection, name: SearchTable, rows: Iterable[tuple[int, str]]) -> None:
     """Make texts findable under their ids."""
-    iterator = iter(rows)
-    while chunk := list(islice(iterator, _CHUNK)):
-        add_words(connection, name, ((number, search_words(raw)) for number, raw in chunk))
-
-
-def add_words(connection: Connection, name: SearchTable, rows: Iterable[tuple[int, list[str]]]) -> None:
-    """Make lists of `search_words` findable under their ids: what takes time is done before the transaction."""
     on_sqlite = connection.dialect.name == "sqlite"
     searched, key = _table(connection.dialect.name, name)
     words: ColumnElement[Any] = bindparam(
@@ -100,12 +103,16 @@ def add_words(connection: Connection, name: SearchTable, rows: Iterable[tuple[in
     if not on_sqlite:
         words = func.array_to_tsvector(words)
     statement = insert(searched).values({key: bindparam("search_id"), searched.c.words: words})
-    listed = [
-        {"search_id": number, "search_words": " ".join(words) if on_sqlite else sorted(set(words))}
-        for number, words in rows
-    ]
-    if listed:
-        connection.execute(statement, listed)
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, _CHUNK)):
+        found_words = ((number, search_words(raw)) for number, raw in chunk)
+        connection.execute(
+            statement,
+            [
+                {"search_id": number, "search_words": " ".join(words) if on_sqlite else sorted(set(words))}
+                for number, words in found_words
+            ],
+        )
 
 
 def remove_from_search(connection: Connection, name: SearchTable, first: int, last: int) -> None:

@@ -12,10 +12,13 @@ from mfn_server.db.tables import (
     Document,
     DocumentWindow,
     Feature,
+    FeatureColumn,
     FeatureWeights,
     SourceIndex,
     SourceWeights,
+    TermFeatures,
     TokenPosting,
+    WordVector,
 )
 
 INDEX_TABLES = (
@@ -23,7 +26,9 @@ INDEX_TABLES = (
     *(table.__tablename__ for table in OF_FEATURES),
     TokenPosting.__tablename__,
     DocumentWindow.__tablename__,
-    "window_search",
+    FeatureColumn.__tablename__,
+    TermFeatures.__tablename__,
+    WordVector.__tablename__,
     SourceIndex.__tablename__,
 )
 """What index runs consist of. The documents are not among them: runs over the same corpus share those."""
@@ -81,8 +86,6 @@ def _sqlite(connection: Connection) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name, size in connection.execute(text("SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE")):
         table = owner.get(name, name)
-        if table.startswith("window_search_"):  # what FTS5 keeps its table in
-            table = "window_search"
         sizes[table] = sizes.get(table, 0) + size
     return sizes
 

@@ -217,13 +217,7 @@ class Feature(Table):
     """
 
     __tablename__ = "feature"
-    __table_args__ = (
-        UniqueConstraint("run_id", "source_id", "number"),
-        Index(None, "run_id", "rate"),
-        Index(None, "run_id", "maximum"),
-        Index(None, "run_id", "mean"),
-        Index(None, "run_id", "token_r2"),
-    )
+    __table_args__ = (UniqueConstraint("run_id", "source_id", "number"),)
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
     run_id: Mapped[int] = mapped_column(ForeignKey("index_run.id", ondelete="CASCADE"))
@@ -312,10 +306,7 @@ class SampledContexts(Table):
 
 
 class DocumentWindow(Table):
-    """A piece of a document that at least one feature shows as context: tokens [start, start + length).
-
-    `features`: the ordinals of those features, ascending, as ints: the first, then each one's distance from the last.
-    """
+    """A piece of a document that at least one feature shows as context: tokens [start, start + length)."""
 
     __tablename__ = "document_window"
 
@@ -324,13 +315,13 @@ class DocumentWindow(Table):
     document_id: Mapped[int] = mapped_column(BigKey, ForeignKey("document.id"), index=True)
     start: Mapped[int]
     length: Mapped[int] = mapped_column(SmallInteger)
-    features: Mapped[bytes]
 
 
 class TokenPosting(Table):
     """The features of a run that have a token among those they fire on most.
 
-    `features` as in `DocumentWindow`; `shares` u1: which share of each one's firings falls on the token, in 255ths,
+    `features`: their ordinals in the run, ascending, as ints: the first, then each one's distance from the last.
+    `shares` u1: which share of each one's firings falls on the token, in 255ths,
     rounded, at least 1 (`FeatureDetail` has it exactly).
     """
 
@@ -342,6 +333,42 @@ class TokenPosting(Table):
     token_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     features: Mapped[bytes]
     shares: Mapped[bytes]
+
+
+class FeatureColumn(Table):
+    """One figure of all features of a source in one run, as one array: what lists filter and order by, in memory.
+
+    `name` is one of `browse_build.COLUMNS`, which has the types. The figures stand in `feature`, too; a million rows
+    take seconds to read, a column takes milliseconds. A column is cut into parts of `browse_store.PART` features.
+    """
+
+    __tablename__ = "feature_column"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("index_run.id", ondelete="CASCADE"), primary_key=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True)
+    data: Mapped[bytes]
+
+
+class TermFeatures(Table):
+    """Which features of a run belong to a term: a word of their contexts, a tag of their documents (`TermKind`).
+
+    Features are known by their ordinals in the run: `block` says which 65,536 of them, `level` how strongly they belong
+    to it, and `rows` which they are (see `term_sets`).
+    """
+
+    __tablename__ = "term_features"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("index_run.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    term: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True)
+    block: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    level: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    rows: Mapped[bytes]
 
 
 class SourceWeights(Table):
@@ -378,6 +405,23 @@ class FeatureWeights(Table):
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"), primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     facts: Mapped[bytes]
+
+
+class WordVector(Table):
+    """A word of a run's corpus in the space that search by meaning looks things up in (see `meaning`).
+
+    `direction` is i1 [128], `weight` the vector's length: the word's inverse document frequency.
+    """
+
+    __tablename__ = "word_vector"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("index_run.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    word: Mapped[str] = mapped_column(primary_key=True)
+    weight: Mapped[float]
+    direction: Mapped[bytes]
 
 
 class Counter(Table):
@@ -426,7 +470,7 @@ class Label(Table):
     """
 
     __tablename__ = "label"
-    __table_args__ = (Index(None, "source_id", "number", "is_primary"),)
+    __table_args__ = (Index(None, "source_id", "number", "is_primary"), Index(None, "author"))
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     stream: Mapped[int] = mapped_column(BigInteger, ForeignKey("label_event.stream"), unique=True)

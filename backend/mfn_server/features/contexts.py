@@ -7,25 +7,49 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+import numpy as np
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from mfn_server.db.blobs import U4, unpack
 from mfn_server.db.contexts import ContextColumns, StoredContext
 from mfn_server.db.tables import Document, DocumentWindow, SampledContexts, TopContexts
-from mfn_server.features.schemas import Context, Snippet
 
+Fields = dict[str, Any]
+"""What becomes a body of `schemas`: here `Context` and `Snippet`."""
+
+_CONTEXTS: dict[type[TopContexts | SampledContexts], Select[*tuple[Any, ...]]] = {
+    table: select(table).where(table.feature_id.in_(bindparam("ids", expanding=True)))
+    for table in (TopContexts, SampledContexts)
+}
+_WINDOWS: Select[*tuple[Any, ...]] = (
+    select(
+        DocumentWindow.id,
+        DocumentWindow.start,
+        DocumentWindow.length,
+        Document.ordinal,
+        Document.title,
+        Document.tags,
+        Document.n_tokens,
+        # cut by the database, so that a long document is not carried over for 64 of its tokens
+        func.substr(
+            Document.token_ids, DocumentWindow.start * U4.itemsize + 1, DocumentWindow.length * U4.itemsize
+        ).label("token_ids"),
+    )
+    .join(Document, Document.id == DocumentWindow.document_id)
+    .where(DocumentWindow.id.in_(bindparam("ids", expanding=True)))
+)
 _SNIPPET_BEFORE, _SNIPPET_AFTER = 10, 6
 _DECIMALS = 4
 
 
 def contexts_of(
     connection: Connection, feature_id: int, first_window_id: int, token_texts: Sequence[str]
-) -> tuple[list[Context], dict[int, list[Context]]]:
+) -> tuple[list[Fields], dict[int, list[Fields]]]:
     """A feature's strongest contexts, strongest first, and its samples by band."""
     found = {table: _stored(connection, table, [feature_id]) for table in (TopContexts, SampledContexts)}
     top, sampled = (found[table].get(feature_id, []) for table in (TopContexts, SampledContexts))
     windows = _windows(connection, {first_window_id + context.window for context in (*top, *sampled)})
-    samples: dict[int, list[Context]] = defaultdict(list)
+    samples: dict[int, list[Fields]] = defaultdict(list)
     for context in sampled:
         samples[context.band].append(_context(windows[first_window_id + context.window], context, token_texts))
     return [_context(windows[first_window_id + context.window], context, token_texts) for context in top], samples
@@ -33,7 +57,7 @@ def contexts_of(
 
 def snippets_of(
     connection: Connection, first_windows: Mapping[int, int], token_texts: Sequence[str]
-) -> dict[int, Snippet]:
+) -> dict[int, Fields]:
     """The surroundings of each feature's strongest firing.
 
     Args:
@@ -41,8 +65,13 @@ def snippets_of(
         first_windows: of each feature's id, the id of its run's first window.
         token_texts: of the vocabulary.
     """
-    stored = _stored(connection, TopContexts, list(first_windows))
-    foremost = {feature: (first_windows[feature] + top[0].window, top[0]) for feature, top in stored.items()}
+    rows = connection.execute(_CONTEXTS[TopContexts], {"ids": list(first_windows)}).all()
+    columns = ContextColumns.of(rows)
+    first_of_each = columns.only(np.cumsum(columns.count) - columns.count)
+    foremost = {
+        row.feature_id: (first_windows[row.feature_id] + top.window, top)
+        for row, top in zip(rows, first_of_each, strict=True)
+    }
     windows = _windows(connection, {window for window, _ in foremost.values()})
     return {
         feature: snippet(_context(windows[window], context, token_texts))
@@ -54,7 +83,7 @@ def _stored(
     connection: Connection, table: type[TopContexts | SampledContexts], feature_ids: Sequence[int]
 ) -> dict[int, list[StoredContext]]:
     """The contexts of features that have any, by feature id."""
-    rows = connection.execute(select(table).where(table.feature_id.in_(feature_ids))).all()
+    rows = connection.execute(_CONTEXTS[table], {"ids": feature_ids}).all()
     columns = ContextColumns.of(rows)
     contexts = iter(columns)
     return {
@@ -64,46 +93,30 @@ def _stored(
 
 def _windows(connection: Connection, window_ids: Collection[int]) -> dict[int, Row[Any]]:
     """Windows with their tokens and what a reader is told of their documents, by id."""
-    # the blob's slice is cut by the database, so that a long document is not carried over for 64 of its tokens
-    begin, size = DocumentWindow.start * U4.itemsize + 1, DocumentWindow.length * U4.itemsize
-    statement = (
-        select(
-            DocumentWindow.id,
-            DocumentWindow.start,
-            DocumentWindow.length,
-            Document.ordinal,
-            Document.title,
-            Document.tags,
-            Document.n_tokens,
-            func.substr(Document.token_ids, begin, size).label("token_ids"),
-        )
-        .join(Document, Document.id == DocumentWindow.document_id)
-        .where(DocumentWindow.id.in_(window_ids))
-    )
-    return {row.id: row for row in connection.execute(statement)}
+    rows = connection.execute(_WINDOWS, {"ids": list(window_ids)})
+    return {row.id: row for row in rows}
 
 
-def _context(row: Row[Any], stored: StoredContext, token_texts: Sequence[str]) -> Context:
+def _context(row: Row[Any], stored: StoredContext, token_texts: Sequence[str]) -> Fields:
     tokens = [token_texts[number] for number in unpack(row.token_ids, U4).tolist()]
     values = [0.0] * len(tokens)
     for position, value in zip(stored.positions, stored.values, strict=True):
         values[position] = round(value, _DECIMALS)
-    return Context(
-        document=row.ordinal,
-        start=row.start,
-        title=row.title,
-        tags=row.tags,
-        tokens=tokens,
-        values=values,
-        peak=stored.peak,
-        peak_value=round(stored.peak_value, _DECIMALS),
-        truncated_left=row.start > 0,
-        truncated_right=row.start + row.length < row.n_tokens,
-    )
+    return {
+        "document": row.ordinal,
+        "start": row.start,
+        "title": row.title,
+        "tags": row.tags,
+        "tokens": tokens,
+        "values": values,
+        "peak": stored.peak,
+        "peak_value": round(stored.peak_value, _DECIMALS),
+        "truncated_left": row.start > 0,
+        "truncated_right": row.start + row.length < row.n_tokens,
+    }
 
 
-def snippet(context: Context) -> Snippet:
+def snippet(context: Fields) -> Fields:
     """A few tokens around a context's strongest firing."""
-    begin = max(context.peak - _SNIPPET_BEFORE, 0)
-    end = context.peak + _SNIPPET_AFTER + 1
-    return Snippet(tokens=context.tokens[begin:end], values=context.values[begin:end], peak=context.peak - begin)
+    peak, part = context["peak"], slice(max(context["peak"] - _SNIPPET_BEFORE, 0), context["peak"] + _SNIPPET_AFTER + 1)
+    return {"tokens": context["tokens"][part], "values": context["values"][part], "peak": peak - part.start}

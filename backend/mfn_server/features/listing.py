@@ -1,181 +1,150 @@
-"""The feature list: filters, search, order and pages, as one SQL query."""
+"""The feature list: which rows a query means, in which order, and which of them are on the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, SQLColumnExpression, case, func, select
+from numpy.typing import NDArray
+from sqlalchemy import Connection
 
-from mfn_server.db.given import numbers_as_rows
-from mfn_server.db.postings import features_in_windows, features_on_tokens
-from mfn_server.db.search import found
-from mfn_server.db.tables import Feature, IndexRun, Label, Origin, Source
-from mfn_server.features.cursor import SortKey, after, decode_cursor, encode_cursor
+from mfn_server.features.catalogue import Catalogue
+from mfn_server.features.cursor import SortKey, after, decode_cursor, encode_cursor, values_of
+from mfn_server.features.filters import passing
 from mfn_server.features.schemas import FeatureQuery
-from mfn_server.features.status import feature_status
-
-AnySelect = Select[*tuple[Any, ...]]
-
-# Relevance of a match: a label says what a feature is, a token shows it, a context only mentions the word.
-_LABEL_WEIGHT, _TOKEN_WEIGHT = 100_000, 1_000
-_MOST_TOKENS = 2_000
+from mfn_server.features.searching import scores_of
+from mfn_server.features.token_texts import TokenTexts
 
 _ASCENDING = ("index", "label", "token_r2")
 """Orders that begin at the low end unless told otherwise."""
 
+NEAREST = 1_000
+"""How many features a search by meaning gives: everything is somewhat near."""
 
-def current_features(model_id: int) -> AnySelect:
-    """Features of the runs that are current, with source, status and label. The start of every query over features."""
-    return (
-        select(
-            Feature,
-            Source.key,
-            Source.layer,
-            IndexRun.n_tokens,
-            IndexRun.first_window_id,
-            feature_status.label("status"),
-            Label.text.label("label"),
-            Label.origin.label("label_origin"),
-        )
-        .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
-        .join(IndexRun, IndexRun.id == Source.current_run_id)
-        .outerjoin(
-            Label,
-            (Label.source_id == Feature.source_id) & (Label.number == Feature.number) & Label.is_primary,
-        )
-        .where(Source.model_id == model_id)
+Scores = NDArray[np.int16] | NDArray[np.float32]
+_PAGING = ("cursor", "at", "limit")
+
+
+class Page(NamedTuple):
+    """A page of a list.
+
+    Attributes:
+        rows: of the catalogue, in order.
+        start: rank of the first of them in the list, from 0.
+        total: rows of the whole list.
+        next_cursor: where the next page begins, None after the last.
+    """
+
+    rows: list[int]
+    start: int
+    total: int
+    next_cursor: str | None
+
+
+def list_page(connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts) -> Page:
+    """The page that a query asks for. Raises APIError for a cursor of another list."""
+    searched = query.q is not None and query.q.strip() != ""
+    sort = query.sort or ("relevance" if searched else "rate")
+    if sort == "relevance" and not searched:
+        sort = "rate"
+    descending = (query.order or ("asc" if sort in _ASCENDING else "desc")) == "desc"
+    scores = (_near if query.by == "meaning" else _scores)(connection, catalogue, query, tokens) if searched else None
+    keys = _keys(catalogue, sort, descending, scores)
+    name = f"{sort}-{'desc' if descending else 'asc'}"
+    cursor = decode_cursor(query.cursor, name, keys) if query.cursor else None
+    if searched and scores is None:
+        return Page([], 0, 0, None)
+
+    def make() -> NDArray[np.int32]:
+        passes = passing(connection, catalogue, query, tokens)
+        if scores is not None:
+            passes &= scores > 0
+            if query.by == "meaning":
+                passes = _foremost(passes, scores)
+        return _in_order(catalogue, passes, sort, descending, scores)
+
+    asked = query.model_dump(exclude=set(_PAGING) | {"sort", "order"})
+    rows = catalogue.kept.get(("list", name, tuple(asked.items())), make)
+    start = min(query.at, len(rows)) if query.at is not None else 0
+    if cursor is not None:
+        start = after(keys, cursor, rows)
+    shown = [int(row) for row in rows[start : start + query.limit]]
+    more = start + len(shown) < len(rows)
+    return Page(shown, start, len(rows), encode_cursor(name, values_of(keys, shown[-1])) if more and shown else None)
+
+
+def _scores(
+    connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts
+) -> NDArray[np.int16] | None:
+    """What the query's words mean for each row; None where they cannot mean anything."""
+    assert query.q is not None
+    words = query.q
+
+    def make() -> NDArray[np.int16]:
+        scores = scores_of(connection, catalogue, words, tokens)
+        return np.zeros(0, np.int16) if scores is None else scores
+
+    kept = catalogue.kept.get(("scores", words), make)
+    return kept if len(kept) == catalogue.columns.n and len(kept) else None
+
+
+def _near(connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts) -> NDArray[np.float32]:
+    """How near each row is to what the query means."""
+    assert query.q is not None
+    sources, columns, words = catalogue.edition.sources, catalogue.columns, query.q
+    return catalogue.kept.get(
+        ("near", words),
+        lambda: catalogue.meanings.scores_of(connection, sources, columns, catalogue.names, words),
     )
 
 
-def list_features(
-    connection: Connection, model_id: int, query: FeatureQuery, token_texts: Sequence[str]
-) -> tuple[Sequence[Row[Any]], int, str | None]:
-    """One page of rows (those of `current_features`), how many match over all pages, and the next page's cursor."""
-    statement = _filtered(current_features(model_id), query)
-    relevance: SQLColumnExpression[int] | None = None
-    if query.q and query.q.strip():
-        hits = _hits(connection, model_id, query.q, token_texts)
-        if hits is None:
-            return [], 0, None
-        statement = statement.join(hits, hits.c.feature_id == Feature.id)
-        relevance = hits.c.score
-    total = connection.scalar(select(func.count()).select_from(statement.with_only_columns(Feature.id).subquery())) or 0
-    name, keys = _order(query, relevance)
-    if query.cursor:
-        statement = statement.where(after(keys, decode_cursor(query.cursor, name, keys)))
-    page = statement.add_columns(*(key.expression.label(f"key{i}") for i, key in enumerate(keys)))
-    rows = connection.execute(page.order_by(*(key.ordering for key in keys)).limit(query.limit + 1)).all()
-    more = len(rows) > query.limit
-    rows = rows[: query.limit]
-    cursor = encode_cursor(name, list(rows[-1][-len(keys) :])) if more else None
-    return rows, total, cursor
+def _foremost(passes: NDArray[np.bool_], scores: Scores) -> NDArray[np.bool_]:
+    """Of the rows that pass, those with the highest scores; all that are as near as the last of them."""
+    rows = np.flatnonzero(passes)
+    if len(rows) <= NEAREST:
+        return passes
+    least = np.partition(scores[rows], len(rows) - NEAREST)[len(rows) - NEAREST]
+    foremost: NDArray[np.bool_] = passes & (scores >= least)
+    return foremost
 
 
-def _filtered(statement: AnySelect, query: FeatureQuery) -> AnySelect:
-    if query.source is not None:
-        statement = statement.where(Source.key == query.source)
-    if query.layer is not None:
-        statement = statement.where(Source.layer == query.layer)
-    if query.status in ("alive", "unlabelled"):
-        statement = statement.where(Feature.firing_count > 0)
-    if query.status == "dead":
-        statement = statement.where(Feature.firing_count == 0)
-    if query.status in ("ultra_rare", "undetermined"):
-        statement = statement.where(feature_status == query.status)
-    if query.status == "labelled":
-        statement = statement.where(Label.id.is_not(None))
-    if query.status == "unlabelled":
-        statement = statement.where(Label.id.is_(None))
-    if query.min_rate is not None:
-        statement = statement.where(Feature.rate >= query.min_rate)
-    if query.max_rate is not None:
-        statement = statement.where(Feature.rate <= query.max_rate)
-    if query.min_token_r2 is not None:
-        statement = statement.where(Feature.token_r2 >= query.min_token_r2)
-    if query.max_token_r2 is not None:
-        statement = statement.where(Feature.token_r2 <= query.max_token_r2)
-    if query.min_half_firings is not None:
-        statement = statement.where(Feature.half_firings >= query.min_half_firings)
-    return statement
+def _in_order(
+    catalogue: Catalogue, passes: NDArray[np.bool_], sort: str, descending: bool, scores: Scores | None
+) -> NDArray[np.int32]:
+    """The rows that pass, in order."""
+    if sort != "relevance":
+        order = catalogue.order(sort, descending)
+        return order[passes[order]]
+    assert scores is not None
+    rows = catalogue.order("rate", True)
+    rows = rows[passes[rows]]
+    relevance = scores[rows]
+    return rows[np.argsort(-relevance if descending else relevance, kind="stable")]
 
 
-def _order(query: FeatureQuery, relevance: SQLColumnExpression[int] | None) -> tuple[str, list[SortKey]]:
-    """The order's name and its keys. Ties are broken by layer, source and number, which survive re-indexing."""
-    sort = query.sort or ("rate" if relevance is None else "relevance")
-    if sort == "relevance" and relevance is None:
-        sort = "rate"
-    descending = (query.order or ("asc" if sort in _ASCENDING else "desc")) == "desc"
-    ties = [SortKey(Source.layer, False, int), SortKey(Source.id, False, int), SortKey(Feature.number, False, int)]
+def _keys(catalogue: Catalogue, sort: str, descending: bool, scores: Scores | None) -> list[SortKey]:
+    """The terms of an order. Ties are broken by layer, source and number, which survive re-indexing."""
+    columns, names = catalogue.columns, catalogue.names
+    ties = [
+        SortKey(lambda row: columns.locate(row)[0].source.layer, False, int),
+        SortKey(lambda row: columns.locate(row)[0].source.id, False, int),
+        SortKey(lambda row: columns.locate(row)[1], False, int),
+    ]
     if sort == "relevance":
-        assert relevance is not None
-        ties.insert(0, SortKey(Feature.rate, True, float))
-        keys = [SortKey(relevance, descending, int)]
-    elif sort == "label":  # those without a label come last, either way
-        missing = case((Label.text.is_(None), 1), else_=0)
-        keys = [SortKey(missing, False, int), SortKey(func.lower(func.coalesce(Label.text, "")), descending, str)]
-    elif sort == "token_r2":  # so do those where it is not known
-        missing = case((Feature.token_r2.is_(None), 1), else_=0)
-        keys = [SortKey(missing, False, int), SortKey(func.coalesce(Feature.token_r2, 0.0), descending, float)]
-    elif sort == "index":
-        keys = [SortKey(Feature.number, descending, int)]
-        ties.pop()
-    else:
-        columns: dict[str, SQLColumnExpression[float]] = {
-            "max": Feature.maximum,
-            "mean": Feature.mean,
-            "rate": Feature.rate,
-        }
-        keys = [SortKey(columns[sort], descending, float)]
-    return f"{sort}-{'desc' if descending else 'asc'}", keys + ties
+        kind = float if scores is not None and scores.dtype.kind == "f" else int
+        relevance = SortKey(lambda row: 0 if scores is None else kind(scores[row]), descending, kind)
+        return [relevance, SortKey(lambda row: float(columns.rate[row]), True, float), *ties]
+    if sort == "label":  # those without a label come last, either way
+        missing = SortKey(lambda row: int(names.place[row] < 0), False, int)
 
+        def text(row: int) -> str:
+            return names.texts[names.place[row]] if names.place[row] >= 0 else ""
 
-def matching_tokens(query: str, token_texts: Sequence[str]) -> list[int]:
-    """Token ids that a query means: the same text, or beginning with it; punctuation also within.
-
-    Case and surrounding blanks do not count. At most some thousands, exact ones first.
-    """
-    wanted = query.strip().casefold()
-    anywhere = not any(character.isalnum() for character in wanted)
-    exact: list[int] = []
-    partial: list[int] = []
-    for number, text in enumerate(token_texts):
-        token = text.strip().casefold()
-        if token == wanted:
-            exact.append(number)
-        elif (len(wanted) > 2 and token.startswith(wanted)) or (anywhere and wanted in token):
-            partial.append(number)
-    return (exact + partial)[:_MOST_TOKENS]
-
-
-def _hits(connection: Connection, model_id: int, query: str, token_texts: Sequence[str]) -> Any:
-    """Feature ids with a whole-number score, by all three ways of matching; None when there is no way."""
-    labels = found(connection.dialect.name, "label_search", query)
-    contexts = found(connection.dialect.name, "window_search", query)
-    tokens = matching_tokens(query, token_texts)
-    if labels is None and contexts is None and not tokens:
-        return None
-    scores: dict[int, int] = {}
-    shown = select(Source.current_run_id).where(Source.model_id == model_id)
-    for run in connection.execute(select(IndexRun).where(IndexRun.id.in_(shown))):
-        score = np.zeros(run.n_features)
-        if tokens:
-            shares = features_on_tokens(connection, run.id, tokens, run.n_features)
-            score += np.where(shares > 0, _TOKEN_WEIGHT * (1 + shares), 0)
-        if contexts is not None:
-            score += features_in_windows(connection, run.id, contexts, run.n_features)
-        hit = np.flatnonzero(score)
-        scores.update(zip((hit + run.first_feature_id).tolist(), score[hit].astype(int).tolist(), strict=True))
-    if labels is not None:
-        labelled = (
-            select(Feature.id)
-            .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
-            .join(Label, (Label.source_id == Feature.source_id) & (Label.number == Feature.number))
-            .where(Source.model_id == model_id, Label.id.in_(labels))
-            # what a program wrote counts only as long as no person has written something else
-            .where(Label.is_primary | (Label.origin == Origin.HUMAN))
-        )
-        for feature_id in connection.scalars(labelled):
-            scores[feature_id] = scores.get(feature_id, 0) + _LABEL_WEIGHT
-    return numbers_as_rows(connection.dialect.name, {"feature_id": list(scores), "score": list(scores.values())})
+        return [missing, SortKey(text, descending, str), *ties]
+    if sort == "token_r2":  # so do those where it is not known
+        unknown = SortKey(lambda row: int(np.isnan(columns.token_r2[row])), False, int)
+        return [unknown, SortKey(lambda row: float(np.nan_to_num(columns.token_r2[row])), descending, float), *ties]
+    if sort == "index":
+        return [SortKey(lambda row: columns.locate(row)[1], descending, int), *ties[:2]]
+    values: NDArray[np.floating] = getattr(columns, sort)
+    return [SortKey(lambda row: float(values[row]), descending, float), *ties]

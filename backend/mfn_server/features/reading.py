@@ -1,39 +1,80 @@
-"""From rows of the database to what the feature routes answer."""
+"""From rows of the database to what the feature routes answer.
+
+Bodies are put together as plain dictionaries and validated as a whole: a model made for each token of a page would cost
+more than all that is read for it. Statements are made once, for the same reason.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, select, tuple_
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from mfn_server.db.blobs import F4, unpack
 from mfn_server.db.tables import Feature, FeatureDetail, Label, LabelEvent, Origin, Source, SourceIndex
-from mfn_server.db.varints import unpack_ints
+from mfn_server.db.varints import split_rows, unpack_ints
 from mfn_server.errors import APIError
-from mfn_server.features.contexts import contexts_of, snippet, snippets_of
-from mfn_server.features.listing import current_features
-from mfn_server.features.schemas import (
-    Band,
-    CofiringFeature,
-    FeaturePage,
-    FeatureRow,
-    Histogram,
-    LabelView,
-    Neighbour,
-    TokenLogit,
-)
+from mfn_server.features.catalogue import Catalogue
+from mfn_server.features.columns import ColumnsMissingError, Place
+from mfn_server.features.contexts import Fields, contexts_of, snippet, snippets_of
+from mfn_server.features.schemas import FeatureList, FeaturePage
+from mfn_server.features.status import STATUSES
 from mfn_server.features.weights import weight_facts_of
-from mfn_server.schemas import TokenShare
 
 SPARKLINE_BINS = 16
 _PROMOTED_IN_LIST = 3
+_TOKENS_OF_OTHERS = 3
+
+_SOURCE = select(Source).where(Source.model_id == bindparam("model_id"), Source.key == bindparam("key"))
+_LABELLED = (Label.source_id == Feature.source_id) & (Label.number == Feature.number) & Label.is_primary
+_FIGURES: Select[*tuple[Any, ...]] = (
+    select(Feature, FeatureDetail, Label.text.label("label"), Label.origin.label("label_origin"))
+    .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
+    .outerjoin(Label, _LABELLED)
+)
+_OF_LIST: Select[*tuple[Any, ...]] = (
+    select(
+        Feature,
+        FeatureDetail.histogram,
+        FeatureDetail.token_ids,
+        FeatureDetail.token_shares,
+        FeatureDetail.promoted_ids,
+        FeatureDetail.promoted_logits,
+        Label.text.label("label"),
+        Label.origin.label("label_origin"),
+    )
+    .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
+    .outerjoin(Label, _LABELLED)
+    .where(Feature.id.in_(bindparam("ids", expanding=True)))
+)
+_OF_PAGE: Select[*tuple[Any, ...]] = (
+    _FIGURES.add_columns(SourceIndex.bin_edges, SourceIndex.sampled_tokens)
+    .join(SourceIndex, (SourceIndex.run_id == Feature.run_id) & (SourceIndex.source_id == Feature.source_id))
+    .where(Feature.id == bindparam("id"))
+)
+_LABELS: Select[*tuple[Any, ...]] = (
+    select(Label, LabelEvent.reason, LabelEvent.payload)
+    .join(LabelEvent, LabelEvent.stream == Label.stream)
+    .where(Label.source_id == bindparam("source_id"), Label.number == bindparam("number"))
+    .order_by(Label.origin == Origin.AUTOMATIC, Label.stream.desc())
+)
+_VERSION = select(func.max(LabelEvent.stream)).where(
+    LabelEvent.source_id == bindparam("source_id"), LabelEvent.number == bindparam("number")
+)
+_TOKENS = select(FeatureDetail.feature_id, FeatureDetail.token_ids, FeatureDetail.token_shares).where(
+    FeatureDetail.feature_id.in_(bindparam("ids", expanding=True))
+)
+_NAMES = select(Label.number, Label.text, Label.origin).where(
+    Label.source_id == bindparam("source_id"), Label.number.in_(bindparam("numbers", expanding=True)), Label.is_primary
+)
 
 
 def source_named(connection: Connection, model_id: int, key: str) -> Row[Any]:
     """A source of the served model. Raises APIError (404)."""
-    row = connection.execute(select(Source).where(Source.model_id == model_id, Source.key == key)).one_or_none()
+    row = connection.execute(_SOURCE, {"model_id": model_id, "key": key}).one_or_none()
     if row is None:
         raise APIError(
             404,
@@ -52,46 +93,54 @@ def check_feature(source: Row[Any], index: int) -> None:
         raise APIError(404, "unknown_feature", message, field="index")
 
 
-def top_tokens_of(
-    connection: Connection, feature_ids: Sequence[int], token_texts: Sequence[str], most: int = 8
-) -> dict[int, list[TokenShare]]:
-    """The tokens that features fire on most, by feature id."""
-    columns = (FeatureDetail.feature_id, FeatureDetail.token_ids, FeatureDetail.token_shares)
-    rows = connection.execute(select(*columns).where(FeatureDetail.feature_id.in_(feature_ids)))
-    return {row.feature_id: _shares(row.token_ids, row.token_shares, token_texts)[:most] for row in rows}
+def feature_list(
+    connection: Connection, catalogue: Catalogue, rows: Sequence[int], token_texts: Sequence[str], **paging: Any
+) -> FeatureList:
+    """A list's page: entries for rows of a catalogue, with what `paging` says of their place.
 
-
-def feature_rows(connection: Connection, rows: Sequence[Row[Any]], token_texts: Sequence[str]) -> list[FeatureRow]:
-    """List entries for rows of `current_features`."""
-    details = _details(connection, [row.id for row in rows])
-    snippets = snippets_of(connection, {row.id: row.first_window_id for row in rows}, token_texts)
-    return [
-        FeatureRow(
-            **_common(row, details[row.id], token_texts),
-            promoted=_logits(details[row.id].promoted_ids, details[row.id].promoted_logits, token_texts)[
-                :_PROMOTED_IN_LIST
-            ],
-            snippet=snippets.get(row.id),
+    Raises:
+        ColumnsMissingError: their run has been removed meanwhile.
+    """
+    places = [catalogue.columns.locate(row) for row in rows]
+    ids = [place.first_id + number for place, number in places]
+    found = {row.id: row for row in connection.execute(_OF_LIST, {"ids": ids})}
+    if len(found) != len(ids):
+        raise ColumnsMissingError("the index was replaced while it was read")
+    entries = [found[number] for number in ids]
+    windows = {number: place.source.first_window_id for number, (place, _) in zip(ids, places, strict=True)}
+    snippets = snippets_of(connection, windows, token_texts)
+    sparklines = _sparklines([row.histogram for row in entries])
+    tokens = _many_shares([row.token_ids for row in entries], [row.token_shares for row in entries], token_texts)
+    promoted = split_rows([row.promoted_ids for row in entries])
+    items = [
+        {
+            **_figures(row, place, int(catalogue.columns.status[line])),
+            "top_tokens": shares,
+            "promoted": _logits(ids_promoted[:_PROMOTED_IN_LIST], row.promoted_logits, token_texts),
+            "sparkline": sparkline,
+            "snippet": snippets.get(row.id),
+        }
+        for row, line, (place, _), shares, ids_promoted, sparkline in zip(
+            entries, rows, places, tokens, promoted, sparklines, strict=True
         )
-        for row in rows
     ]
-
-
-def _details(connection: Connection, feature_ids: Sequence[int]) -> dict[int, Row[Any]]:
-    """The other half of features' rows, by feature id."""
-    statement = select(FeatureDetail).where(FeatureDetail.feature_id.in_(feature_ids))
-    return {row.feature_id: row for row in connection.execute(statement)}
+    return FeatureList.model_validate({"items": items, **paging})
 
 
 def feature_page(
-    connection: Connection, model_id: int, key: str, index: int, token_texts: Sequence[str]
+    connection: Connection, catalogue: Catalogue, model_id: int, key: str, index: int, token_texts: Sequence[str]
 ) -> FeaturePage:
-    """All that is known of one feature. Raises APIError (404, or 503 while there is no index)."""
+    """All that is known of one feature.
+
+    Raises:
+        APIError: 404 where there is no such feature, 503 while its source has no index.
+        ColumnsMissingError: its run has been removed meanwhile.
+    """
     source = source_named(connection, model_id, key)
     check_feature(source, index)
-    statement = current_features(model_id).where(Source.id == source.id, Feature.number == index)
-    row = connection.execute(statement).one_or_none()
-    if row is None:
+    columns = catalogue.columns
+    place = columns.place_of(key)
+    if place is None:
         raise APIError(
             503,
             "index_not_ready",
@@ -99,85 +148,49 @@ def feature_page(
             hint="GET /api/health tells how far it is",
             headers={"Retry-After": "5"},
         )
-    detail = _details(connection, [row.id])[row.id]
-    top, samples = contexts_of(connection, row.id, row.first_window_id, token_texts)
-    edges = unpack(detail.band_edges, F4).tolist()
-    counts = unpack_ints(detail.band_counts).tolist()
-    bands = [
-        Band(
-            band=band,
-            low=edges[band],
-            high=edges[band + 1],
-            count=count,
-            share=count / sum(counts),
-            contexts=samples.get(band, []),
-        )
-        for band, count in enumerate(counts)
-        if count
-    ]
-    bin_edges, sampled_tokens = connection.execute(
-        select(SourceIndex.bin_edges, SourceIndex.sampled_tokens).where(
-            SourceIndex.run_id == row.run_id, SourceIndex.source_id == row.source_id
-        )
-    ).one()
-    same = (Feature.run_id == row.run_id, Feature.source_id == row.source_id, Feature.firing_count > 0)
-    return FeaturePage(
-        **_common(row, detail, token_texts),
-        promoted=_logits(detail.promoted_ids, detail.promoted_logits, token_texts),
-        suppressed=_logits(detail.suppressed_ids, detail.suppressed_logits, token_texts),
-        snippet=snippet(top[0]) if top else None,
-        histogram=Histogram(edges=unpack(bin_edges, F4).tolist(), counts=unpack_ints(detail.histogram).tolist()),
-        neighbours=_neighbours(connection, row, detail, token_texts),
-        cofiring=_cofiring(connection, row, detail, token_texts) if sampled_tokens else None,
-        next_tokens=_shares(detail.next_ids, detail.next_shares, token_texts) if sampled_tokens else None,
-        sampled_tokens=sampled_tokens or None,
-        sampled_firings=detail.sampled_firings if sampled_tokens else None,
-        weights=weight_facts_of(
-            connection, source, index, lambda ids: top_tokens_of(connection, ids, token_texts, most=3)
+    feature_id = place.first_id + index
+    row = connection.execute(_OF_PAGE, {"id": feature_id}).one_or_none()
+    if row is None:
+        raise ColumnsMissingError("the index was replaced while it was read")
+    top, samples = contexts_of(connection, feature_id, place.source.first_window_id, token_texts)
+    numbers, joint = unpack_ints(row.neighbour_numbers).tolist(), []
+    if row.sampled_tokens:
+        joint = unpack_ints(row.cofiring_numbers).tolist()
+    others = _others(connection, place, {*numbers, *joint}, token_texts)
+    previous, following = _alive_beside(columns.firing_count[place.begin : place.end], index)
+    of_feature = {"source_id": source.id, "number": index}
+    body = {
+        **_figures(row, place, int(columns.status[place.begin + index])),
+        "top_tokens": _shares(unpack_ints(row.token_ids).tolist(), row.token_shares, token_texts),
+        "promoted": _logits(unpack_ints(row.promoted_ids).tolist(), row.promoted_logits, token_texts),
+        "suppressed": _logits(unpack_ints(row.suppressed_ids).tolist(), row.suppressed_logits, token_texts),
+        "sparkline": _sparklines([row.histogram])[0],
+        "snippet": snippet(top[0]) if top else None,
+        "histogram": {"edges": unpack(row.bin_edges, F4).tolist(), "counts": unpack_ints(row.histogram).tolist()},
+        "neighbours": [
+            {**others[number], "cosine": round(cosine, 4)}
+            for number, cosine in zip(numbers, unpack(row.neighbour_cosines, F4).tolist(), strict=True)
+        ],
+        **_sampled(row, joint, others, token_texts),
+        "contexts": top,
+        "bands": _bands(row, samples),
+        "n_tokens": place.source.n_tokens,
+        "labels": _labels(connection, of_feature),
+        "version": connection.scalar(_VERSION, of_feature) or 0,
+        "weights": weight_facts_of(
+            connection, source, index, lambda ids: _foremost_tokens(connection, ids, token_texts)
         ),
-        contexts=top,
-        bands=bands,
-        n_tokens=row.n_tokens,
-        labels=_labels(connection, source.id, index),
-        version=feature_version(connection, source.id, index),
-        previous=connection.scalar(select(func.max(Feature.number)).where(*same, Feature.number < index)),
-        next=connection.scalar(select(func.min(Feature.number)).where(*same, Feature.number > index)),
-    )
+        "previous": previous,
+        "next": following,
+    }
+    return FeaturePage.model_validate(body)
 
 
-def _labels(connection: Connection, source_id: int, index: int) -> list[LabelView]:
-    """A feature's labels, people's before automatic ones, the latest first."""
-    statement = (
-        select(Label, LabelEvent.reason, LabelEvent.payload)
-        .join(LabelEvent, LabelEvent.stream == Label.stream)
-        .where(Label.source_id == source_id, Label.number == index)
-        .order_by(Label.origin == Origin.AUTOMATIC, Label.stream.desc())
-    )
-    return [
-        LabelView(
-            text=row.text,
-            author=row.author,
-            created_at=row.created_at,
-            origin=row.origin,
-            reason=row.reason,
-            confidence=row.payload.get("confidence"),
-            unclear=row.payload.get("unclear", False),
-        )
-        for row in connection.execute(statement)
-    ]
-
-
-def feature_version(connection: Connection, source_id: int, index: int) -> int:
-    """The number of the last label event on a feature; 0 without any."""
-    statement = select(func.max(LabelEvent.stream)).where(LabelEvent.source_id == source_id, LabelEvent.number == index)
-    return connection.scalar(statement) or 0
-
-
-def _common(row: Row[Any], detail: Row[Any], token_texts: Sequence[str]) -> dict[str, Any]:
-    histogram = unpack_ints(detail.histogram)
+def _figures(row: Row[Any], place: Place, status: int) -> Fields:
+    """What a list and a page both say in numbers, and the label."""
     return {
-        "source": row.key,
-        "layer": row.layer,
+        "source": place.source.key,
+        "layer": place.source.layer,
         "index": row.number,
         "rate": row.rate,
         "firing_count": row.firing_count,
@@ -185,64 +198,120 @@ def _common(row: Row[Any], detail: Row[Any], token_texts: Sequence[str]) -> dict
         "mean": row.mean,
         "token_r2": row.token_r2,
         "half_firings": row.half_firings,
-        "status": row.status,
+        "status": STATUSES[status],
         "label": row.label,
         "label_origin": row.label_origin,
-        "top_tokens": _shares(detail.token_ids, detail.token_shares, token_texts),
-        "sparkline": [int(part.sum()) for part in np.array_split(histogram, SPARKLINE_BINS)],
     }
 
 
-def _shares(ids: bytes, shares: bytes, token_texts: Sequence[str]) -> list[TokenShare]:
-    pairs = zip(unpack_ints(ids).tolist(), unpack(shares, F4).tolist(), strict=True)
-    return [TokenShare(text=token_texts[number], share=round(share, 4)) for number, share in pairs]
-
-
-def _logits(ids: bytes, logits: bytes, token_texts: Sequence[str]) -> list[TokenLogit]:
-    pairs = zip(unpack_ints(ids).tolist(), unpack(logits, F4).tolist(), strict=True)
-    return [TokenLogit(id=number, text=token_texts[number], logit=round(logit, 4)) for number, logit in pairs]
-
-
-def _neighbours(connection: Connection, row: Row[Any], detail: Row[Any], token_texts: Sequence[str]) -> list[Neighbour]:
-    numbers = unpack_ints(detail.neighbour_numbers).tolist()
-    cosines = unpack(detail.neighbour_cosines, F4).tolist()
-    others = _others(connection, row, numbers, token_texts)
-    return [Neighbour(**other, cosine=round(cosine, 4)) for other, cosine in zip(others, cosines, strict=True)]
-
-
-def _cofiring(
-    connection: Connection, row: Row[Any], detail: Row[Any], token_texts: Sequence[str]
-) -> list[CofiringFeature]:
-    numbers = unpack_ints(detail.cofiring_numbers).tolist()
-    lifts, joint = unpack(detail.cofiring_lifts, F4).tolist(), unpack_ints(detail.cofiring_counts).tolist()
-    others = _others(connection, row, numbers, token_texts)
+def _bands(row: Row[Any], samples: Mapping[int, list[Fields]]) -> list[Fields]:
+    edges, counts = unpack(row.band_edges, F4).tolist(), unpack_ints(row.band_counts).tolist()
+    every = sum(counts)
     return [
-        CofiringFeature(**other, lift=float(f"{lift:.4g}"), joint=count)
-        for other, lift, count in zip(others, lifts, joint, strict=True)
+        {
+            "band": band,
+            "low": edges[band],
+            "high": edges[band + 1],
+            "count": count,
+            "share": count / every,
+            "contexts": samples.get(band, []),
+        }
+        for band, count in enumerate(counts)
+        if count
     ]
+
+
+def _sampled(
+    row: Row[Any], numbers: list[int], others: Mapping[int, Fields], token_texts: Sequence[str]
+) -> dict[str, Any]:
+    """What was counted on the sample of tokens; nothing in a run without one."""
+    if not row.sampled_tokens:
+        return dict.fromkeys(("cofiring", "next_tokens", "sampled_tokens", "sampled_firings"))
+    lifts, joint = unpack(row.cofiring_lifts, F4).tolist(), unpack_ints(row.cofiring_counts).tolist()
+    return {
+        "cofiring": [
+            {**others[number], "lift": float(f"{lift:.4g}"), "joint": count}
+            for number, lift, count in zip(numbers, lifts, joint, strict=True)
+        ],
+        "next_tokens": _shares(unpack_ints(row.next_ids).tolist(), row.next_shares, token_texts),
+        "sampled_tokens": row.sampled_tokens,
+        "sampled_firings": row.sampled_firings,
+    }
+
+
+def _labels(connection: Connection, of_feature: Mapping[str, int]) -> list[Fields]:
+    """A feature's labels, people's before automatic ones, the latest first."""
+    return [
+        {
+            "text": row.text,
+            "author": row.author,
+            "created_at": row.created_at,
+            "origin": row.origin,
+            "reason": row.reason,
+            "confidence": row.payload.get("confidence"),
+            "unclear": row.payload.get("unclear", False),
+        }
+        for row in connection.execute(_LABELS, of_feature)
+    ]
+
+
+def _alive_beside(firing_count: NDArray[np.int64], index: int) -> tuple[int | None, int | None]:
+    """The next lower and the next higher feature of a source that is alive."""
+    before, behind = np.flatnonzero(firing_count[:index]), firing_count[index + 1 :] > 0
+    following = int(behind.argmax()) if behind.any() else None
+    return int(before[-1]) if before.size else None, None if following is None else index + 1 + following
+
+
+def _sparklines(histograms: Sequence[bytes]) -> list[list[int]]:
+    """Each histogram in 16 bins. They have as many bins as each other."""
+    if not histograms:
+        return []
+    counts = np.array(split_rows(histograms), np.int64)
+    begins = [part[0] for part in np.array_split(np.arange(counts.shape[1]), SPARKLINE_BINS) if part.size]
+    lines: list[list[int]] = np.add.reduceat(counts, begins, axis=1).tolist()
+    return [line + [0] * (SPARKLINE_BINS - len(line)) for line in lines]
+
+
+def _many_shares(ids: Sequence[bytes], shares: Sequence[bytes], token_texts: Sequence[str]) -> list[list[Fields]]:
+    return [_shares(numbers, of, token_texts) for numbers, of in zip(split_rows(ids), shares, strict=True)]
+
+
+def _shares(ids: Sequence[int], shares: bytes, token_texts: Sequence[str]) -> list[Fields]:
+    pairs = zip(ids, unpack(shares, F4).tolist(), strict=True)
+    return [{"text": token_texts[number], "share": round(share, 4)} for number, share in pairs]
+
+
+def _logits(ids: Sequence[int], logits: bytes, token_texts: Sequence[str]) -> list[Fields]:
+    """Tokens with their logits; there may be fewer ids than logits."""
+    pairs = zip(ids, unpack(logits, F4).tolist(), strict=False)
+    return [{"id": number, "text": token_texts[number], "logit": round(logit, 4)} for number, logit in pairs]
 
 
 def _others(
-    connection: Connection, row: Row[Any], numbers: Sequence[int], token_texts: Sequence[str]
-) -> list[dict[str, Any]]:
-    """What other features of the same run and source are called, in the order of their numbers."""
-    place = tuple_(Feature.run_id, Feature.source_id)
-    statement = select(Feature.id, Feature.number).where(
-        place == (row.run_id, row.source_id), Feature.number.in_(numbers)
-    )
-    id_of = {number: feature_id for feature_id, number in connection.execute(statement)}
-    tokens = top_tokens_of(connection, list(id_of.values()), token_texts, most=3)
-    named = select(Label.number, Label.text, Label.origin).where(
-        Label.source_id == row.source_id, Label.number.in_(numbers), Label.is_primary
-    )
-    labels = {label.number: (label.text, label.origin) for label in connection.execute(named)}
-    return [
-        {
-            "source": row.key,
+    connection: Connection, place: Place, numbers: Iterable[int], token_texts: Sequence[str]
+) -> dict[int, Fields]:
+    """What other features of the same source are called, by number."""
+    wanted = sorted(numbers)
+    ids = [place.first_id + number for number in wanted]
+    tokens = _foremost_tokens(connection, ids, token_texts)
+    named = connection.execute(_NAMES, {"source_id": place.source.id, "numbers": wanted})
+    labels = {label.number: (label.text, label.origin) for label in named}
+    return {
+        number: {
+            "source": place.source.key,
             "index": number,
             "label": labels.get(number, (None, None))[0],
             "label_origin": labels.get(number, (None, None))[1],
-            "top_tokens": tokens.get(id_of.get(number, -1), []),
+            "top_tokens": tokens.get(place.first_id + number, []),
         }
-        for number in numbers
-    ]
+        for number in wanted
+    }
+
+
+def _foremost_tokens(
+    connection: Connection, feature_ids: Sequence[int], token_texts: Sequence[str]
+) -> dict[int, list[Fields]]:
+    """The first few tokens that features fire on most, by feature id."""
+    rows = connection.execute(_TOKENS, {"ids": feature_ids}).all()
+    shares = _many_shares([row.token_ids for row in rows], [row.token_shares for row in rows], token_texts)
+    return {row.feature_id: listed[:_TOKENS_OF_OTHERS] for row, listed in zip(rows, shares, strict=True)}

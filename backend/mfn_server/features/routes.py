@@ -2,48 +2,89 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from mfn_server.errors import ERROR_RESPONSES
+from mfn_server.errors import ERROR_RESPONSES, APIError
+from mfn_server.features.columns import ColumnsMissingError
+from mfn_server.features.edition import Edition, is_known, read_edition
 from mfn_server.features.labelling import propose
-from mfn_server.features.listing import list_features
-from mfn_server.features.reading import feature_page, feature_rows
+from mfn_server.features.listing import list_page
+from mfn_server.features.reading import feature_list, feature_page
 from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureQuery, LabelEventView, ProposeLabel
-from mfn_server.studio import Studio, StudioDep
+from mfn_server.studio import Served, Studio, StudioDep
 
 router = APIRouter(prefix="/api/features", tags=["features"], responses=ERROR_RESPONSES)
 
 SourceKey = Annotated[str, Path(max_length=200, description="A source's key, as GET /api/model lists them.")]
 FeatureIndex = Annotated[int, Path(ge=0, le=2**31 - 1, description="The feature's number in its source.")]
+IfNoneMatch = Annotated[str | None, Header(description="The `ETag` of an answer that the client holds.")]
+
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "What the client holds is what would be sent."}}
 
 
-@router.get("")
-async def get_features(studio: StudioDep, query: Annotated[FeatureQuery, Query()]) -> FeatureList:
+@router.get("", response_model=FeatureList, responses=_UNCHANGED)
+async def get_features(
+    studio: StudioDep,
+    request: Request,
+    query: Annotated[FeatureQuery, Query()],
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """List features: filtered, searched, ordered, page by page."""
-    facts = await studio.served()
+    served = await studio.served()
 
-    def read() -> FeatureList:
-        with studio.database.snapshot() as connection:
-            rows, total, cursor = list_features(connection, facts.model_id, query, facts.token_texts)
-            items = feature_rows(connection, rows, facts.token_texts)
-        return FeatureList(items=items, total=total, next_cursor=cursor)
+    def read(connection: Connection, edition: Edition) -> FeatureList:
+        catalogue = studio.catalogues.of(connection, edition)
+        page = list_page(connection, catalogue, query, served.tokens)
+        paging = {"total": page.total, "start": page.start, "next_cursor": page.next_cursor}
+        return feature_list(connection, catalogue, page.rows, served.token_texts, **paging)
 
-    return await run_in_threadpool(read)
+    return await run_in_threadpool(_answer, studio, served, request, if_none_match, read)
 
 
-@router.get("/{source}/{index}")
-async def get_feature(studio: StudioDep, source: SourceKey, index: FeatureIndex) -> FeaturePage:
+@router.get("/{source}/{index}", response_model=FeaturePage, responses=_UNCHANGED)
+async def get_feature(
+    studio: StudioDep, request: Request, source: SourceKey, index: FeatureIndex, if_none_match: IfNoneMatch = None
+) -> Response:
     """Everything that is known of one feature."""
-    facts = await studio.served()
+    served = await studio.served()
 
-    def read() -> FeaturePage:
-        with studio.database.snapshot() as connection:
-            return feature_page(connection, facts.model_id, source, index, facts.token_texts)
+    def read(connection: Connection, edition: Edition) -> FeaturePage:
+        catalogue = studio.catalogues.of(connection, edition)
+        return feature_page(connection, catalogue, served.model_id, source, index, served.token_texts)
 
-    return await run_in_threadpool(read)
+    return await run_in_threadpool(_answer, studio, served, request, if_none_match, read)
+
+
+def _answer(
+    studio: Studio,
+    served: Served,
+    request: Request,
+    if_none_match: str | None,
+    read: Callable[[Connection, Edition], FeatureList | FeaturePage],
+) -> Response:
+    """What `read` finds in the present edition, or 304 where the client has it. Everything else waits for that."""
+    with studio.database.snapshot() as connection:
+        edition = read_edition(connection, served.model_id, served.facts.fingerprint)
+        etag = edition.etag(f"{request.url.path}?{request.url.query}")
+        headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+        if is_known(etag, if_none_match):
+            return Response(status_code=304, headers=headers)
+        try:
+            found = read(connection, edition)
+        except ColumnsMissingError as error:
+            raise APIError(
+                503,
+                "index_not_ready",
+                str(error),
+                hint="GET /api/health tells how far the index is",
+                headers={"Retry-After": "5"},
+            ) from None
+    return Response(found.model_dump_json(), media_type="application/json", headers=headers)
 
 
 @router.post("/{source}/{index}/labels", status_code=201, responses={200: {"model": LabelEventView}})

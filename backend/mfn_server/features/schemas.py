@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mfn_server.db.tables import Origin
 from mfn_server.features.weight_schemas import WeightFacts
@@ -30,6 +30,11 @@ class FeatureQuery(Schema):
         max_length=200,
         description="Words in labels, in contexts, or a token it fires on.",
     )
+    by: Literal["words", "meaning"] = Field(
+        default="words",
+        description="How `q` is looked for. `meaning`: what is near it, in labels and contexts, by the corpus that was "
+        "indexed; the nearest thousand.",
+    )
     status: Status = Field(
         default="alive",
         description="`alive`: whatever fires, however seldom; `unlabelled`: alive and without a label; "
@@ -37,15 +42,39 @@ class FeatureQuery(Schema):
     )
     min_rate: float | None = Field(default=None, ge=0, le=1, description="Least share of tokens on which it fires.")
     max_rate: float | None = Field(default=None, ge=0, le=1, description="Greatest share of tokens on which it fires.")
+    min_max: float | None = Field(default=None, ge=0, description="Least maximum.")
+    max_max: float | None = Field(default=None, ge=0, description="Greatest maximum.")
     min_token_r2: float | None = Field(default=None, le=1, description="Least token R²; it may be below 0.")
     max_token_r2: float | None = Field(default=None, le=1, description="Greatest token R².")
     min_half_firings: int | None = Field(
         default=None, ge=0, lt=2**63, description="Least firings in each half of the corpus: see `half_firings`."
     )
+    label: Text | None = Field(
+        default=None, max_length=200, description="Words in the label that is shown; the last may be unfinished."
+    )
+    author: Text | None = Field(default=None, max_length=100, description="Features with a label by this author.")
+    origin: Origin | None = Field(default=None, description="Who wrote the label that is shown.")
+    token: Text | None = Field(
+        default=None,
+        max_length=100,
+        description="Features with this token among those they fire on most; case and blanks do not count.",
+    )
+    tag: Text | None = Field(
+        default=None, max_length=200, description="Features with a stored context in a document that has this tag."
+    )
     sort: Sort | None = Field(default=None, description="`relevance` where `q` is given, else `rate`.")
     order: Order | None = Field(default=None, description="`asc` for `index`, `label` and `token_r2`, else `desc`.")
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=1000, description="`next_cursor` of the page before.")
+    at: int | None = Field(
+        default=None, ge=0, lt=2**31, description="Begin at this rank of the list, from 0, instead of at a cursor."
+    )
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if self.at is not None and self.cursor is not None:
+            raise ValueError("at: a page begins at a rank or at a cursor, not at both")
+        return self
 
 
 class TokenLogit(Token):
@@ -95,6 +124,7 @@ class FeatureList(Schema):
 
     items: list[FeatureRow]
     total: int = Field(description="How many features match, over all pages.")
+    start: int = Field(description="Rank of the first of them in the whole list, from 0.")
     next_cursor: str | None
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, case
+from typing import Any
 
-from mfn_server.db.tables import Feature, IndexRun
+import numpy as np
+from numpy.typing import NDArray
 
 TOKENS_TO_ONE = 1_000_000
 """A feature that fires on fewer than one token in so many is ultra-rare."""
@@ -16,10 +17,23 @@ SURELY_ALIVE = 10
 """With so many firings a feature is not ultra-rare, however few tokens were read: at one in a million, fewer than three
 are expected of fewer than `ENOUGH_TOKENS`, and ten come about once in 900 times (ours)."""
 
-feature_status: ColumnElement[str] = case(
-    (Feature.firing_count == 0, "dead"),
-    ((IndexRun.n_tokens >= ENOUGH_TOKENS) & (Feature.firing_count * TOKENS_TO_ONE < IndexRun.n_tokens), "ultra_rare"),
-    ((IndexRun.n_tokens < ENOUGH_TOKENS) & (Feature.firing_count < SURELY_ALIVE), "undetermined"),
-    else_="alive",
-)
-"""For queries over features with their runs: one of `schemas.FeatureStatus`."""
+STATUSES = ("alive", "ultra_rare", "undetermined", "dead")
+"""`schemas.FeatureStatus`, by the numbers that `status_codes` gives."""
+
+
+def status_codes(firing_count: NDArray[Any] | int, n_tokens: int) -> NDArray[np.uint8]:
+    """How features stand, as places in `STATUSES`: uint8, of the shape of `firing_count`.
+
+    Args:
+        firing_count: on how many tokens each fires.
+        n_tokens: tokens of the corpus that count.
+    """
+    count = np.asarray(firing_count, np.int64)
+    seldom = count * TOKENS_TO_ONE < n_tokens if n_tokens >= ENOUGH_TOKENS else count < SURELY_ALIVE
+    code = STATUSES.index("ultra_rare" if n_tokens >= ENOUGH_TOKENS else "undetermined")
+    return np.where(count == 0, STATUSES.index("dead"), np.where(seldom, code, 0)).astype(np.uint8)
+
+
+def status_of(firing_count: int, n_tokens: int) -> str:
+    """How one feature stands."""
+    return STATUSES[int(status_codes(firing_count, n_tokens))]

@@ -20,8 +20,8 @@ from mfn_server.weights.rows import unpacked
 _PLACE = 2 * F4.itemsize
 _DECIMALS = 4
 
-TokensOf = Callable[[Sequence[int]], dict[int, list[TokenShare]]]
-"""From ids of features to the tokens that each fires on most."""
+TokensOf = Callable[[Sequence[int]], dict[int, list[dict[str, Any]]]]
+"""From ids of features to the tokens that each fires on most, as fields of `TokenShare`."""
 
 
 def weight_facts_of(connection: Connection, source: Row[Any], index: int, tokens_of: TokensOf) -> WeightFacts | None:
@@ -128,7 +128,7 @@ def _linked(
             value=_short(value),
             label=label and label.text,
             label_origin=label and label.origin,
-            top_tokens=tokens.get(ids.get((source.id, number), -1), []),
+            top_tokens=[TokenShare(**token) for token in tokens.get(ids.get((source.id, number), -1), [])],
         )
 
     return {name: [named(*entry) for entry in entries] for name, entries in lists.items()}

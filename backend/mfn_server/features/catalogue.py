@@ -1,0 +1,108 @@
+"""All that is shown of a model's features, kept in memory for as long as it is what the database says."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from mfn_server.features.columns import Columns, load_columns
+from mfn_server.features.edition import Edition, read_edition
+from mfn_server.features.meaning import Meanings
+from mfn_server.features.names import Names, load_names, refresh_names
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+KEPT_BYTES = 64 << 20
+"""How much room the lists of one catalogue may take that were asked for last."""
+
+
+class Kept:
+    """Arrays by key, those used last, up to a number of bytes. Threads may share one."""
+
+    def __init__(self, most: int = KEPT_BYTES) -> None:
+        self._most = most
+        self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
+        """The array under a key, made if it is not there. Two threads that ask at once may both make it."""
+        with self._lock:
+            if key in self._arrays:
+                self._arrays.move_to_end(key)
+                return self._arrays[key]
+        made = make()
+        with self._lock:
+            if key not in self._arrays and made.nbytes <= self._most:
+                self._arrays[key] = made
+                self._bytes += made.nbytes
+                while self._bytes > self._most:
+                    self._bytes -= self._arrays.popitem(last=False)[1].nbytes
+        return made
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Features of one edition.
+
+    Attributes:
+        edition: which.
+        columns: figures.
+        names: shown labels.
+        meanings: what search by meaning needs, once it is asked for.
+        kept: lists that were asked for.
+    """
+
+    edition: Edition
+    columns: Columns
+    names: Names
+    meanings: Meanings
+    kept: Kept = field(default_factory=Kept)
+
+    def order(self, sort: str, descending: bool) -> NDArray[np.int32]:
+        """All rows in an order: int32 [n]."""
+        if sort == "label":
+            return self.kept.get(("label", descending), lambda: self.names.order(descending))
+        return self.columns.order(sort, descending)
+
+
+class Catalogues:
+    """The catalogue of a server's model. It is looked up anew for each request and read anew when it has changed."""
+
+    def __init__(self) -> None:
+        self._last: Catalogue | None = None
+        self._meanings = Meanings()
+        self._lock = threading.Lock()
+
+    def current(self, connection: Connection, model_id: int, model: str) -> Catalogue:
+        """The catalogue of the present edition."""
+        return self.of(connection, read_edition(connection, model_id, model))
+
+    def of(self, connection: Connection, edition: Edition) -> Catalogue:
+        """The catalogue of an edition that has just been read.
+
+        Raises:
+            ColumnsMissingError: a run has no columns.
+        """
+        last = self._last
+        if last is not None and last.edition == edition:
+            return last
+        with self._lock:  # whoever comes meanwhile would read the same
+            last = self._last
+            if last is not None and last.edition == edition:
+                return last
+            if last is not None and last.edition.sources == edition.sources:
+                names = refresh_names(connection, last.columns, last.names, edition.stream)
+                made = Catalogue(edition, last.columns, names, self._meanings)
+            else:
+                columns = load_columns(connection, edition.sources)
+                made = Catalogue(edition, columns, load_names(connection, columns, edition.stream), self._meanings)
+            self._last = made
+            return made

@@ -1,0 +1,112 @@
+"""The labels that lists show, one a feature at most, in memory: whose they are, and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Select, select, tuple_
+
+from mfn_server.db.tables import Label, LabelEvent, Origin
+from mfn_server.features.columns import Columns, turned
+
+ORIGINS = (None, Origin.HUMAN, Origin.AUTOMATIC)
+"""What the numbers in `Names.origin` mean."""
+
+_PATCHED = 2000  # so many changed features are looked up one by one; beyond, all labels are read again
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Names:
+    """Shown labels of n features.
+
+    Attributes:
+        stream: the last label event that is in.
+        origin: uint8 [n], places in `ORIGINS`.
+        entries: (text in lower case, row) of each, in order.
+        place: int32 [n], which of `texts` a feature's label is, -1 without one.
+        texts: the different texts in lower case, ascending.
+    """
+
+    stream: int
+    origin: NDArray[np.uint8]
+    entries: list[tuple[str, int]]
+    place: NDArray[np.int32]
+    texts: list[str]
+
+    @classmethod
+    def of(cls, stream: int, origin: NDArray[np.uint8], entries: list[tuple[str, int]]) -> Names:
+        """From entries in order."""
+        texts: list[str] = []
+        places: list[int] = []
+        for text, _ in entries:
+            if not texts or texts[-1] != text:
+                texts.append(text)
+            places.append(len(texts) - 1)
+        place = np.full(len(origin), -1, np.int32)
+        place[[row for _, row in entries]] = places
+        return cls(stream, origin, entries, place, texts)
+
+    def order(self, descending: bool) -> NDArray[np.int32]:
+        """All rows by label: int32 [n]. Those without one come last, either way; case does not count."""
+        named = np.array([row for _, row in self.entries], np.int32)
+        if descending:
+            named = turned(named, self.place[named])
+        return np.concatenate([named, np.flatnonzero(self.place < 0).astype(np.int32)])
+
+    def changed(self, stream: int, labels: Mapping[int, tuple[str, str] | None]) -> Names:
+        """With other labels on some rows: (text, origin), or None where there is no longer any."""
+        origin = self.origin.copy()
+        for row, label in labels.items():
+            origin[row] = 0 if label is None else ORIGINS.index(Origin(label[1]))
+        entries = [entry for entry in self.entries if entry[1] not in labels]
+        entries += [(label[0].lower(), row) for row, label in labels.items() if label is not None]
+        entries.sort()
+        return Names.of(stream, origin, entries)
+
+
+def load_names(connection: Connection, columns: Columns, stream: int) -> Names:
+    """Read all shown labels. `stream` is that of the edition they are read under: they may be newer."""
+    sources = [place.source.id for place in columns.places]
+    labels = _labels(connection, columns, _shown().where(Label.source_id.in_(sources)))
+    nothing = Names.of(stream, np.zeros(columns.n, np.uint8), [])
+    return nothing.changed(stream, labels) if labels else nothing
+
+
+def refresh_names(connection: Connection, columns: Columns, names: Names, stream: int) -> Names:
+    """Bring labels up to an event: only features that events since then are about are read again."""
+    about = (
+        select(LabelEvent.source_id, LabelEvent.number)
+        .where(LabelEvent.stream > names.stream)
+        .distinct()
+        .limit(_PATCHED + 1)
+    )
+    features = connection.execute(about).all()
+    if stream < names.stream or len(features) > _PATCHED:
+        return load_names(connection, columns, stream)
+    array = np.array([tuple(feature) for feature in features], np.int64).reshape(-1, 2)
+    labels: dict[int, tuple[str, str] | None] = dict.fromkeys(columns.rows_of(array[:, 0], array[:, 1]).tolist())
+    for begin in range(0, len(features), _AT_ONCE):
+        these = [tuple(feature) for feature in features[begin : begin + _AT_ONCE]]
+        labels |= _labels(connection, columns, _shown().where(tuple_(Label.source_id, Label.number).in_(these)))
+    return names.changed(stream, labels)
+
+
+def _shown() -> Select[*tuple[Any, ...]]:
+    return select(Label.source_id, Label.number, Label.text, Label.origin).where(Label.is_primary)
+
+
+def _labels(
+    connection: Connection, columns: Columns, statement: Select[*tuple[Any, ...]]
+) -> dict[int, tuple[str, str] | None]:
+    begins = {place.source.id: place for place in columns.places}
+    found: dict[int, tuple[str, str] | None] = {}
+    for source_id, number, text, origin in connection.execute(statement):
+        place = begins.get(source_id)
+        if place is not None and number < place.end - place.begin:
+            found[place.begin + number] = (text, origin)
+    return found
