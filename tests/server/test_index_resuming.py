@@ -127,7 +127,7 @@ def test_a_corpus_that_changed_meanwhile_is_indexed_anew(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'studio.sqlite3'}"
     with pytest.raises(KilledError):
-        run_index(order(tiny_bundle, corpus, url, tmp_path), killed_at("indexing", 6))
+        run_index(order(tiny_bundle, corpus, url, tmp_path), killed_at("indexing", 3))
     write_corpus(corpus, 9, seed=1)
     run_index(order(tiny_bundle, corpus, url, tmp_path), quiet)
     assert "the corpus has changed" in caplog.text
