@@ -141,7 +141,19 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["browse", "index", "index_memory", "inspect", "layer", "overhead", "screening", "storage", "training", "weights"],
+    [
+        "browse",
+        "index",
+        "index_memory",
+        "inspect",
+        "layer",
+        "meaning",
+        "overhead",
+        "screening",
+        "storage",
+        "training",
+        "weights",
+    ],
 )
 def test_quick_run_gives_finite_figures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--quick", "--json"]) == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from mfn_core import MFNModel
 from mfn_core.errors import MFNError
 from mfn_server.app import create_app
 from mfn_server.security import SECURITY_HEADERS, host_name
+from mfn_server.serving import _listen
 from mfn_server.settings import Settings
 
 
@@ -252,3 +255,20 @@ def _route(path: str, fail: Callable[[], None]) -> Any:
         fail()
 
     return Route(path, endpoint)
+
+
+async def test_an_answer_does_not_wait_for_its_headers_to_be_acknowledged() -> None:
+    """TCP_NODELAY is set on what the server accepts; asyncio does so only where the listener names its protocol."""
+    listener = _listen("127.0.0.1", 0)
+    set_on: list[int] = []
+
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        set_on.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async with await asyncio.start_server(accepted, sock=listener):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        await reader.read()
+        writer.close()
+    assert set_on
+    assert all(set_on)

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from mfn_core.indexing.types import LayerIndex
 from mfn_server.db.browse_build import Terms
-from mfn_server.db.meaning import DIMENSIONS, feature_vectors, fit_words, quantised
+from mfn_server.db.meaning import DIMENSIONS, WindowVectors, feature_vectors, fit_words, quantised
 from mfn_server.db.session import Database
 from mfn_server.db.tables import FeatureColumn, WordVector
 
@@ -101,10 +101,11 @@ def test_a_feature_is_the_sum_of_its_contexts() -> None:
         total = matrix[w] @ vectors
         length = np.linalg.norm(total)
         sums[j] += total / length * p / maximum[j] if length else 0
-    found = feature_vectors(cast(LayerIndex, layer), window, terms, words)
-    np.testing.assert_allclose(found, quantised(sums.astype(np.float32)), atol=1)
-    assert not found[3].any()
-    assert not found[7].any()
+    for kept in (1000, 0):
+        found = feature_vectors(cast(LayerIndex, layer), window, WindowVectors(terms, words, kept))
+        np.testing.assert_allclose(found, quantised(sums.astype(np.float32)), atol=1)
+        assert not found[3].any()
+        assert not found[7].any()
 
 
 def test_a_direction_in_bytes_keeps_its_angles() -> None:

@@ -25,6 +25,7 @@ from mfn_server.db.context_rows import Windows
 from mfn_server.db.meaning import (
     DIMENSIONS,
     WORD_COLUMNS,
+    WindowVectors,
     WordVectors,
     about_document,
     feature_vectors,
@@ -82,10 +83,11 @@ def write_browse(
     vectors = fit_words(terms)
     if vectors is not None:
         write_words(database, run_id, terms.names, vectors)
+        in_space = WindowVectors(terms, vectors)
     for source_id, layer, of_context in zip(source_ids, index.layers, windows.of_context, strict=True):
         columns = columns_of(layer, index.n_tokens)
         if vectors is not None:
-            columns[MEANING] = feature_vectors(layer, of_context, terms, vectors).tobytes()
+            columns[MEANING] = feature_vectors(layer, of_context, in_space).tobytes()
         write_columns(database, run_id, source_id, columns)
 
 

@@ -28,6 +28,7 @@ FEWEST_WINDOWS = 2
 _FITTED_WINDOWS = 200_000
 _OVERSAMPLING, _ITERATIONS = 16, 4
 _CONTEXTS_AT_ONCE = 4_096
+_KEPT_WINDOWS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -88,16 +89,34 @@ def _right_singular_vectors(
     return vectors
 
 
+class WindowVectors:
+    """Unit vectors of windows. Those of up to a million windows are kept, since many contexts share one."""
+
+    def __init__(self, terms: Terms, words: WordVectors, kept: int = _KEPT_WINDOWS) -> None:
+        self._terms, self._words = terms, words
+        n = len(terms.offsets) - 1
+        self._all: NDArray[np.float32] | None = None
+        if n <= kept:
+            parts = (self._made(np.arange(b, min(b + _CONTEXTS_AT_ONCE, n))) for b in range(0, n, _CONTEXTS_AT_ONCE))
+            self._all = np.concatenate([np.zeros((0, DIMENSIONS), np.float32), *parts])
+
+    def of(self, windows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Those of some windows: [windows, 128]; 0 where no word of one has a vector."""
+        return self._made(windows) if self._all is None else self._all[windows]
+
+    def _made(self, windows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return _unit(_sums_of_words(windows, self._terms, self._words))
+
+
 def feature_vectors(
-    layer: LayerIndex, window_of_context: NDArray[np.int64], terms: Terms, words: WordVectors
+    layer: LayerIndex, window_of_context: NDArray[np.int64], windows: WindowVectors
 ) -> NDArray[np.int8]:
     """Directions of a layer's features: int8 [F, 128], each scaled so that its largest entry is 127; 0 without words.
 
     Args:
         layer: the layer.
         window_of_context: int64 [R], which window each of its contexts lies in.
-        terms: the words of each window.
-        words: their vectors.
+        windows: vectors of all windows.
     """
     contexts = layer.contexts
     feature = contexts.feature.astype(np.int64)
@@ -105,7 +124,7 @@ def feature_vectors(
     sums = np.zeros((layer.n_features, DIMENSIONS), np.float32)
     for begin in range(0, len(feature), _CONTEXTS_AT_ONCE):
         part = slice(begin, begin + _CONTEXTS_AT_ONCE)
-        unit = _unit(_sums_of_words(window_of_context[part], terms, words))
+        unit = windows.of(window_of_context[part])
         # contexts are in the order of features: one sum for each stretch of the same
         firsts = np.flatnonzero(np.diff(feature[part], prepend=-1))
         sums[feature[part][firsts]] += np.add.reduceat(unit * strength[part, None], firsts, axis=0)
