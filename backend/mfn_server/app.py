@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -19,6 +19,7 @@ from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database
 from mfn_server.errors import install_error_handlers
+from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.routes import router as features
 from mfn_server.foreign.routes import router as foreign
 from mfn_server.foreign.store import ForeignStore
@@ -33,7 +34,7 @@ from mfn_server.security import LOOPBACK, Gate
 from mfn_server.settings import Settings
 from mfn_server.steering.routes import router as steering
 from mfn_server.steering.service import GenerationService
-from mfn_server.studio import Studio
+from mfn_server.studio import Served, Studio
 from mfn_server.threads import to_the_end
 from mfn_server.weights.routes import router as weights
 
@@ -131,6 +132,13 @@ async def _start(studio: Studio) -> None:
 
     await to_the_end(prepare)
     await studio.index_task.start(served)
+    await to_the_end(warm_up, studio, served)
+
+
+def warm_up(studio: Studio, served: Served) -> None:
+    """Read what lists are looked up in, so that nobody waits for it: seconds for a million features."""
+    with suppress(ColumnsMissingError), studio.database.snapshot() as connection:
+        studio.catalogues.current(connection, served.model_id, served.facts.fingerprint)
 
 
 def _allowed(settings: Settings) -> frozenset[str]:

@@ -22,6 +22,8 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 KEPT_BYTES = 64 << 20
 """How much room the lists of one catalogue may take that were asked for last."""
 
+_FEW = 16  # of so many parts of all rows, at most one passes
+
 
 class Kept:
     """Arrays by key, those used last, up to a number of bytes. Threads may share one."""
@@ -71,6 +73,24 @@ class Catalogue:
         if sort == "label":
             return self.kept.get(("label", descending), lambda: self.names.order(descending))
         return self.columns.order(sort, descending)
+
+    def chosen(self, passes: NDArray[np.bool_], sort: str, descending: bool) -> NDArray[np.int32]:
+        """The rows that pass, in an order: int32 [.]."""
+        order = self.order(sort, descending)
+        if np.count_nonzero(passes) * _FEW > len(passes):
+            return order[passes[order]]
+        # few are quicker put in order by themselves than found by leafing through all
+        rank = self.kept.get(("rank", sort, descending), lambda: _inverse(order))
+        rows = np.flatnonzero(passes)
+        few: NDArray[np.int32] = rows[np.argsort(rank[rows])].astype(np.int32)
+        return few
+
+
+def _inverse(order: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The rank of each row."""
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return rank
 
 
 class Catalogues:

@@ -113,11 +113,9 @@ def _in_order(
 ) -> NDArray[np.int32]:
     """The rows that pass, in order."""
     if sort != "relevance":
-        order = catalogue.order(sort, descending)
-        return order[passes[order]]
+        return catalogue.chosen(passes, sort, descending)
     assert scores is not None
-    rows = catalogue.order("rate", True)
-    rows = rows[passes[rows]]
+    rows = catalogue.chosen(passes, "rate", True)
     relevance = scores[rows]
     return rows[np.argsort(-relevance if descending else relevance, kind="stable")]
 
