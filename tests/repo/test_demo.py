@@ -86,7 +86,8 @@ def test_building_the_index_anew_gives_the_shipped_one(model: MFNModel, index: C
         # Another machine's arithmetic moves a few near ties: the shares say how few.
         moved = np.abs(ours.firing_count - theirs.firing_count).sum() / theirs.firing_count.sum()
         assert moved < 1e-3, f"layer {ours.layer}: {moved:.2%} of the firings moved"
-        np.testing.assert_allclose(ours.maximum, theirs.maximum, rtol=0.02, atol=0.02)
+        other = ~np.isclose(ours.maximum, theirs.maximum, rtol=0.02, atol=0.02)
+        assert other.mean() < 2e-3, f"layer {ours.layer}: the maxima of {np.flatnonzero(other)} moved"
         np.testing.assert_array_equal(ours.promoted_ids[:, 0], theirs.promoted_ids[:, 0])
         assert len(_strongest(ours) & _strongest(theirs)) > 0.995 * len(_strongest(theirs))
 
