@@ -27,6 +27,7 @@ from sqlalchemy import Connection, func, select, text
 from tokenizers import Tokenizer
 
 from benchmarks.harness import Metric, Result, Seconds, summary
+from mfn_core.indexing.arrays import ragged
 from mfn_core.indexing.types import ContextKind, Contexts, CorpusIndex, IndexSettings, LayerIndex
 from mfn_server import resources
 from mfn_server.db.bulk import bulk_insert
@@ -283,8 +284,7 @@ def _contexts(rng: np.random.Generator, f: int, n_documents: int, settings: Inde
     sizes = np.minimum(rng.geometric(1 / FIRINGS, f * each), settings.window)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     # ascending from a random place on, and within the window
-    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
-    place += np.repeat(rng.integers(0, settings.window - sizes + 1), sizes)
+    place = ragged(rng.integers(0, settings.window - sizes + 1), sizes)
     return Contexts(
         feature=np.repeat(np.arange(f), each).astype(np.int32),
         kind=np.tile(np.where(top, ContextKind.TOP, ContextKind.BAND), f).astype(np.uint8),

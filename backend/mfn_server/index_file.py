@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import lzma
-import os
 import zipfile
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfn_core.errors import MFNError
+from mfn_core.files import replace_file
 from mfn_core.indexing.types import Contexts, CorpusIndex, IndexSettings, LayerIndex
 
 FORMAT_VERSION = 3
@@ -64,10 +64,9 @@ def save_index(index: CorpusIndex, path: Path) -> None:
             arrays[f"{layer.layer}/contexts/{field.name}"] = getattr(layer.contexts, field.name)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_bytes(lzma.compress(buffer.getbuffer(), preset=6))
-    os.replace(partial, path)
+    packed = lzma.compress(buffer.getbuffer(), preset=6)
+    replace_file(path, lambda file: file.write(packed))
 
 
 def load_index(path: Path) -> CorpusIndex:

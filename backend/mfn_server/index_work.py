@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mfn_core.files import replace_file
 from mfn_core.indexing import forget_work
-from mfn_core.indexing.files import replace_file
 from mfn_server.db.index_store import IndexStore
 from mfn_server.db.session import Database
 

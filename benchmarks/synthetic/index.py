@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from mfn_core.indexing.arrays import rank_in_run
 from mfn_core.indexing.types import ContextKind, Contexts, CorpusIndex, IndexSettings, LayerIndex
 
 WINDOW = 64
@@ -212,7 +213,7 @@ def _contexts(
     n = np.minimum(there, most)
     start = (rng.random(f) * there).astype(np.int64)
     feature = np.repeat(np.arange(f), n)
-    k = np.arange(len(feature)) - np.repeat(np.cumsum(n) - n, n)
+    k = rank_in_run(feature)
     # steps of at least one through the token's windows, which cannot come round to where they began
     step = np.maximum(there // most, 1)
     place = begin[feature] + (start[feature] + k * step[feature]) % there[feature]

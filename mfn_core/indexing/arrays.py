@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,10 @@ def run_lengths(starts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     return np.diff(starts, append=np.int64(total))
 
 
-def rank_in_run(keys: NDArray[Any]) -> NDArray[np.int64]:
-    """For each entry, how many entries of its run of equal neighbours stand before it."""
-    starts = run_starts(keys)
-    return np.arange(len(keys)) - np.repeat(starts, run_lengths(starts, len(keys)))
+def rank_in_run(*keys: NDArray[Any]) -> NDArray[np.int64]:
+    """For each entry, how many of its run of equal neighbours stand before it; runs as in `run_starts`."""
+    starts = run_starts(*keys)
+    return np.arange(len(keys[0])) - np.repeat(starts, run_lengths(starts, len(keys[0])))
 
 
 def best_of_each(
@@ -63,6 +64,11 @@ def best_of_each(
     rank = rank_in_run(group[order])
     kept = rank < n
     return order[kept], rank[kept]
+
+
+def slices(n: int, size: int) -> Iterator[slice]:
+    """The numbers from 0 to n - 1, `size` at a time."""
+    return (slice(begin, min(begin + size, n)) for begin in range(0, n, size))
 
 
 def ragged(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mfn_core.indexing.files import replace_file
+from mfn_core.files import replace_file
 from mfn_core.indexing.state import IndexState
 from mfn_core.indexing.token_store import FILES, Shard, TokenStore
 from mfn_core.indexing.types import IndexSettings

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfn_core.indexing.accumulator import LayerAccumulator
-from mfn_core.indexing.arrays import rank_in_run
+from mfn_core.indexing.arrays import rank_in_run, slices
 from mfn_core.indexing.cofiring import cofiring, firings_of, next_tokens
 from mfn_core.indexing.exact import SUM_SCALE
 from mfn_core.indexing.from_weights import WeightFacts
@@ -19,7 +18,7 @@ from mfn_core.indexing.rows import Rows, window_of
 from mfn_core.indexing.token_r2 import token_r2
 from mfn_core.indexing.types import ContextKind, Contexts, LayerIndex
 
-_BLOCK = 1 << 13
+_BLOCK = 1 << 13  # features at a time, so that what is computed of each fine bin stays small
 _FLOAT16_MAX = np.float32(np.finfo(np.float16).max)
 
 
@@ -99,7 +98,7 @@ def bands_of_bins(histogram: NDArray[np.integer[Any]], bands: int) -> NDArray[np
         uint8 [F, bins], ascending along a row; what is said of empty bins means nothing.
     """
     band = np.empty(histogram.shape, np.uint8)
-    for part in _blocks(len(histogram)):
+    for part in slices(len(histogram), _BLOCK):
         counts = histogram[part].astype(np.int64)
         total = np.maximum(counts.sum(1, keepdims=True), 1)
         twice_middle = 2 * np.cumsum(counts, axis=1) - counts
@@ -121,18 +120,13 @@ def band_table(
     lower[0] = 0.0  # the lowest bin takes in everything weaker
     edges = np.empty((n_features, bands + 1), np.float32)
     edges[:, bands] = maximum
-    for part in _blocks(n_features):
+    for part in slices(n_features, _BLOCK):
         counts, band_of = histogram[part].astype(np.int64), band_of_bin[part]
         np.add.at(count[part], (np.arange(len(counts))[:, None], band_of), counts)
         for band in range(bands):
             here = (counts > 0) & (band_of >= band)
             edges[part, band] = np.where(here.any(1), lower[here.argmax(1)], maximum[part])
     return edges, count
-
-
-def _blocks(n_features: int) -> Iterator[slice]:
-    """All features, some thousands at a time, so that what is computed of each fine bin stays small."""
-    return (slice(begin, begin + _BLOCK) for begin in range(0, n_features, _BLOCK))
 
 
 def _contexts(state: LayerAccumulator, band_of_bin: NDArray[np.uint8], document_lengths: NDArray[np.int64]) -> Contexts:

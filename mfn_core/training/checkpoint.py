@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from mfn_core.errors import MFNError
+from mfn_core.files import flush
 
 KEEP = 2
 
@@ -61,11 +62,11 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         safetensors.torch.save_file(tensors, draft / "tensors.safetensors")
         (draft / "state.json").write_text(json.dumps({"step": checkpoint.step, **checkpoint.state}), encoding="utf-8")
         for path in (*draft.iterdir(), draft):
-            _flush(path)
+            flush(path)
         if target.exists():  # out of the way in one move: a kill must not leave half of it
             target.rename(folder / f".draft-{os.getpid()}-old")
         draft.rename(target)
-        _flush(folder)
+        flush(folder)
         for old in _all(folder)[:-KEEP]:
             shutil.rmtree(old)
         shutil.rmtree(folder / f".draft-{os.getpid()}-old", ignore_errors=True)
@@ -99,11 +100,3 @@ def load_latest(folder: Path) -> Checkpoint | None:
 
 def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*")) if folder.is_dir() else []
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

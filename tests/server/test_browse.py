@@ -18,7 +18,7 @@ from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.session import Database
 from mfn_server.db.tables import FeatureColumn, Label, LabelEvent, Source
 from mfn_server.features.automatic import Statement, append_events, choose_labels, lock_events, project_labels
-from mfn_server.features.status import status_of
+from mfn_server.features.status import STATUSES, status_codes
 
 Store = Callable[[Database, CorpusIndex], int]
 Maker = Callable[..., TestClient]
@@ -80,7 +80,7 @@ def plain_rows(client: TestClient, index: CorpusIndex, database: Database) -> li
                     "mean": float(layer.mean[j]),
                     "token_r2": None if np.isnan(r2) else r2,
                     "half_firings": int(layer.half_firings[j]),
-                    "status": status_of(count, index.n_tokens),
+                    "status": STATUSES[int(status_codes(count, index.n_tokens))],
                     "label": shown and shown.text,
                     "origin": shown and shown.origin,
                     "authors": {row.author for row in mine},

@@ -30,6 +30,7 @@ from mfn_server.db.tables import Feature, IndexRun, Source
 from mfn_server.index_file import load_index
 from mfn_server.presets.shipped import read_shipped
 from tests.conftest import TINY_TEXTS
+from tests.server.comparing import INDEX_TABLES, same_tables
 
 DEMO = Path(__file__).resolve().parents[2] / "demo"
 
@@ -130,18 +131,7 @@ def test_an_exported_index_is_the_computed_one(mfn: Mfn, tiny_bundle: Path, corp
     built, imported, file = tmp_path / "a.sqlite3", tmp_path / "b.sqlite3", tmp_path / "index.npz.xz"
     assert mfn("index", tiny_bundle, corpus, "--db", built, "--export", file)[0] == 0
     assert mfn("index", tiny_bundle, "--import", file, "--db", imported)[0] == 0
-    for table in (
-        "document",
-        "document_window",
-        "feature",
-        "feature_detail",
-        "top_contexts",
-        "sampled_contexts",
-        "source_index",
-    ):
-        rows = [sorted(sqlite3.connect(path).execute(f"SELECT * FROM {table}"), key=repr) for path in (built, imported)]
-        assert rows[0] == rows[1]
-        assert rows[0]
+    same_tables(built, imported, INDEX_TABLES)
 
 
 def test_concepts_are_tabled_and_written(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfn_server.db.varints import pack_ints, pack_rows, split_rows, unpack_ints, unpack_rows
+from mfn_server.db.varints import pack_rows, split_rows, unpack_ints, unpack_rows
 
 NUMBERS = st.one_of(st.integers(0, 200), st.integers(0, 2**21), st.integers(0, 2**63 - 1))
 
@@ -31,7 +31,7 @@ def test_rows_are_as_defined_and_come_back(rows: list[list[int]]) -> None:
     assert begins.tolist() == np.cumsum([0, *map(len, rows)]).tolist()
     for blob, row in zip(blobs, rows, strict=True):
         assert unpack_ints(blob).tolist() == row
-        assert pack_ints(row) == blob
+        assert pack_rows(np.asarray(row, np.int64), [len(row)]) == [blob]
 
 
 def test_what_does_not_fit_is_no_silent_wrap() -> None:

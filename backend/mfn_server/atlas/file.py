@@ -10,7 +10,6 @@ All or nothing: one line that is wrong, and nothing of the file is taken.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mfn_core.errors import ConfigError
+from mfn_core.files import replace_file
 from mfn_server.schemas import Text
 
 
@@ -119,9 +119,8 @@ def write_atlas(path: Path, header: AtlasHeader, entries: Iterable[AtlasEntry]) 
     """Write an atlas, in order of layer and feature. A file of that name is replaced once the new one is complete."""
     ordered = sorted(entries, key=lambda entry: (entry.layer, entry.feature))
     lines = [header.model_dump(), *(entry.model_dump(exclude_defaults=True) for entry in ordered)]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    os.replace(partial, path)
+    written = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    replace_file(path, lambda file: file.write(written))
 
 
 def _lines(path: Path) -> dict[int, bytes]:

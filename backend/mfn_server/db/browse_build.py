@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.indexing.arrays import ragged
 from mfn_core.indexing.types import Contexts, LayerIndex
 from mfn_server.db.blobs import F4, F8, I8, U4, pack
 from mfn_server.db.term_sets import BLOCK, TermSet, term_sets
@@ -66,9 +67,7 @@ class Terms:
         """How many terms each of these windows has, and the terms, end to end."""
         begin = self.offsets[which]
         counts = self.offsets[which + 1] - begin
-        ends = np.cumsum(counts)
-        steps = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
-        return counts, self.ids[np.repeat(begin, counts) + steps]
+        return counts, self.ids[ragged(begin, counts)]
 
 
 def columns_of(layer: LayerIndex, n_tokens: int) -> dict[str, bytes]:

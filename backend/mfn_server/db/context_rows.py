@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.indexing.arrays import ragged
 from mfn_core.indexing.types import MAX_WINDOW, ContextKind, Contexts, CorpusIndex
 from mfn_server.db.blobs import F2, F4, U1, pack
 from mfn_server.db.index_rows import Rows
@@ -136,8 +137,7 @@ def _context_rows(c: Contexts, windows: NDArray[np.int64], block: slice, first_i
     chosen = begin + np.flatnonzero(c.kind[begin:end] == kind)
     sizes = c.offsets[chosen + 1] - c.offsets[chosen]
     # firings of one kind lie apart in the layer's arrays wherever the other kind comes between
-    firing = np.repeat(c.offsets[chosen] - np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)[:-1]]), sizes)
-    firing += np.arange(len(firing))
+    firing = ragged(c.offsets[chosen], sizes)
     features, counts = np.unique(c.feature[chosen], return_counts=True)
     ends = np.cumsum(counts)
     fired = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])[ends]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sqlalchemy import func, insert, select, update
 
 from mfn_core.errors import MFNError
+from mfn_core.indexing.arrays import slices
 from mfn_core.indexing.types import CorpusIndex, LayerIndex
 from mfn_server.db.blobs import F4, U4, pack
 from mfn_server.db.browse_build import tags_of
@@ -74,11 +75,6 @@ _FEATURES = 4_000  # with their details and contexts
 _WINDOWS = 20_000
 _POSTINGS = 5_000
 _DOCUMENTS, _DOCUMENT_TOKENS = 1_000, 1 << 21
-
-
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    for begin in range(0, n, size):
-        yield slice(begin, min(begin + size, n))
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -271,7 +267,7 @@ class IndexStore:
         return first_feature, first_window
 
     def _windows(self, run_id: int, windows: Windows, first: int, first_document: int) -> None:
-        for block in _blocks(len(windows), _WINDOWS):
+        for block in slices(len(windows), _WINDOWS):
             rows = list(window_rows(windows, block, first, run_id, first_document))
             with self._database.write() as connection:
                 bulk_insert(connection, DocumentWindow, WINDOW_COLUMNS, rows)
@@ -299,7 +295,7 @@ class IndexStore:
                     token_pairs=layer.token_pairs,
                 )
             )
-        for block in _blocks(layer.n_features, _FEATURES):
+        for block in slices(layer.n_features, _FEATURES):
             features = list(feature_rows(layer, block, first, run_id, source_id, n_tokens))
             details = list(detail_rows(layer, block, first))
             top = list(top_rows(layer.contexts, windows, block, first))

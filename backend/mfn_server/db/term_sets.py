@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.indexing.arrays import run_starts
+
 BLOCK = 1 << 16
 _U2 = np.dtype("<u2")
 _LIST, _BITS, _DEFLATED = b"\0", b"\1", b"\2"
@@ -71,11 +73,6 @@ def raise_levels(levels: NDArray[np.uint8], blob: bytes, level: int) -> None:
     np.maximum(levels, mask * np.uint8(level), out=levels)
 
 
-def block_size(n: int, block: int) -> int:
-    """How many features the block has, of a run of `n`."""
-    return min(BLOCK, n - block * BLOCK)
-
-
 def term_sets(
     term: NDArray[np.int64], low: NDArray[np.int64], level: NDArray[Any], block: int, size: int
 ) -> Iterator[TermSet]:
@@ -93,7 +90,7 @@ def term_sets(
     key = (term << 24) | (level.astype(np.int64) << 16) | low
     key.sort()
     group = key >> 16
-    begins = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+    begins = run_starts(group)
     heads, ends = group[begins].tolist(), [*begins[1:].tolist(), key.size]
     numbers = key & (BLOCK - 1)
     for head, begin, end in zip(heads, begins.tolist(), ends, strict=True):

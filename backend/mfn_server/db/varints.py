@@ -50,11 +50,6 @@ def pack_rows(values: NDArray[Any], lengths: NDArray[Any] | Sequence[int]) -> li
     return [whole[begin:end] for begin, end in zip([0, *stops[:-1]], stops, strict=True)] if stops else []
 
 
-def pack_ints(values: NDArray[Any] | Sequence[int]) -> bytes:
-    """Numbers as one blob. Raises OverflowError as `pack_rows` does."""
-    return pack_rows(np.asarray(values), [len(values)])[0]
-
-
 def unpack_ints(blob: bytes) -> NDArray[np.int64]:
     """The numbers of a blob. Raises ValueError where it ends within one."""
     raw = np.frombuffer(blob, np.uint8)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, select
 
 from mfn_core.errors import MFNError
+from mfn_core.indexing.arrays import ragged, rank_in_run
 from mfn_core.indexing.types import ContextKind, Contexts, CorpusIndex, IndexSettings, LayerIndex
 from mfn_server.db.blobs import F4, U4, unpack
 from mfn_server.db.contexts import ContextColumns
@@ -210,14 +211,13 @@ def _contexts(connection: Connection, run: Row[Any], numbers: Mapping[int, int])
     begins = np.concatenate([np.zeros(1, np.int64), np.cumsum(firings)])[order]
     firings, kept = firings[order], (feature[order], kinds[order], band[order])
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(firings)])
-    fired = np.repeat(begins - offsets[:-1], firings) + np.arange(offsets[-1])
-    first = np.flatnonzero(np.any([np.diff(column.astype(np.int64), prepend=-1) for column in kept], axis=0))
+    fired = ragged(begins, firings)
     window = window[order]
     return Contexts(
         feature=kept[0].astype(np.int32),
         kind=kept[1].astype(np.uint8),
         band=kept[2].astype(np.uint8),
-        rank=(np.arange(len(order)) - np.repeat(first, np.diff(first, append=len(order)))).astype(np.int32),
+        rank=rank_in_run(*kept).astype(np.int32),
         document=document[window].astype(np.int32),
         start=start[window].astype(np.int32),
         length=length[window].astype(np.uint16),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from mfn_core.errors import MFNError
+from mfn_core.indexing.arrays import ragged, run_lengths, run_starts
 from mfn_server.db.browse_store import read_columns
 from mfn_server.db.tables import Source, SourceIndex
 from mfn_server.features.edition import ShownSource
@@ -150,12 +151,8 @@ class Columns:
 
 def turned(order: NDArray[np.int32], values: NDArray[Any]) -> NDArray[np.int32]:
     """The order backwards, with equal values as they were. `values` are those of `order`, in its order."""
-    if not len(order):
-        return order
-    begins = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
-    lengths = np.diff(np.append(begins, len(order)))[::-1]
-    steps = np.arange(len(order)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    backwards: NDArray[np.int32] = order[np.repeat(begins[::-1], lengths) + steps]
+    begins = run_starts(values)
+    backwards: NDArray[np.int32] = order[ragged(begins[::-1], run_lengths(begins, len(order))[::-1])]
     return backwards
 
 

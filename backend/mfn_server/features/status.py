@@ -32,8 +32,3 @@ def status_codes(firing_count: NDArray[Any] | int, n_tokens: int) -> NDArray[np.
     seldom = count * TOKENS_TO_ONE < n_tokens if n_tokens >= ENOUGH_TOKENS else count < SURELY_ALIVE
     code = STATUSES.index("ultra_rare" if n_tokens >= ENOUGH_TOKENS else "undetermined")
     return np.where(count == 0, STATUSES.index("dead"), np.where(seldom, code, 0)).astype(np.uint8)
-
-
-def status_of(firing_count: int, n_tokens: int) -> str:
-    """How one feature stands."""
-    return STATUSES[int(status_codes(firing_count, n_tokens))]

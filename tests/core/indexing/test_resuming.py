@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from mfn_core import MFNModel
 from mfn_core.data.corpus import Document
 from mfn_core.errors import ConfigError
+from mfn_core.files import replace_file
 from mfn_core.indexing import CorpusChangedError, CorpusIndex, IndexSettings, build_index, forget_work, index_tokens
 from mfn_core.indexing import checkpoint as checkpoint_module
 from mfn_core.indexing.accumulator import LayerAccumulator
 from mfn_core.indexing.checkpoint import Checkpoints, Work
-from mfn_core.indexing.files import replace_file
 from mfn_core.indexing.shards import ShardReader, cut
 from mfn_core.indexing.state import IndexState
 from mfn_core.indexing.token_store import TokenStore

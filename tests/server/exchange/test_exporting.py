@@ -25,7 +25,7 @@ from mfn_server.exchange.from_database import index_of_database
 from mfn_server.index_file import load_index, save_index
 from mfn_server.model_facts import ModelFacts
 from tests.conftest import TINY_TEXTS
-from tests.server.exchange.test_folder import same
+from tests.server.comparing import INDEX_TABLES, same, same_tables
 from tests.server.test_cli import Mfn, one_line_error
 from tests.server.test_index_store import Store
 
@@ -76,20 +76,7 @@ def test_out_of_one_database_into_another(mfn: Mfn, tiny_bundle: Path, corpus: P
     assert mfn("index", tiny_bundle, "--import", out, "--db", imported)[0] == 0
     named = json.loads((out / "manifest.json").read_text())["corpus"]
     assert sqlite3.connect(imported).execute("SELECT name FROM corpus").fetchall() == [(named,)]
-    for table in (
-        "document",
-        "document_window",
-        "feature",
-        "feature_detail",
-        "top_contexts",
-        "sampled_contexts",
-        "source_index",
-        "source_weights",
-        "feature_weights",
-    ):
-        rows = [sorted(sqlite3.connect(path).execute(f"SELECT * FROM {table}"), key=repr) for path in (built, imported)]
-        assert rows[0] == rows[1]
-        assert rows[0]
+    same_tables(built, imported, (*INDEX_TABLES, "source_weights", "feature_weights"))
     words = pq.read_table(out / "vocabulary.parquet").column("text").to_pylist()
     assert len(words) == 300
     assert " the" in words

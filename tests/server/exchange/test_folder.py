@@ -30,6 +30,7 @@ from mfn_server.exchange.manifest import MANIFEST, file_entry
 from mfn_server.exchange.tables import OF_FEATURES, TABLES, descriptions
 from mfn_server.index_file import IndexFileError
 from mfn_server.weights.record import WeightRecord
+from tests.server.comparing import same
 
 WORDS = [f"token {n}" for n in range(300)]
 
@@ -37,31 +38,6 @@ WORDS = [f"token {n}" for n in range(300)]
 def write(index: CorpusIndex, folder: Path) -> Path:
     write_folder(index, folder, WORDS, "tiny", "texts")
     return folder
-
-
-def same(a: Any, b: Any, where: str = "") -> None:
-    """Every attribute, its type too."""
-    assert type(a) is type(b), where
-    for field in fields(a):
-        x, y = getattr(a, field.name), getattr(b, field.name)
-        here = f"{where}.{field.name}"
-        if isinstance(x, np.ndarray):
-            assert (x.dtype, x.shape) == (y.dtype, y.shape), here
-            np.testing.assert_array_equal(x, y, err_msg=here)
-        elif isinstance(x, Contexts | LayerIndex):
-            same(x, y, here)
-        elif isinstance(x, list):
-            assert len(x) == len(y), here
-            for n, (one, other) in enumerate(zip(x, y, strict=True)):
-                if isinstance(one, np.ndarray):
-                    assert one.dtype == other.dtype, here
-                    np.testing.assert_array_equal(one, other, err_msg=here)
-                elif isinstance(one, LayerIndex):
-                    same(one, other, f"{here}[{n}]")
-                else:
-                    assert one == other, here
-        else:
-            assert x == y, here
 
 
 SINGLE = ("firing_count", "mean", "maximum", "token_r2", "half_firings")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +23,10 @@ from mfn_server.exchange.weight_tables import FILE, read_weights
 from mfn_server.index_file import IndexFileError
 from mfn_server.model_facts import ModelFacts
 from mfn_server.weights.record import WeightRecord
+from tests.server.comparing import same
 
 WORDS = [f"token {n}" for n in range(300)]
 SIZES = {0: 48, 1: 48}
-
-
-def same(a: Any, b: Any, where: str = "") -> None:
-    assert type(a) is type(b), where
-    if is_dataclass(a):
-        for field in fields(a):
-            same(getattr(a, field.name), getattr(b, field.name), f"{where}.{field.name}")
-    elif isinstance(a, np.ndarray):
-        assert (a.dtype, a.shape) == (b.dtype, b.shape), where
-        np.testing.assert_array_equal(a, b, err_msg=where)
-    elif isinstance(a, dict):
-        assert list(a) == list(b), where
-        for key in a:
-            same(a[key], b[key], f"{where}[{key}]")
-    else:
-        assert a == b, where
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,24 +20,7 @@ from mfn_server.weights.bringing import bring_weights, missing
 from mfn_server.weights.command import sources_by_layer
 from mfn_server.weights.record import WeightRecord, kept_settings, record_of
 from mfn_server.weights.store import store_weights, stored_weights
-
-
-def same(a: Any, b: Any, where: str = "") -> None:
-    """Equal, types too; figures of lists as half precision holds them."""
-    assert type(a) is type(b), where
-    if is_dataclass(a):
-        for field in fields(a):
-            same(getattr(a, field.name), getattr(b, field.name), f"{where}.{field.name}")
-    elif isinstance(a, np.ndarray):
-        assert (a.dtype, a.shape) == (b.dtype, b.shape), where
-        expected = b.astype(np.float16).astype(np.float32) if where.endswith(".values") else b
-        np.testing.assert_array_equal(a, expected, err_msg=where)
-    elif isinstance(a, dict):
-        assert list(a) == list(b), where
-        for key in a:
-            same(a[key], b[key], f"{where}[{key}]")
-    else:
-        assert a == b, where
+from tests.server.comparing import same
 
 
 def quiet(phase: str, share: float | None) -> None:
@@ -59,7 +42,7 @@ def test_all_of_it_comes_back(database: Database, sources: dict[int, int], tiny_
     told: list[tuple[str, float]] = []
     store_weights(database, sources, tiny_weights, lambda *now: told.append(now))
     assert told == [("writing what the weights say", 0.0), ("writing what the weights say", 0.5)]
-    same(stored(database, sources), tiny_weights)
+    same(stored(database, sources), tiny_weights, halved=True)
     assert tiny_weights.layers[0].downstream is not None, "or this test is of nothing"
 
 
@@ -83,9 +66,9 @@ def test_what_is_not_there_comes_back_as_that(
     layers = {number: _odd(facts) for number, facts in tiny_weights.layers.items()}
     odd = WeightRecord(layers, {**tiny_weights.settings, "most_pairs": 5}, "0.5.12")
     store_weights(database, sources, odd, quiet)
-    same(stored(database, sources), odd)
+    same(stored(database, sources), odd, halved=True)
     store_weights(database, sources, tiny_weights, quiet)
-    same(stored(database, sources), tiny_weights)
+    same(stored(database, sources), tiny_weights, halved=True)
 
 
 def test_figures_beyond_half_precision_stay_finite(
@@ -122,7 +105,7 @@ def test_what_a_killed_process_left_is_nothing(
     with database.read() as connection:
         assert connection.scalar(select(func.count()).select_from(SourceWeights)) == 0
     store_weights(database, sources, tiny_weights, quiet)
-    same(stored(database, sources), tiny_weights)
+    same(stored(database, sources), tiny_weights, halved=True)
 
 
 def test_nothing_is_computed_twice(
@@ -132,7 +115,7 @@ def test_nothing_is_computed_twice(
     assert missing(database, sources, settings, 96) == (True, False, False)
     assert bring_weights(database, tiny_model, sources, lambda *now: told.append(now), settings) == (True, False)
     assert [phase for phase, _ in told][:1] == ["weights: logits"]
-    same(stored(database, sources), record_of(describe_weights(tiny_model, settings), settings))
+    same(stored(database, sources), record_of(describe_weights(tiny_model, settings), settings), halved=True)
     with monkeypatch.context() as patch:
         patch.setattr(bringing, "describe_weights", None)
         assert bring_weights(database, tiny_model, sources, quiet, settings) == (False, False)
