@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.harness import Result, show
 
 _FOLDER = Path(__file__).parent
-_NOT_BENCHMARKS = {"__init__", "__main__", "harness"}
+_NOT_BENCHMARKS = {"__init__", "__main__", "harness", "serving"}
 _OPTIONS = {
     "peer": "compares with no peer",
     "features": "takes no --features",

@@ -7,20 +7,14 @@ request was due, so that a server that falls behind cannot hide it. The mix stan
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
 import queue
 import random
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +24,7 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from benchmarks.harness import Metric, Result, percentile
+from benchmarks.serving import Client, serving
 from benchmarks.synthetic.index import Vocabulary
 from benchmarks.synthetic.studio import SyntheticStudio, make_studio
 
@@ -54,9 +49,6 @@ WORDS = {"word_0.01%": 1e-4, "word_1%": 1e-2, "word_10%": 0.1}
 WORDS_EACH = 40
 SORTS = ("rate", "max", "mean", "token_r2", "label", "index")
 PAGE_P50, PAGE_P99, LIST_P99, GROWTH = 10.0, 50.0, 100.0, 2.0
-
-_STARTS_WITHIN = 600.0
-_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
@@ -100,14 +92,12 @@ def run(quick: bool, features: int | None = None, keep: Path | None = None, data
 
 def _measure(studio: SyntheticStudio, quick: bool) -> dict[str, Metric]:
     begun = time.perf_counter()
-    with _server(studio) as (port, process):
-        client = _Client(port)
-        client.wait_ready()
+    with serving("serve", str(studio.model), MFN_DATABASE=studio.database) as (port, pid, client):
         client.json("/api/features")
         started = time.perf_counter() - begun
         requests = _Requests(client, studio, random.Random(studio.features))
         answered = _load(port, requests, QUICK_SECONDS if quick else SECONDS, WARM_UP if not quick else 1.0)
-        memory = _memory(process.pid)
+        memory = _memory(pid)
     by_kind: dict[str, list[float]] = defaultdict(list)
     for answer in answered:
         by_kind[answer.kind].append(answer.latency)
@@ -134,46 +124,10 @@ def _latency(latencies: Sequence[float], share: float, target: float | None) -> 
     return Metric(percentile(latencies, share), "ms", target)
 
 
-class _Client:
-    """One connection that asks like a browser."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
-
-    def get(self, path: str) -> bytes:
-        """The body of an answer, as it was sent."""
-        self._connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
-        response = self._connection.getresponse()
-        body = response.read()
-        if response.status != 200:
-            raise RuntimeError(f"{path} was answered with {response.status}: {body[:300]!r}")
-        return body
-
-    def json(self, path: str) -> Any:
-        """An answer as data."""
-        self._connection.request("GET", path, headers={"Accept-Encoding": "identity"})
-        return json.loads(self._connection.getresponse().read())
-
-    def wait_ready(self) -> None:
-        """Until the index can be browsed."""
-        deadline = time.monotonic() + _STARTS_WITHIN
-        while time.monotonic() < deadline:
-            with suppress(OSError, http.client.HTTPException, ValueError):
-                health = self.json("/api/health")
-                if health["index"]["state"] == "ready":
-                    return
-                if health["index"]["state"] == "error":
-                    raise RuntimeError(health["index"]["message"])
-            self._connection.close()
-            time.sleep(0.1)
-        raise RuntimeError(f"the server did not answer within {_STARTS_WITHIN:.0f} s")
-
-
 class _Requests:
     """Draws requests by the mix."""
 
-    def __init__(self, client: _Client, studio: SyntheticStudio, rng: random.Random) -> None:
+    def __init__(self, client: Client, studio: SyntheticStudio, rng: random.Random) -> None:
         self._rng = rng
         self._sources = [(source["key"], source["n_features"], source["layer"]) for source in _sources(client)]
         self._alive = client.json("/api/features?limit=1")["total"]
@@ -206,7 +160,7 @@ class _Requests:
         return kind, _list(layer=layer, min_rate=f"{low:.4g}", max_rate=f"{low * 30:.4g}", **more)
 
 
-def _sources(client: _Client) -> list[dict[str, Any]]:
+def _sources(client: Client) -> list[dict[str, Any]]:
     sources: list[dict[str, Any]] = client.json("/api/model")["sources"]
     return sources
 
@@ -215,7 +169,7 @@ def _list(**query: Any) -> str:
     return f"/api/features?{urlencode(query)}"
 
 
-def _words_found(client: _Client, words: Sequence[str], wanted: float) -> list[str]:
+def _words_found(client: Client, words: Sequence[str], wanted: float) -> list[str]:
     """Words that about so many features are found by. Words come most frequent first."""
     low, high = 0, len(words) - 1
     while low < high:
@@ -240,16 +194,16 @@ def _load(port: int, requests: _Requests, seconds: float, warm_up: float) -> lis
     failures: list[BaseException] = []
 
     def work() -> None:
-        client = _Client(port)
-        while (item := waiting.get()) is not None:
-            moment, kind, path = item
-            try:
-                client.get(path)
-            except BaseException as error:
-                failures.append(error)
-                return
-            if moment >= warm_up:
-                answered.append(Answered(kind, 1e3 * (time.perf_counter() - begun - moment)))
+        with closing(Client(port)) as client:
+            while (item := waiting.get()) is not None:
+                moment, kind, path = item
+                try:
+                    client.get(path)
+                except BaseException as error:
+                    failures.append(error)
+                    return
+                if moment >= warm_up:
+                    answered.append(Answered(kind, 1e3 * (time.perf_counter() - begun - moment)))
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(CONNECTIONS)]
     begun = time.perf_counter()
@@ -265,20 +219,6 @@ def _load(port: int, requests: _Requests, seconds: float, warm_up: float) -> lis
     if failures:
         raise failures[0]
     return answered
-
-
-@contextmanager
-def _server(studio: SyntheticStudio) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mfn_server.cli", "serve", str(studio.model), "--port", str(port), "--no-browser"]
-    process = subprocess.Popen(command, env={**os.environ, "MFN_DATABASE": studio.database}, stdout=subprocess.DEVNULL)
-    try:
-        yield port, process
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _memory(pid: int) -> float | None:

@@ -8,25 +8,19 @@ together in one request and one after the other.
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
 import lzma
 import os
-import re
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import torch
 
 from benchmarks.harness import Metric, Result, paired, percentile
+from benchmarks.serving import serving
 from mfn_core import MFNModel
 
 T = TypeVar("T")
@@ -34,7 +28,6 @@ T = TypeVar("T")
 TARGET_P95_MS = 200.0
 TOKENS, SHORT_TOKENS, SHORT_TEXTS = 200, 24, 16
 TOP = 5
-READY_WITHIN_S = 600.0
 DEMO = Path(__file__).resolve().parents[1] / "demo"
 
 
@@ -45,7 +38,7 @@ def run(quick: bool) -> Result:
     model = MFNModel.from_pretrained(DEMO / "model")
     texts = _texts(model, TOKENS, pairs)
     short = _texts(model, SHORT_TOKENS, SHORT_TEXTS)
-    with _server() as client:
+    with TemporaryDirectory(prefix="mfn-bench-") as home, serving("demo", "--home", home) as (_, _, client):
         request = _cycle(texts, lambda text: client.post("/api/inspect", {"text": text, "top": TOP}))
         ids = [torch.tensor([model.encode_text(text)]) for text in texts]
         forward = _cycle(ids, lambda tokens: _forward(model, tokens))
@@ -105,59 +98,3 @@ def _cycle(things: Sequence[T], use: Callable[[T], object]) -> Callable[[], obje
 @torch.inference_mode()
 def _forward(model: MFNModel, tokens: torch.Tensor) -> None:
     model(tokens, logits_to_keep=1)
-
-
-class _Client:
-    """One connection that stays open, as a browser's does."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname is not None
-        self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=120)
-
-    def get(self, path: str) -> bytes:
-        return self._ask("GET", path, None)
-
-    def post(self, path: str, body: Any) -> bytes:
-        return self._ask("POST", path, json.dumps(body))
-
-    def _ask(self, method: str, path: str, body: str | None) -> bytes:
-        self._connection.request(method, path, body, {"Content-Type": "application/json"})
-        response = self._connection.getresponse()
-        data = response.read()
-        if response.status != 200:
-            raise RuntimeError(f"{method} {path} gave {response.status}: {data[:300]!r}")
-        return data
-
-
-@contextmanager
-def _server() -> Iterator[_Client]:
-    """`mfn demo` on a free port, from a fresh home folder, once its index is there."""
-    command = [sys.executable, "-c", "from mfn_server.cli import main; main()"]
-    with (
-        tempfile.TemporaryDirectory(prefix="mfn-bench-") as home,
-        subprocess.Popen(
-            [*command, "demo", "--port", "0", "--no-browser", "--home", home],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            found = re.search(r"http://[\w.:]+", process.stdout.readline())
-            if found is None:
-                raise RuntimeError("the server ended before it said where it is")
-            client = _Client(found.group())
-            _wait(client)
-            yield client
-        finally:
-            process.terminate()
-
-
-def _wait(client: _Client) -> None:
-    begun = time.monotonic()
-    while (state := json.loads(client.get("/api/health"))["index"])["state"] != "ready":
-        if state["state"] == "error" or time.monotonic() - begun > READY_WITHIN_S:
-            raise RuntimeError(f"the demo has no index: {state}")
-        time.sleep(0.5)

@@ -118,7 +118,7 @@ def _label(database: Database, facts: ModelFacts, index: CorpusIndex, vocabulary
     share = 1 / np.arange(1, len(vocabulary.texts) + 1)
     share /= share.sum()
     with database.read() as connection:
-        ids = dict(connection.execute(select(Source.layer, Source.id)).tuples().all())
+        ids = dict(connection.execute(select(Source.layer, Source.id)).all())
     rows = [
         (ids[layer.layer], int(number))
         for layer in index.layers
@@ -167,5 +167,5 @@ def _propose(
     labels = [{**label, "text": text, "is_primary": True} for label, text in zip(said, texts, strict=True)]
     connection.execute(insert(Label), labels)
     streams = Label.stream.between(said[0]["stream"], said[-1]["stream"])
-    named = connection.execute(select(Label.id, Label.text).where(streams)).tuples().all()
+    named = connection.execute(select(Label.id, Label.text).where(streams)).all()
     add_to_search(connection, "label_search", named)
