@@ -1,10 +1,19 @@
-"""Writing text token by token, steered and plain side by side, with interventions that may change in mid-stream."""
+"""Writing text token by token, steered and plain side by side, with interventions that may change in mid-stream.
 
-from mfn_core.generation.engine import Engine, UnknownRequestError, stream
+What is said to an engine and what it says (requests, sampling, events) are plain data. The engine itself is loaded when
+it is first asked for, so that who only passes such data on need not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mfn_core.generation.engine import Engine, Load, UnknownRequestError, stream
 from mfn_core.generation.events import Alternative, Done, Ended, Event, Failed, Fired, Reason, StreamName, TokenEvent
-from mfn_core.generation.pair import PairEngine
 from mfn_core.generation.request import GenerationRequest, PromptTooLongError
 from mfn_core.generation.sampling import Sampling
+
+if TYPE_CHECKING:
+    from mfn_core.generation.pair import PairEngine
 
 __all__ = [
     "Alternative",
@@ -15,6 +24,7 @@ __all__ = [
     "Failed",
     "Fired",
     "GenerationRequest",
+    "Load",
     "PairEngine",
     "PromptTooLongError",
     "Reason",
@@ -24,3 +34,11 @@ __all__ = [
     "UnknownRequestError",
     "stream",
 ]
+
+_MODULES = {"PairEngine": "pair"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from mfn_core.errors import MFNError
@@ -15,6 +16,23 @@ class UnknownRequestError(MFNError):
     """The request is not known, or has ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine is.
+
+    Attributes:
+        rows: how many streams it can write at the same time.
+        busy_rows: how many of them are taken.
+        writing: requests that have rows.
+        waiting: requests that wait for rows, in order of arrival.
+    """
+
+    rows: int
+    busy_rows: int
+    writing: int
+    waiting: int
+
+
 class Engine(Protocol):
     """Turns requests into events, one step at a time.
 
@@ -24,7 +42,17 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many requests are written at the same time; others wait in order of arrival."""
+        """How many requests can be written at the same time; others wait in order of arrival."""
+        ...
+
+    @property
+    def load(self) -> Load:
+        """How much of it is taken."""
+        ...
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory that one row of the key-value cache takes, in bytes."""
         ...
 
     @property

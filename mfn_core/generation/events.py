@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 StreamName = Literal["plain", "steered"]
-Reason = Literal["eos", "length", "context"]
+Reason = Literal["eos", "length", "context", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class TokenEvent:
         stream: which of its streams.
         step: number of the token, from 0.
         token: its id.
-        delta: the text that it completes; empty while a character is unfinished, and for special tokens. The deltas
-            of a stream add up to its text.
-        logprob: in nats under the stream's own model, before temperature and filters.
+        delta: the text that it completes; empty while a character is unfinished or a stop string may have begun, and
+            for special tokens. The deltas of a stream add up to its text.
+        logprob: in nats under the stream's own model, before penalties, bias, temperature and filters.
         kl: KL(steered ‖ plain) of the distributions from which this token was taken, in nats; on the steered stream,
             while both have the same text before it; else None.
         alternatives: the likeliest tokens, likeliest first.
@@ -60,9 +60,10 @@ class Done:
     """A stream is finished.
 
     Attributes:
-        reason: `eos`, the model ended its text; `length`, it has max_new_tokens; `context`, no position is left.
+        reason: `eos`, the model ended its text; `length`, it has max_new_tokens; `context`, no position is left;
+            `stop`, one of the request's stop strings has come.
         text: what was written, the sum of its deltas.
-        n_tokens: how many tokens, an ending one included.
+        n_tokens: how many tokens, an ending one and those of a stop string included.
         seconds: since the request's first step began.
     """
 

@@ -18,15 +18,16 @@ import torch
 from torch import Tensor
 from transformers import StaticCache
 
-from mfn_core.generation.engine import UnknownRequestError
+from mfn_core.generation.choosing import Chooser, Noise
+from mfn_core.generation.engine import Load, UnknownRequestError
 from mfn_core.generation.events import Done, Ended, Event, Failed, Reason, StreamName, TokenEvent
 from mfn_core.generation.readings import divergence, likeliest, strongest
 from mfn_core.generation.request import GenerationRequest, PromptTooLongError, check_interventions
-from mfn_core.generation.sampling import choose
+from mfn_core.generation.text import GrowingText
 from mfn_core.interventions import EditBuffers, Intervention, validate
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace
-from mfn_core.tokens import IncrementalDecoder, token_bytes
+from mfn_core.tokens import token_bytes
 
 STREAMS: tuple[StreamName, StreamName] = ("plain", "steered")
 PLAIN, STEERED = 0, 1
@@ -39,10 +40,8 @@ SLOTS = 16
 class _Row:
     """One stream as it grows."""
 
-    decoder: IncrementalDecoder
-    last: int = -1
+    text: GrowingText
     count: int = 0
-    text: str = ""
     finished: bool = False
 
 
@@ -52,7 +51,6 @@ class _Pair:
 
     request: GenerationRequest
     rows: tuple[_Row, _Row]
-    generator: torch.Generator
     inputs: Tensor  # int64 [2, T], what the next forward pass reads
     begun: float
     position: int = 0  # of the first token of `inputs`
@@ -82,6 +80,7 @@ class PairEngine:
             model.n_features, rows=2, slots=slots, device=model.device, signed=model.signed
         )
         hidden = torch.full((self._context, self._context), -torch.inf, dtype=model.dtype, device=model.device)
+        self._chooser = Chooser(2, model.vocab_size, model.device)
         self._mask = hidden.triu(1)  # row p: 0 up to position p, −inf behind it
         self._positions = torch.arange(self._context, device=model.device)[None]
         self._pieces = self._text_pieces()
@@ -93,6 +92,18 @@ class PairEngine:
     def capacity(self) -> int:
         """One request at a time."""
         return 1
+
+    @property
+    def load(self) -> Load:
+        """How much of it is taken."""
+        pairs = int(self._pair is not None)
+        return Load(2, 2 * pairs, pairs, len(self._waiting))
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory that one row of the key-value cache takes, in bytes; 0 until the first step makes it."""
+        layers = [layer for layer in self._cache.layers if layer.keys is not None and layer.values is not None]
+        return sum((layer.keys.nbytes + layer.values.nbytes) // 2 for layer in layers)
 
     @property
     def context(self) -> int:
@@ -114,6 +125,7 @@ class PairEngine:
         if len(request.prompt) >= self._context:
             raise PromptTooLongError(len(request.prompt), self._context - 1)
         self._check_interventions(request.interventions)
+        self._chooser.check(request.sampling)
 
     def submit(self, request: GenerationRequest) -> None:
         """Takes a request in; its first step is taken when those before it have ended.
@@ -167,10 +179,12 @@ class PairEngine:
         self._cache.reset()  # type: ignore[no-untyped-call]
         self._edits.clear(PLAIN)
         self._edits.write(STEERED, request.interventions, len(request.prompt))
+        noise = Noise(request.sampling.seed)
+        for number in (PLAIN, STEERED):
+            self._chooser.join(number, request.sampling, request.prompt, noise)
         return _Pair(
             request=request,
-            rows=(_Row(IncrementalDecoder(self._pieces)), _Row(IncrementalDecoder(self._pieces))),
-            generator=request.sampling.generator(),
+            rows=(_Row(GrowingText(self._pieces, request.stop)), _Row(GrowingText(self._pieces, request.stop))),
             inputs=torch.tensor([request.prompt] * 2, device=self._model.device),
             begun=time.perf_counter(),
             watched=(PLAIN, STEERED) if request.compare else (STEERED,),
@@ -198,7 +212,7 @@ class PairEngine:
     def _advance(self, pair: _Pair, logits: Tensor, traces: dict[int, LayerTrace]) -> list[Event]:
         """Chooses the next tokens and tells of them."""
         request = pair.request
-        chosen = choose(logits, request.sampling, pair.generator)
+        chosen = self._chooser.choose(logits, (PLAIN, STEERED))
         logprobs = torch.log_softmax(logits.float(), dim=-1)
         tokens = chosen.tolist()
         chances = logprobs.gather(-1, chosen[:, None])[:, 0].tolist()
@@ -213,7 +227,9 @@ class PairEngine:
             if row.finished:
                 continue
             reason = self._reason(request, row.count + 1, token)
-            delta = row.decoder.push(token) + (row.decoder.flush() if reason else "")
+            delta = row.text.push(token, last=reason is not None)
+            if row.text.stopped:
+                reason = "stop"
             events.append(
                 TokenEvent(
                     request=request.id,
@@ -227,14 +243,15 @@ class PairEngine:
                     fired=fired[number],
                 )
             )
-            row.text += delta
             row.count += 1
             if reason is not None:
                 row.finished = True
                 seconds = time.perf_counter() - pair.begun
-                events.append(Done(request.id, STREAMS[number], reason, row.text, row.count, seconds))
+                events.append(Done(request.id, STREAMS[number], reason, row.text.text, row.count, seconds))
         if all(pair.rows[number].finished for number in pair.watched):
             events.append(Ended(request.id))
+        for number in (PLAIN, STEERED):
+            self._chooser.note(number, tokens[number])
         pair.together = pair.together and tokens[PLAIN] == tokens[STEERED]
         pair.inputs = chosen[:, None]  # a finished row goes on unseen, so that the shape stays
         return events

@@ -11,6 +11,8 @@ from mfn_core.generation.sampling import Sampling
 from mfn_core.interventions import Intervention
 
 MAX_REPORTED = 64
+MAX_STOPS = 16
+LONGEST_STOP = 256  # characters
 
 
 class PromptTooLongError(MFNError):
@@ -35,6 +37,8 @@ class GenerationRequest:
             stream says cannot depend on it.
         alternatives: how many of the likeliest tokens to report at each step.
         fired: how many of the strongest features to report at each step, over all layers.
+        stop: strings that end a stream where its text has one; they and what follows are not part of the text. What
+            could be the beginning of one is held back.
         id: names the request in events, updates and cancellation.
     """
 
@@ -45,6 +49,7 @@ class GenerationRequest:
     compare: bool = True
     alternatives: int = 0
     fired: int = 0
+    stop: tuple[str, ...] = ()
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -55,6 +60,12 @@ class GenerationRequest:
         for name, number in (("alternatives", self.alternatives), ("fired", self.fired)):
             if not 0 <= number <= MAX_REPORTED:
                 raise ConfigError(f"{name} must lie between 0 and {MAX_REPORTED}, not {number}")
+        if isinstance(self.stop, str):
+            raise ConfigError("stop must be a sequence of strings, not one")
+        if len(self.stop) > MAX_STOPS:
+            raise ConfigError(f"{len(self.stop)} stop strings: at most {MAX_STOPS}")
+        if not all(0 < len(stop) <= LONGEST_STOP for stop in self.stop):
+            raise ConfigError(f"a stop string has 1 to {LONGEST_STOP} characters")
 
 
 def check_interventions(interventions: Sequence[Intervention], slots: int, context: int) -> None:

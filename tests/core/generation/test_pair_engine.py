@@ -368,6 +368,24 @@ def test_refuses_more_interventions_than_slots(tiny_model: MFNModel, engine: Pai
         engine.submit(request(tiny_model, interventions=(STRONG,) * 17))
 
 
+def test_a_stop_string_ends_a_stream_before_it(tiny_model: MFNModel, engine: PairEngine) -> None:
+    whole = done(list(stream(engine, request(tiny_model, max_new_tokens=40, compare=False))), "steered").text
+    stop = whole[12:15]
+    events = list(stream(engine, request(tiny_model, max_new_tokens=40, compare=False, stop=(stop, "never there"))))
+    end = done(events, "steered")
+    assert (end.reason, end.text) == ("stop", whole[: whole.index(stop)])
+    assert "".join(event.delta for event in tokens(events, "steered")) == end.text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"stop": ("",)}, {"stop": "abc"}, {"stop": ("a",) * 17}, {"stop": ("a" * 257,)}],
+)
+def test_refuses_impossible_stop_strings(options: dict) -> None:
+    with pytest.raises(ConfigError):
+        GenerationRequest((1,), **options)
+
+
 @pytest.mark.parametrize("options", [{"max_new_tokens": 0}, {"fired": -1}, {"alternatives": 65}, {"prompt": ()}])
 def test_refuses_impossible_requests(options: dict) -> None:
     with pytest.raises(ConfigError):
