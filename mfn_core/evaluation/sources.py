@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
@@ -11,27 +10,11 @@ from pathlib import Path
 from mfn_core.data.corpus import read_corpus
 from mfn_core.data.structured import KINDS, structured_documents
 from mfn_core.evaluation.labelled import LabelledText, Span
+from mfn_core.scripts import script_of
 
 SEED = 20_000  # far from the seeds with which training text is generated
 PIECE = 240  # characters
 MOST_PIECES = 8  # of one document
-UNWRITTEN = frozenset(
-    {
-        "LATIN",
-        "DIGIT",
-        "COMBINING",
-        "MODIFIER",
-        "FULLWIDTH",
-        "IDEOGRAPHIC",
-        "MIDDLE",
-        "RIGHT",
-        "LEFT",
-        "MICRO",
-        "MASCULINE",
-        "FEMININE",
-        "SCRIPT",
-    }
-)
 
 
 def formats(per_kind: int, seed: int = SEED) -> Iterator[LabelledText]:
@@ -74,12 +57,3 @@ def _scripts(text: str) -> Iterator[Span]:
         if script is not None:
             yield Span(at, at + length, f"script/{script}")
         at += length
-
-
-def script_of(character: str) -> str | None:
-    """The script of a letter or a vowel sign, in lower case: the first word of its Unicode name. None for Latin ones
-    and for what is no letter."""
-    if unicodedata.category(character)[0] not in "LM":
-        return None
-    first = unicodedata.name(character, "LATIN").split(" ")[0].split("-")[0]
-    return None if first in UNWRITTEN else first.lower()

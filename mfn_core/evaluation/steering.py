@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from mfn_core.evaluation.concepts import Share
-from mfn_core.evaluation.text_tests import TextTest
-from mfn_core.interventions import EditBuffers, Intervention
+from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.text_tests import TextTest
+from mfn_core.writing import Writing, decoded, perplexity, write
 
 Pool = Callable[[Intervention], Sequence[int]]
 """The features of an intervention's layer among which its stand-in in the control is drawn."""
@@ -35,23 +33,6 @@ class Steer:
     interventions: tuple[Intervention, ...]
     test: TextTest
     top_tokens: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Writing:
-    """How continuations are written.
-
-    Attributes:
-        tokens: in each.
-        temperature: 0 for the likeliest token at each step.
-        seed: of the choice of tokens.
-        batch: prompts at a time.
-    """
-
-    tokens: int = 40
-    temperature: float = 0.0
-    seed: int = 0
-    batch: int = 25
 
 
 @dataclass(frozen=True)
@@ -132,69 +113,3 @@ def _other(steer: Steer, others: Pool, row: int) -> tuple[Intervention, ...]:
 def _passing(model: MFNModel, steer: Steer, texts: Sequence[Sequence[int]]) -> Share:
     written = decoded(model, texts)
     return Share(sum(steer.test.holds(text, steer.top_tokens) for text in written), len(written))
-
-
-@torch.no_grad()
-def write(
-    model: MFNModel,
-    prompts: Sequence[str],
-    interventions: Sequence[Sequence[Intervention]],
-    writing: Writing,
-) -> list[list[int]]:
-    """Continuations, each under its own interventions; token ids without the prompt, up to the end of the text.
-
-    A text depends on its batch where it is sampled, since the rows of a batch share one stream of random numbers.
-    """
-    out: list[list[int]] = []
-    end = model.bos_token_id
-    options: dict[str, Any] = {"do_sample": writing.temperature > 0, "pad_token_id": end or 0}
-    if writing.temperature > 0:
-        options |= {"temperature": writing.temperature, "top_k": 0}
-        torch.manual_seed(writing.seed)
-    for at in range(0, len(prompts), writing.batch):
-        rows = [model.encode_text(prompt) for prompt in prompts[at : at + writing.batch]]
-        longest = max(map(len, rows))
-        ids = torch.full((len(rows), longest), end or 0, device=model.device)
-        mask = torch.zeros_like(ids)
-        edits = EditBuffers.allocate(model.n_features, len(rows), device=model.device, signed=model.signed)
-        for row, tokens in enumerate(rows):
-            ids[row, longest - len(tokens) :] = torch.tensor(tokens)
-            mask[row, longest - len(tokens) :] = 1
-            edits.write(row, interventions[at + row], len(tokens))
-        with model.run(edits):
-            texts = cast(Any, model.base).generate(ids, attention_mask=mask, max_new_tokens=writing.tokens, **options)
-        out += [_until(text, end) for text in texts[:, longest:].tolist()]
-    return out
-
-
-def _until(text: list[int], end: int | None) -> list[int]:
-    return text[: text.index(end)] if end in text else text
-
-
-def decoded(model: MFNModel, texts: Sequence[Sequence[int]]) -> list[str]:
-    """Token ids as text, without special tokens."""
-    decode = model.required_tokenizer.decode
-    return [cast(str, decode(list(text), skip_special_tokens=True)) for text in texts]
-
-
-def perplexity(judge: MFNModel, prompts: Sequence[str], texts: Sequence[Sequence[int]]) -> float:
-    """e to the mean nats of the continuations' tokens after their prompts. NaN where nothing was written."""
-    found = nats(judge, prompts, texts)
-    return float(torch.cat(found).mean().exp()) if any(map(len, found)) else float("nan")
-
-
-@torch.no_grad()
-def nats(judge: MFNModel, prompts: Sequence[str], texts: Sequence[Sequence[int]], batch: int = 50) -> list[Tensor]:
-    """What each token of each continuation costs after its prompt, in nats: float [length of the text] each."""
-    out: list[Tensor] = []
-    for at in range(0, len(texts), batch):
-        before = [judge.encode_text(prompt) for prompt in prompts[at : at + batch]]
-        rows = [[*b, *t][: judge.max_context] for b, t in zip(before, texts[at : at + batch], strict=True)]
-        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64, device=judge.device)
-        for row, tokens in enumerate(rows):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-        logits = judge(ids).logits  # padded behind: what stands there cannot be seen from before
-        for row, (begin, tokens) in enumerate(zip(before, rows, strict=True)):
-            predicted = logits[row, len(begin) - 1 : len(tokens) - 1].float()
-            out.append(F.cross_entropy(predicted, ids[row, len(begin) : len(tokens)], reduction="none"))
-    return out

@@ -18,6 +18,7 @@ class _WeightedRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, indices: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
         ctx.save_for_backward(indices, weights, rows)
+        ctx.save_for_forward(indices, weights, rows)
         return bag(indices, weights, rows)
 
     @staticmethod
@@ -28,9 +29,19 @@ class _WeightedRows(torch.autograd.Function):
         of_rows = transposed_rows(indices, weights, grad, len(rows)) if ctx.needs_input_grad[2] else None
         return None, of_weights, of_rows
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor | None:
+        _, of_weights, of_rows = tangents
+        indices, weights, rows = ctx.saved_tensors
+        parts = [] if of_weights is None else [bag(indices, of_weights, rows)]
+        if of_rows is not None:
+            parts.append(bag(indices, weights, of_rows))
+        return sum(parts[1:], parts[0]) if parts else None
+
 
 def weighted_rows(indices: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
-    """`out[n] = Σ_k weights[n, k] · rows[indices[n, k]]`, differentiable in weights and rows.
+    """`out[n] = Σ_k weights[n, k] · rows[indices[n, k]]`, differentiable in weights and rows, backwards and
+    forwards.
 
     Shapes: indices int64 [N, K], weights [N, K] in the dtype of rows [F, d]; gives [N, d].
     """

@@ -43,8 +43,9 @@ def presets(
     count.
     """
     from mfn_core.errors import ConfigError
-    from mfn_core.evaluation.steering import Writing, measure
+    from mfn_core.evaluation.steering import measure
     from mfn_core.model import MFNModel
+    from mfn_core.writing import Writing
     from mfn_server import resources
     from mfn_server.presets.shipped import read_shipped
 

@@ -12,11 +12,11 @@ from mfn_server.presets.schemas import NewPreset
 from mfn_server.schemas import JsonObject, Schema, Text
 
 if TYPE_CHECKING:
-    from mfn_core.evaluation.text_tests import TextTest
+    from mfn_core.text_tests import TextTest
 
 
 class TextTestBody(Schema):
-    """Whether a text is what the preset is meant to write; see `mfn_core.evaluation.text_tests.TextTest`."""
+    """Whether a text is what the preset is meant to write; see `mfn_core.text_tests.TextTest`."""
 
     words: list[Text] = Field(default_factory=list, description="So many different ones must occur as at_least says.")
     at_least: int = Field(default=2, ge=1)
@@ -30,7 +30,7 @@ class TextTestBody(Schema):
 
     def test(self) -> TextTest:
         """The same for `mfn_core`. Imports torch."""
-        from mfn_core.evaluation.text_tests import TextTest
+        from mfn_core.text_tests import TextTest
 
         try:
             return TextTest(frozenset(word.lower() for word in self.words), self.script, self.pattern, self.at_least)

@@ -10,8 +10,8 @@ import torch
 
 from mfn_core.evaluation.steer_search.candidates import STARTS, Suspect, first, lasting, near, scaled
 from mfn_core.evaluation.steer_search.goals import Goal, Turns
-from mfn_core.evaluation.steering import Writing, decoded, nats, write
 from mfn_core.model import MFNModel
+from mfn_core.writing import Writing, decoded, nats, write
 
 STRANGE = 1.6  # times plain perplexity up to which nothing is taken off: on other prompts it will not be the same
 CLIMBING, DECIDING = 0.4, 1.0  # taken off for each factor of e beyond; short texts begin with the strangest part

@@ -8,8 +8,8 @@ from typing import Any
 
 from mfn_core.evaluation.concepts import Share
 from mfn_core.evaluation.steering import SteerEffect
-from mfn_core.evaluation.text_tests import TextTest
 from mfn_core.interventions import Intervention, Scope
+from mfn_core.text_tests import TextTest
 
 LEAST_SHARE = 0.5  # of steered texts that must pass, greedy and sampled
 LEAST_LIFT = 5.0  # times the control's share

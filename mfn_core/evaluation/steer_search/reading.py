@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mfn_core.evaluation.text_tests import TextTest
 from mfn_core.model import MFNModel
+from mfn_core.text_tests import TextTest
 
 PIECE = 48  # tokens
 ENOUGH = 60  # pieces of each concept that are kept, whatever else is left out

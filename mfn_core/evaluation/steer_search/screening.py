@@ -13,10 +13,10 @@ from torch import Tensor
 
 from mfn_core.evaluation.steer_search.goals import GENERATED
 from mfn_core.evaluation.steer_search.own_tokens import promoted
-from mfn_core.evaluation.steering import Writing, decoded, write
-from mfn_core.evaluation.text_tests import TextTest
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.text_tests import TextTest
+from mfn_core.writing import Writing, decoded, write
 
 
 def screen(

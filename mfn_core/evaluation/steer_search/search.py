@@ -27,9 +27,10 @@ from mfn_core.evaluation.steer_search.journal import Journal
 from mfn_core.evaluation.steer_search.own_tokens import promoted
 from mfn_core.evaluation.steer_search.reading import Habits, Pieces, cut, read
 from mfn_core.evaluation.steer_search.screening import screen
-from mfn_core.evaluation.steering import Steer, SteerEffect, Writing, decoded, measure, write
+from mfn_core.evaluation.steering import Steer, SteerEffect, measure
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.writing import Writing, decoded, write
 
 SCREENED_AT = 4.0  # times a feature's high strength
 SCREENED_TOKENS, SCREENED_PROMPTS, BLOCK = 16, 2, 256

@@ -10,7 +10,8 @@ import pytest
 
 from mfn_core.data.structured import KINDS
 from mfn_core.evaluation.labelled import LabelledText, Span
-from mfn_core.evaluation.sources import formats, script_of, unlabelled, with_scripts
+from mfn_core.evaluation.sources import formats, unlabelled, with_scripts
+from mfn_core.scripts import script_of
 
 
 def test_every_kind_comes_as_often_as_asked_for_and_the_same_again() -> None:

@@ -30,10 +30,11 @@ from mfn_core.evaluation.steer_search.journal import Journal
 from mfn_core.evaluation.steer_search.own_tokens import promoted
 from mfn_core.evaluation.steer_search.reading import ENOUGH, FEWEST, PIECE, cut, read
 from mfn_core.evaluation.steer_search.search import Order, Search, settings
-from mfn_core.evaluation.steering import SteerEffect, Writing
-from mfn_core.evaluation.text_tests import TextTest
+from mfn_core.evaluation.steering import SteerEffect
 from mfn_core.interventions import Intervention, Scope
 from mfn_core.model import MFNModel
+from mfn_core.text_tests import TextTest
+from mfn_core.writing import Writing
 from tests.conftest import TINY_TEXTS
 
 LAYER, PLANTED = 1, 7

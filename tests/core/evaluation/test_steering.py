@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
-import pytest
-import torch
-from torch.nn import functional as F
-
 from mfn_core.evaluation.concepts import Share
-from mfn_core.evaluation.steering import Steer, SteerEffect, Writing, measure, perplexity, write
-from mfn_core.evaluation.text_tests import TextTest
-from mfn_core.interventions import Intervention, Scope
+from mfn_core.evaluation.steering import Steer, SteerEffect, measure
+from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.text_tests import TextTest
+from mfn_core.writing import Writing, perplexity, write
 
 PROMPTS = ["The ship left", "Snow", "Take two eggs and a", "The night was white; the"]
-
-
-def test_batches_of_prompts_give_each_its_own_continuation(tiny_model: MFNModel) -> None:
-    turned = [
-        (Intervention(1, 7, "set", 9.0),),
-        (),
-        (Intervention(0, 3, "set", 9.0, Scope("generation")), Intervention(1, 7, "ablate")),
-        (Intervention(1, 40, "add", 5.0),),
-    ]
-    together = write(tiny_model, PROMPTS, turned, Writing(tokens=12, batch=3))
-    for prompt, interventions, tokens in zip(PROMPTS, turned, together, strict=True):
-        (alone,) = write(tiny_model, [prompt], [interventions], Writing(tokens=12))
-        assert tokens == alone
-        text = tiny_model.generate(prompt, interventions, 12)
-        assert tiny_model.required_tokenizer.decode(alone, skip_special_tokens=True) == text
-
-
-def test_sampled_texts_follow_from_the_seed(tiny_model: MFNModel) -> None:
-    nothing = [()] * len(PROMPTS)
-    first, again, other = (
-        write(tiny_model, PROMPTS, nothing, Writing(12, temperature=1.0, seed=seed)) for seed in (1, 1, 2)
-    )
-    assert first == again != other
-
-
-def test_perplexity_is_that_of_the_continuation_alone(tiny_model: MFNModel) -> None:
-    prompt, text = "Snow fell", [70, 80, 90]
-    before = tiny_model.encode_text(prompt)
-    with torch.no_grad():
-        logits = tiny_model(torch.tensor([[*before, *text]])).logits[0]
-    expected = F.cross_entropy(logits[len(before) - 1 : -1], torch.tensor(text)).exp()
-    assert perplexity(tiny_model, [prompt, "Take"], [text, []]) == pytest.approx(float(expected))
-    assert math.isnan(perplexity(tiny_model, [prompt], [[]]))
 
 
 def test_effects_count_what_was_written(tiny_model: MFNModel) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfn_core.errors import ConfigError
-from mfn_core.evaluation.text_tests import TextTest
+from mfn_core.text_tests import TextTest
 
 
 @pytest.mark.parametrize(

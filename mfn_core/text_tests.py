@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mfn_core.errors import ConfigError
-from mfn_core.evaluation.sources import script_of
+from mfn_core.scripts import script_of
 
 WORD = re.compile(r"[^\W\d_]+")
 SHORTEST_STEM = 3  # letters from which on a top token takes out the words that begin with it, too
@@ -22,7 +22,7 @@ class TextTest:
 
     Attributes:
         words: in lower case; so many different ones as `at_least` says must occur.
-        script: at least half of the letters must be of it (see `sources.script_of`).
+        script: at least half of the letters must be of it (see `scripts.script_of`).
         pattern: a regular expression that must be found.
         at_least: for `words`.
     """

@@ -1,0 +1,122 @@
+"""Dose and response: what comes of interventions over a range of strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mfn_core.errors import ConfigError
+from mfn_core.interventions import Intervention
+from mfn_core.model import MFNModel
+from mfn_core.steering.agreement import Agreement, agreement
+from mfn_core.steering.doses import at_dose, check_swept, most_dose, spread
+from mfn_core.steering.first_order import edits_of, first_order
+from mfn_core.steering.prediction import check_position, divergences, gained
+from mfn_core.steering.texts import Texts, write_texts
+from mfn_core.writing import Writing
+
+TOKENS = 6  # that are followed by default
+MOST_DOSES = 64
+
+
+@dataclass(frozen=True)
+class DosePoint:
+    """One dose.
+
+    Attributes:
+        dose: see `doses.at_dose`.
+        logprobs: of the tokens followed, in nats.
+        kl: KL(steered ‖ plain) of the next token, in nats.
+        agreement: of what first order predicts for this dose with what was measured, over all tokens.
+        written: what was written at it; None where nothing was to be written.
+    """
+
+    dose: float
+    logprobs: tuple[float, ...]
+    kl: float
+    agreement: Agreement
+    written: Texts | None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What comes of some doses.
+
+    Attributes:
+        swept: the number of the intervention whose value is the dose; None: the dose multiplies all.
+        tokens: ids of the tokens followed.
+        plain_logprobs: theirs, in nats, without interventions.
+        plain_written: what was written without any; None where nothing was to be written.
+        points: a dose each, in the order asked for.
+    """
+
+    swept: int | None
+    tokens: tuple[int, ...]
+    plain_logprobs: tuple[float, ...]
+    plain_written: Texts | None
+    points: tuple[DosePoint, ...]
+
+
+@torch.no_grad()
+def sweep(
+    model: MFNModel,
+    prompt: str,
+    interventions: Sequence[Intervention],
+    doses: Sequence[float] | None = None,
+    swept: int | None = None,
+    tokens: Sequence[int] | None = None,
+    writing: Writing | None = None,
+    samples: int = 1,
+    position: int = -1,
+) -> Sweep:
+    """Runs a prompt at all doses at once: a row of one batch each, and one without interventions beside them.
+
+    Args:
+        model: in eval mode, with a tokenizer.
+        prompt: text.
+        interventions: in the order in which they act.
+        doses: values of the swept intervention, or factors of all; by default nine from 0 on, up to
+            `doses.most_dose`.
+        swept: which of them is swept, the first being 0; None for the only one there is, or all of several.
+        tokens: ids whose log-probability is followed; by default the six that gain most probability, on the mean
+            over the doses.
+        writing: how texts are written at each dose, with the same noise at all; None: nothing is written.
+        samples: texts a dose, with noise of their own each.
+        position: of the token after which logits are read.
+
+    Raises:
+        ConfigError: nothing can be swept, or there are too many doses.
+        InterventionError: an intervention, or a dose of it, is not possible.
+    """
+    swept = check_swept(interventions, swept)
+    ids = model.encode_text(prompt)
+    position = check_position(ids, position)
+    doses = spread(most_dose(model, interventions, swept, ids)) if doses is None else tuple(doses)
+    if not 1 <= len(doses) <= MOST_DOSES:
+        raise ConfigError(f"a sweep has 1 to {MOST_DOSES} doses, not {len(doses)}")
+    settings = [(), *(at_dose(interventions, dose, swept) for dose in doses)]
+    inputs = torch.tensor([ids] * len(settings), device=model.device)
+    edits = edits_of(model, settings, len(ids))
+    logits = model(inputs, edits=edits, logits_to_keep=len(ids) - position).logits[:, 0].float()
+    logprobs = torch.log_softmax(logits, -1)
+    followed = gained(logprobs[0], logprobs[1:], TOKENS) if tokens is None else list(tokens)
+    predicted = first_order(model, ids, settings[1:], position).through.float()
+    kl = divergences(logprobs[1:], logprobs[0])
+    written: list[Texts | None] = [None] * len(settings)
+    if writing is not None:
+        seeds = [writing.seed + sample for sample in range(samples)]
+        written = list(write_texts(model, [prompt] * samples, settings, writing, seeds))
+    followed_logprobs = logprobs[:, followed].tolist()
+    points = [
+        DosePoint(
+            dose,
+            tuple(followed_logprobs[row]),
+            kl[row - 1],
+            agreement(predicted[row - 1], logits[row] - logits[0]),
+            written[row],
+        )
+        for row, dose in enumerate(doses, start=1)
+    ]
+    return Sweep(swept, tuple(followed), tuple(followed_logprobs[0]), written[0], tuple(points))

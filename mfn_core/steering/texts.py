@@ -1,0 +1,85 @@
+"""What is written at a dose, as a model without interventions finds it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mfn_core.interventions import Intervention
+from mfn_core.model import MFNModel
+from mfn_core.writing import ReadBack, Writing, decoded, read_back, write
+
+GRAM = 3  # tokens in a row that are looked for again
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts written alike.
+
+    Attributes:
+        ids: of each, without its prompt.
+        texts: the same as text.
+        perplexity: e to the mean nats of a token after what precedes it, under the model without interventions; None
+            where nothing was written.
+        repetition: the share of a text's runs of three tokens that it has had before, on the mean over the texts. A
+            text that goes round in circles has a low perplexity, so one is not to be read without the other.
+        fired: bool [length] each, see `read_back`.
+    """
+
+    ids: tuple[tuple[int, ...], ...]
+    texts: tuple[str, ...]
+    perplexity: float | None
+    repetition: float
+    fired: tuple[tuple[bool, ...], ...] = ()
+
+
+def write_texts(
+    model: MFNModel,
+    prompts: Sequence[str],
+    settings: Sequence[Sequence[Intervention]],
+    writing: Writing,
+    seeds: Sequence[int],
+    features: Sequence[tuple[int, int]] = (),
+) -> list[Texts]:
+    """Continues every prompt under every setting, all in one batch, the same noise for each prompt under all settings.
+
+    Args:
+        model: that writes under interventions, and reads without.
+        prompts: repeated where a prompt is to be continued several times.
+        settings: interventions.
+        writing: how texts are written.
+        seeds: of each prompt.
+        features: whose firing is told.
+
+    Returns:
+        One a setting.
+    """
+    rows = [setting for setting in settings for _ in prompts]
+    again = list(prompts) * len(settings)
+    written = write(model, again, rows, writing, list(seeds) * len(settings))
+    read = read_back(model, again, written, features, writing.batch)
+    spelled = decoded(model, written)
+    size = len(prompts)
+    return [
+        _texts(written[at : at + size], spelled[at : at + size], read, slice(at, at + size), bool(features))
+        for at in range(0, len(rows), size)
+    ]
+
+
+def _texts(ids: list[list[int]], texts: list[str], read: ReadBack, part: slice, watched: bool) -> Texts:
+    costs = [cost for text in read.nats[part] for cost in text.tolist()]
+    perplexity = math.exp(min(sum(costs) / len(costs), 700.0)) if costs else None
+    return Texts(
+        tuple(map(tuple, ids)),
+        tuple(texts),
+        perplexity,
+        sum(map(repetition, ids)) / len(ids),
+        tuple(tuple(row.tolist()) for row in read.fired[part]) if watched else (),
+    )
+
+
+def repetition(ids: Sequence[int]) -> float:
+    """The share of a text's runs of three tokens that it has had before; 0 for one too short to have any."""
+    grams = [tuple(ids[at : at + GRAM]) for at in range(len(ids) - GRAM + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0

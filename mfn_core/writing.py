@@ -1,0 +1,168 @@
+"""Continuations of prompts under interventions, many at a time, and how strange a model finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import FloatTensor, LongTensor, Tensor
+from torch.nn import functional as F
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from mfn_core.interventions import EditBuffers, Intervention
+from mfn_core.model import MFNModel
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How continuations are written.
+
+    Attributes:
+        tokens: in each.
+        temperature: 0 for the likeliest token at each step.
+        seed: of the choice of tokens.
+        batch: prompts at a time.
+    """
+
+    tokens: int = 40
+    temperature: float = 0.0
+    seed: int = 0
+    batch: int = 25
+
+
+class SharedNoise(LogitsProcessor):
+    """Makes the likeliest token of each row one that is sampled, rows of the same seed with the same noise.
+
+    A Gumbel race, argmax of log p_i − log e_i with e_i exponential: rows that predict alike mostly take the same token,
+    so that what differs between two texts is what steers them and not chance (ours). What a row draws depends on its
+    seed and on the step, hence neither on its batch nor on other rows.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float) -> None:
+        """Args: seeds: of each row, each at least 0. temperature: above 0."""
+        chosen = dict.fromkeys(seeds)
+        self._generators = [torch.Generator().manual_seed(seed) for seed in chosen]
+        self._row = torch.tensor([list(chosen).index(seed) for seed in seeds])
+        self._temperature = temperature
+
+    def __call__(self, input_ids: LongTensor, scores: FloatTensor) -> FloatTensor:
+        """Scores [rows, V] whose greatest entry is the token that wins."""
+        drawn = [torch.empty(scores.shape[-1]).exponential_(generator=g) for g in self._generators]
+        noise = torch.stack(drawn)[self._row].to(scores.device)
+        return cast(FloatTensor, torch.log_softmax(scores.float() / self._temperature, -1) - noise.log())
+
+
+@torch.no_grad()
+def write(
+    model: MFNModel,
+    prompts: Sequence[str],
+    interventions: Sequence[Sequence[Intervention]],
+    writing: Writing,
+    seeds: Sequence[int] | None = None,
+) -> list[list[int]]:
+    """Continuations, each under its own interventions; token ids without the prompt, up to the end of the text.
+
+    Args:
+        model: that writes.
+        prompts: one a text.
+        interventions: of each text, in the order in which they act.
+        writing: how texts are written.
+        seeds: of each text: those of one seed share their random numbers, and none depends on its batch. Left out, the
+            rows of a batch draw from one stream of random numbers, and a text that is sampled depends on its batch.
+    """
+    out: list[list[int]] = []
+    end = model.bos_token_id
+    sampled = writing.temperature > 0
+    options: dict[str, Any] = {"do_sample": sampled and seeds is None, "pad_token_id": end or 0}
+    if options["do_sample"]:
+        options |= {"temperature": writing.temperature, "top_k": 0}
+        torch.manual_seed(writing.seed)
+    for at in range(0, len(prompts), writing.batch):
+        rows = [model.encode_text(prompt) for prompt in prompts[at : at + writing.batch]]
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), end or 0, device=model.device)
+        mask = torch.zeros_like(ids)
+        edits = EditBuffers.allocate(model.n_features, len(rows), device=model.device, signed=model.signed)
+        for row, tokens in enumerate(rows):
+            ids[row, longest - len(tokens) :] = torch.tensor(tokens)
+            mask[row, longest - len(tokens) :] = 1
+            edits.write(row, interventions[at + row], len(tokens))
+        if sampled and seeds is not None:
+            noise = SharedNoise(seeds[at : at + len(rows)], writing.temperature)
+            options["logits_processor"] = LogitsProcessorList([noise])
+        with model.run(edits):
+            texts = cast(Any, model.base).generate(ids, attention_mask=mask, max_new_tokens=writing.tokens, **options)
+        out += [_until(text, end) for text in texts[:, longest:].tolist()]
+    return out
+
+
+def _until(text: list[int], end: int | None) -> list[int]:
+    return text[: text.index(end)] if end in text else text
+
+
+def decoded(model: MFNModel, texts: Sequence[Sequence[int]]) -> list[str]:
+    """Token ids as text, without special tokens."""
+    decode = model.required_tokenizer.decode
+    return [cast(str, decode(list(text), skip_special_tokens=True)) for text in texts]
+
+
+def perplexity(judge: MFNModel, prompts: Sequence[str], texts: Sequence[Sequence[int]]) -> float:
+    """e to the mean nats of the continuations' tokens after their prompts. NaN where nothing was written."""
+    found = nats(judge, prompts, texts)
+    return float(torch.cat(found).mean().exp()) if any(map(len, found)) else float("nan")
+
+
+def nats(judge: MFNModel, prompts: Sequence[str], texts: Sequence[Sequence[int]], batch: int = 50) -> list[Tensor]:
+    """What each token of each continuation costs after its prompt, in nats: float [length of the text] each."""
+    return read_back(judge, prompts, texts, batch=batch).nats
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """What a model makes of continuations that it reads without interventions.
+
+    Attributes:
+        nats: what each token of each continuation costs after what precedes it: float [length of the text] each.
+        fired: bool [length of the text] each: whether one of the features asked for fires on the token.
+    """
+
+    nats: list[Tensor]
+    fired: list[Tensor]
+
+
+@torch.no_grad()
+def read_back(
+    judge: MFNModel,
+    prompts: Sequence[str],
+    texts: Sequence[Sequence[int]],
+    features: Collection[tuple[int, int]] = (),
+    batch: int = 50,
+) -> ReadBack:
+    """Has a model read continuations after their prompts.
+
+    Args:
+        judge: that reads.
+        prompts: one a text.
+        texts: token ids.
+        features: (layer, feature) of those whose firing is told.
+        batch: texts at a time.
+    """
+    costs: list[Tensor] = []
+    fired: list[Tensor] = []
+    for at in range(0, len(texts), batch):
+        before = [judge.encode_text(prompt) for prompt in prompts[at : at + batch]]
+        rows = [[*b, *t][: judge.max_context] for b, t in zip(before, texts[at : at + batch], strict=True)]
+        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64, device=judge.device)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+        output = judge(ids, record=bool(features))  # padded behind: what stands there cannot be seen from before
+        any_fires = torch.zeros_like(ids, dtype=torch.bool)
+        for layer, feature in features:
+            any_fires |= output.traces[layer].codes.value_of(feature) != 0
+        for row, (begin, tokens) in enumerate(zip(before, rows, strict=True)):
+            predicted = output.logits[row, len(begin) - 1 : len(tokens) - 1].float()
+            costs.append(F.cross_entropy(predicted, ids[row, len(begin) : len(tokens)], reduction="none"))
+            fired.append(any_fires[row, len(begin) : len(tokens)])
+    return ReadBack(costs, fired)
