@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import uuid
 from collections.abc import Callable
@@ -149,62 +148,6 @@ def test_the_model_page_counts_the_index(client: TestClient, tiny_index: Any) ->
     assert body["corpus"]["n_documents"] == len(tiny_index.documents)
     health = client.get("/api/health").json()
     assert (health["status"], health["model_loaded"], health["index"]["state"]) == ("ok", True, "ready")
-
-
-def preset(**more: Any) -> dict[str, Any]:
-    intervention = {"source": "mfn.resid_mid.1-00000000", "index": 3, "mode": "set", "value": 2.5}
-    return {"name": "calm", "prompt": "The sea", "interventions": [intervention], "settings": {"seed": 3}} | more
-
-
-def test_presets_are_kept_and_deleted(client: TestClient) -> None:
-    made = client.post("/api/presets", json=preset())
-    assert made.status_code == 201
-    listed = client.get("/api/presets").json()["items"]
-    assert listed == [made.json()]
-    assert listed[0]["interventions"][0]["scope"] == {"kind": "both", "start": None, "stop": None}
-    assert client.delete(f"/api/presets/{listed[0]['id']}").status_code == 204
-    assert client.get("/api/presets").json()["items"] == []
-    assert client.delete(f"/api/presets/{listed[0]['id']}").json()["error"]["code"] == "unknown_preset"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"name": ""},
-        {"name": "  "},
-        {"settings": {"a": float("nan")}},
-        {"settings": {"a": ["\0"]}},
-        {"interventions": [{"source": "s", "index": 1, "mode": "explode"}]},
-        {"interventions": [{"source": "s", "index": 1, "mode": "set", "value": float("inf")}]},
-        {"interventions": [{"source": "s", "index": -1, "mode": "set"}]},
-        {"interventions": [{"source": "s", "index": 1, "mode": "set", "value": -1.0}]},
-        {"interventions": [{"source": "s", "index": 1, "mode": "ablate"}] * 17},
-        {"interventions": [{"source": "s", "index": 1, "mode": "ablate", "scope": {"kind": "prompt", "start": 2}}]},
-        {
-            "interventions": [
-                {"source": "s", "index": 1, "mode": "ablate", "scope": {"kind": "range", "start": 5, "stop": 5}}
-            ]
-        },
-    ],
-)
-def test_a_wrong_preset_is_refused(bare_client: TestClient, wrong: dict[str, Any]) -> None:
-    content = json.dumps(preset(**wrong))
-    answer = bare_client.post("/api/presets", content=content, headers={"content-type": "application/json"})
-    assert answer.status_code == 422
-    assert bare_client.get("/api/presets").json()["items"] == []
-
-
-def test_builtin_presets_come_with_the_model_and_stay(
-    database_url: str, make_client: Callable[..., TestClient], tmp_path: Path
-) -> None:
-    file = tmp_path / "presets.json"
-    file.write_text(json.dumps([preset(name="b"), {**preset(name="A"), "test": {"script": "greek"}}]))
-    make_client(database_url, presets_file=file)
-    client = make_client(database_url, presets_file=file)  # a second start does not double them
-    items = _wait(lambda: client.get("/api/presets").json()["items"])
-    assert [(item["name"], item["builtin"]) for item in items] == [("A", True), ("b", True)]
-    answer = client.delete(f"/api/presets/{items[0]['id']}")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "builtin_preset")
 
 
 def _wait(read: Callable[[], Any]) -> Any:

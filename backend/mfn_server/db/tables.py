@@ -10,7 +10,7 @@
     source 1──1 source_weights, 1──n feature_weights      what the weights alone say, whichever run is shown
     source.current_run_id       the finished run that readers see; set for all sources in one transaction
     label_event                 append-only log; `label` is its projection for reading
-    preset                      saved settings of the Steer page
+    preset 1──n preset_version  saved settings of the Steer page; every change adds a version
 
 Features carry their source and number, and labels refer to those, not to rows of a run: labels outlive every index.
 Token strings are stored nowhere. Arrays are blobs without a header, and each table says of what: little-endian u1, u4,
@@ -484,18 +484,32 @@ class Label(Table):
 
 
 class Preset(Table):
-    """Saved settings of the Steer page. `builtin` ones come with the model and cannot be deleted."""
+    """Saved settings of the Steer page; what they are stands in its versions, and `version` says which one is shown.
+
+    `builtin` ones come with the model: its file changes them, nobody else.
+    """
 
     __tablename__ = "preset"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), index=True)
+    builtin: Mapped[bool]
+    version: Mapped[int] = mapped_column(server_default="1")
+    created_at: Mapped[datetime]
+
+
+class PresetVersion(Table):
+    """What a preset said from `created_at` on. Versions count from 1 and are never changed."""
+
+    __tablename__ = "preset_version"
+
+    preset_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("preset.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     name: Mapped[str]
     description: Mapped[str]
     prompt: Mapped[str]
     interventions: Mapped[list[Any]]
     settings: Mapped[dict[str, Any]]
-    builtin: Mapped[bool]
     created_at: Mapped[datetime]
 
 

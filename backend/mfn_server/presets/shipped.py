@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from mfn_core.errors import ConfigError
-from mfn_server.presets.schemas import NewPreset
+from mfn_server.presets.schemas import NewPreset, PresetFile
 from mfn_server.schemas import JsonObject, Schema, Text
 
 if TYPE_CHECKING:
@@ -50,13 +50,16 @@ class ShippedPreset(NewPreset):
 
 
 def read_shipped(path: Path) -> list[ShippedPreset]:
-    """The presets of a file, a JSON list.
+    """The presets of a file: a JSON list, or what `GET /api/presets/export` gives.
 
     Raises:
         ConfigError: it cannot be read, and why.
     """
     try:
-        return TypeAdapter(list[ShippedPreset]).validate_json(path.read_bytes())
+        content = path.read_bytes()
+        if content.lstrip()[:1] == b"{":
+            return [ShippedPreset(**dict(preset)) for preset in PresetFile.model_validate_json(content).presets]
+        return TypeAdapter(list[ShippedPreset]).validate_json(content)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
