@@ -1,34 +1,37 @@
 /**
- * `<mfn-preset-list>`: ready-made prompts with their features; one's own can be saved and deleted.
+ * `<mfn-preset-list>`: ready-made prompts with their features; one's own can be changed, deleted, and carried away as a file.
  *
  * Call `load()`. Event (bubbling): `presetpick` {detail: {preset}}.
  */
 import { api, isAbort } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { steer as text } from "../pages/steer-strings.js";
+import "./preset-versions.js";
 import { errorView, skeleton } from "./state-view.js";
 import { toast } from "./toast.js";
 
 export class PresetList extends HTMLElement {
+  #cards = h("div", {}, skeleton(3));
+  #versions = h("mfn-preset-versions");
+  #file = h("input", { type: "file", accept: "application/json,.json", hidden: true, onchange: () => this.#bringIn() });
+
   connectedCallback() {
+    if (this.firstChild) return;
     this.classList.add("presets");
-    if (!this.firstChild) fill(this, skeleton(3));
+    this.#versions.addEventListener("presetrestored", () => this.load());
+    this.append(this.#cards, h("p", { class: "preset-files small" },
+      h("a", { href: "/api/presets/export?which=all", download: "presets.json" }, text.exportPresets),
+      h("button", { class: "linklike", type: "button", onclick: () => this.#file.click() }, text.importPresets), this.#file),
+    this.#versions);
   }
 
   async load({ signal } = {}) {
     try {
       const { items } = await api.presets({ signal });
-      fill(this, h("ul", { class: "preset-cards" }, items.map((preset) => this.#card(preset))));
+      fill(this.#cards, h("ul", { class: "preset-cards" }, items.map((preset) => this.#card(preset))));
     } catch (error) {
-      if (!isAbort(error)) fill(this, errorView({ ...error, message: text.presetsFailed, hint: error.message }, () => this.load()));
+      if (!isAbort(error)) fill(this.#cards, errorView({ ...error, message: text.presetsFailed, hint: error.message }, () => this.load()));
     }
-  }
-
-  /** Save and show a new preset. @param {object} preset body of POST /api/presets */
-  async save(preset) {
-    await api.createPreset(preset);
-    toast(text.saved(preset.name));
-    await this.load();
   }
 
   #card(preset) {
@@ -39,6 +42,9 @@ export class PresetList extends HTMLElement {
         preset.description && h("span", { class: "preset-description" }, preset.description),
         h("span", { class: "preset-prompt", dir: "auto" }, preset.prompt),
         h("span", { class: "preset-count" }, text.turned(preset.interventions.length))),
+      preset.version > 1 && h("button", {
+        class: "preset-version", type: "button", "aria-label": text.versionsOf(preset.name), onclick: () => this.#versions.open(preset),
+      }, text.version(preset.version)),
       preset.builtin === false && h("button", {
         class: "icon-button preset-delete", type: "button", "aria-label": text.deletePreset(preset.name), onclick: () => this.#delete(preset),
       }, "✕"));
@@ -50,6 +56,20 @@ export class PresetList extends HTMLElement {
       toast(text.deleted(preset.name));
     } catch (error) {
       toast(error.message, { kind: "error" });
+    }
+    await this.load();
+  }
+
+  async #bringIn() {
+    const [file] = this.#file.files;
+    this.#file.value = "";
+    if (!file) return;
+    try {
+      const { created, changed, unchanged } = await api.importPresets(JSON.parse(await file.text()));
+      toast(text.imported(created.length, changed.length, unchanged.length));
+    } catch (error) {
+      const message = error instanceof SyntaxError ? text.noJson : [error.message, error.hint].filter(Boolean).join(" ");
+      toast(message, { kind: "error" });
     }
     await this.load();
   }

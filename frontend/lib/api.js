@@ -101,6 +101,11 @@ export const api = {
 
   presets: (options) => json("/api/presets", options),
   createPreset: (preset, options) => json("/api/presets", { ...options, method: "POST", body: preset }),
+  /** Adds a version; `base_version` in the body is the one that was changed. */
+  changePreset: (id, body, options) => json(`/api/presets/${encodeURIComponent(id)}`, { ...options, method: "PUT", body }),
+  presetVersions: (id, options) => json(`/api/presets/${encodeURIComponent(id)}/versions`, options),
+  restorePreset: (id, body, options) => json(`/api/presets/${encodeURIComponent(id)}/restore`, { ...options, method: "POST", body }),
+  importPresets: (body, options) => json("/api/presets/import", { ...options, method: "POST", body }),
   deletePreset: (id, options) => json(`/api/presets/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
 
   /**

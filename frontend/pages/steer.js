@@ -8,6 +8,7 @@ import "../components/steer-form.js";
 import "../components/stream-pane.js";
 import { KL_STEPS, PROBABILITY_STEPS } from "../components/stream-pane.js";
 import "../components/preset-list.js";
+import "../components/save-preset.js";
 import "../components/token-detail.js";
 import { toast } from "../components/toast.js";
 import { api } from "../lib/api.js";
@@ -33,6 +34,7 @@ class SteerPage extends Page {
   #moved = false;
   #pinned = false;
   #inspected = null;
+  #preset = null; // the one that the form was last filled from
   #again = debounce(() => this.#generate(), WRITE_AGAIN_AFTER_MS);
   #remember = debounce(() => this.#updateUrl(), 150);
 
@@ -82,6 +84,11 @@ class SteerPage extends Page {
     this.detail.addEventListener("detailclose", () => this.#closeDetail());
     this.presets = h("mfn-preset-list");
     this.presets.addEventListener("presetpick", (event) => this.#usePreset(event.detail.preset));
+    this.saving = h("mfn-save-preset");
+    this.saving.addEventListener("presetsaved", (event) => {
+      this.#preset = event.detail.preset;
+      this.presets.load();
+    });
     this.lost = h("div", { class: "steer-notice" });
     this.notice = h("div", { class: "steer-notice", "aria-live": "polite" });
     this.presetsTitle = h("h2", {}, text.presets);
@@ -96,7 +103,7 @@ class SteerPage extends Page {
     this.append(
       h("header", { class: "steer-intro" },
         h("div", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), this.#tools()),
-      this.form, output, this.#saveDialog());
+      this.form, output, this.saving);
   }
 
   #tools() {
@@ -104,7 +111,7 @@ class SteerPage extends Page {
     return h("div", { class: "steer-tools" },
       button(text.share, () => this.#copy(new URL(steerPath(this.form.state), location.href).href, text.shared)),
       button(text.curl, () => this.#copy(curlCommand(this.form.state, location.origin), text.curled)),
-      button(text.savePreset, () => this.saveDialog.showModal()));
+      button(text.savePreset, () => this.#savePreset()));
   }
 
   #colouring() {
@@ -132,30 +139,6 @@ class SteerPage extends Page {
       h("span", { class: "legend-note" }, probability ? text.probabilityNote : text.klNote));
   }
 
-  #saveDialog() {
-    const name = h("input", { required: true, maxlength: "120", name: "name" });
-    const description = h("input", { maxlength: "400", name: "description" });
-    const problem = h("p", { class: "error-text", role: "alert" });
-    const save = async (event) => {
-      event.preventDefault();
-      const { prompt, interventions, settings } = this.form.state;
-      try {
-        const body = { name: name.value.trim(), description: description.value.trim(), prompt, interventions: requestInterventions(interventions), settings };
-        await this.presets.save(body);
-        this.saveDialog.close();
-        name.value = description.value = problem.textContent = "";
-      } catch (error) {
-        problem.textContent = error.message;
-      }
-    };
-    this.saveDialog = h("dialog", { class: "save-preset", "aria-labelledby": "save-preset-title" },
-      h("form", { onsubmit: save }, h("h2", { id: "save-preset-title" }, text.savePreset),
-        h("label", {}, text.presetName, name), h("label", {}, text.presetDescription, description), problem,
-        h("div", { class: "dialog-buttons" },
-          h("button", { type: "button", onclick: () => this.saveDialog.close() }, text.cancel), h("button", { class: "primary" }, text.save))));
-    return this.saveDialog;
-  }
-
   /* -- state ------------------------------------------------------------------------------------------------------- */
 
   #changed({ part, settled }) {
@@ -181,7 +164,14 @@ class SteerPage extends Page {
     this.#entryIsWritten = false;
   }
 
-  #usePreset({ prompt, interventions, settings }) {
+  #savePreset() {
+    const { prompt, interventions, settings } = this.form.state;
+    this.saving.open({ prompt, interventions: requestInterventions(interventions), settings }, this.#preset);
+  }
+
+  #usePreset(preset) {
+    this.#preset = preset;
+    const { prompt, interventions, settings } = preset;
     this.form.state = { prompt, interventions, settings: { ...emptyState().settings, ...settings } };
     this.#updateUrl();
     this.#generate();
