@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from mfn_server.db.tables import Preset, PresetVersion
 from mfn_server.errors import APIError
@@ -160,8 +160,12 @@ def _write(connection: Connection, preset_id: uuid.UUID, version: int, content: 
     connection.execute(insert(PresetVersion).values(**row))
 
 
-def _own(connection: Connection, model_id: int, preset_id: uuid.UUID, base_version: int | None) -> Row[Any]:
-    """Somebody's preset, locked until the transaction is over."""
+def _own(connection: Connection, model_id: int, preset_id: uuid.UUID, base_version: int | None) -> None:
+    """Locks a preset until the transaction is over, if it is somebody's own.
+
+    Raises:
+        APIError: 404, no such preset; 403, it is built in; 409, there is a later version than `base_version`.
+    """
     statement = select(Preset.builtin, Preset.version).where(Preset.id == preset_id, Preset.model_id == model_id)
     row = connection.execute(statement.with_for_update()).one_or_none()
     if row is None:
@@ -181,7 +185,6 @@ def _own(connection: Connection, model_id: int, preset_id: uuid.UUID, base_versi
             hint="look at that version, then change it",
             field="base_version",
         )
-    return row
 
 
 def _unknown() -> APIError:
