@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from benchmarks.synthetic.index import Vocabulary, synthetic_index
+from benchmarks.synthetic.weights import synthetic_weights
 from mfn_core import MFNConfig, MFNLayerConfig, MFNModel
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.index_lock import index_lock
@@ -24,6 +25,8 @@ from mfn_server.db.session import Database
 from mfn_server.db.tables import Counter, Label, LabelEvent, Origin, Source
 from mfn_server.features.labelling import PROPOSE, PROPOSE_VERSION, STREAM
 from mfn_server.model_facts import ModelFacts
+from mfn_server.weights.command import sources_by_layer
+from mfn_server.weights.store import store_weights
 
 LAYERS = 8
 WIDTH = 16
@@ -52,7 +55,7 @@ class SyntheticStudio:
 def make_studio(
     folder: Path, features: int, tokens: int, database: str | None = None, seed: int = 0
 ) -> SyntheticStudio:
-    """Make model, index and labels; what is there already is taken as it is.
+    """Make model, index, facts of the weights, and labels; what is there already is taken as it is.
 
     Args:
         folder: where they go.
@@ -82,6 +85,8 @@ def make_studio(
         with index_lock(opened):
             run_id = store.begin(facts, {})
             store.store(run_id, facts, index, "made up", lambda ids: str(tokenizer.decode(list(ids))))
+            weights = synthetic_weights(sorted(model.coders), features // LAYERS, np.random.default_rng([seed, 2]))
+            store_weights(opened, sources_by_layer(opened, facts), weights, lambda phase, share: None)
         _label(opened, facts, index, Vocabulary.of(tokenizer, np.random.default_rng(seed)), seed)
         if opened.is_sqlite:
             with opened.read() as connection:

@@ -262,6 +262,19 @@ def test_without_its_columns_a_run_is_said_to_be_in_preparation(
     assert answer.headers["retry-after"]
 
 
+def test_a_run_from_before_it_had_columns_of_tokens_is_shown_alike(
+    client: TestClient, indexed: Database, database_url: str, make_client: Maker
+) -> None:
+    row = client.get("/api/features").json()["items"][0]
+    page = f"/api/features/{row['source']}/{row['index']}"
+    expected = client.get(page).json()
+    assert any(other["top_tokens"] for other in expected["neighbours"])
+    with indexed.write() as connection:
+        columns = FeatureColumn.name.in_(["foremost_ids", "foremost_shares"])
+        assert connection.execute(delete(FeatureColumn).where(columns)).rowcount > 0
+    assert make_client(database_url).get(page).json() == expected
+
+
 @contextmanager
 def statements(database: Database) -> Iterator[list[str]]:
     """Notes what is executed through any engine on it."""

@@ -25,6 +25,9 @@ OFTEN = 0.25
 UNKNOWN = -1
 """In the column `half_firings`: not known."""
 
+FOREMOST = 3
+"""How many of the tokens that a feature fires on most stand for it where it has no label."""
+
 _AT_ONCE = 4096  # features whose words are counted together: some 10 million pairs
 
 
@@ -73,12 +76,16 @@ class Terms:
 def columns_of(layer: LayerIndex, n_tokens: int) -> dict[str, bytes]:
     """A source's columns and orders, each [F], as blobs. `COLUMNS` has their types.
 
+    `foremost_ids` and `foremost_shares` are [F, 3]: the tokens that a feature fires on most, with their shares of its
+    firings; 0 where there are fewer.
+
     Orders are feature numbers: of `rate`, `max` and `mean` the greatest first, of `token_r2` the least, unknown ones
     last; equal ones by number.
     """
     rate = layer.firing_count / max(n_tokens, 1)
     unknown = np.full(layer.n_features, UNKNOWN)
     r2 = np.full(layer.n_features, np.nan, np.float32) if layer.token_r2 is None else layer.token_r2
+    ids, shares = (foremost(array) for array in (layer.top_token_ids, layer.top_token_share))
     columns: Mapping[str, NDArray[Any]] = {
         "firing_count": layer.firing_count,
         "rate": rate,
@@ -86,19 +93,28 @@ def columns_of(layer: LayerIndex, n_tokens: int) -> dict[str, bytes]:
         "mean": layer.mean,
         "token_r2": r2,
         "half_firings": unknown if layer.half_firings is None else layer.half_firings,
+        "foremost_ids": np.where(shares > 0, ids, 0),
+        "foremost_shares": np.maximum(shares, 0),
     }
     orders = {
         f"by_{name}": np.argsort(values, kind="stable")
         for name, values in (("rate", -rate), ("max", -layer.maximum), ("mean", -layer.mean), ("token_r2", r2))
     }
-    return {name: pack(array, COLUMNS[name]) for name, array in (*columns.items(), *orders.items())}
+    return {name: pack(array, COLUMNS[name].base) for name, array in (*columns.items(), *orders.items())}
 
 
 COLUMNS = {
     "firing_count": I8, "rate": F8, "max": F4, "mean": F4, "token_r2": F4, "half_firings": I8,
     "by_rate": U4, "by_max": U4, "by_mean": U4, "by_token_r2": U4,
+    "foremost_ids": np.dtype((U4, (FOREMOST,))), "foremost_shares": np.dtype((F4, (FOREMOST,))),
 }  # fmt: skip
 """Names and types of what `columns_of` gives."""
+
+
+def foremost(listed: NDArray[Any]) -> NDArray[Any]:
+    """The first three of each row, [F, 3], with 0 for what is missing."""
+    kept = listed[:, :FOREMOST]
+    return np.pad(kept, ((0, 0), (0, FOREMOST - kept.shape[1])))
 
 
 def word_sets(

@@ -1,4 +1,4 @@
-"""The figures of all features that a model shows, as arrays in memory: some 60 bytes a feature.
+"""The figures of all features that a model shows, as arrays in memory: some 85 bytes a feature.
 
 A *row* is a feature's place here: sources by layer and row of the database, features by number. Equal values are always
 in the order of rows, whichever way a list is sorted.
@@ -16,13 +16,18 @@ from sqlalchemy import Connection, select
 
 from mfn_core.errors import MFNError
 from mfn_core.indexing.arrays import ragged, run_lengths, run_starts
+from mfn_server.db.blobs import F4, unpack
+from mfn_server.db.browse_build import FOREMOST
 from mfn_server.db.browse_store import read_columns
-from mfn_server.db.tables import Source, SourceIndex
+from mfn_server.db.tables import FeatureDetail, Source, SourceIndex
+from mfn_server.db.varints import split_rows
 from mfn_server.features.edition import ShownSource
 from mfn_server.features.status import status_codes
 
 GREATEST_FIRST = ("rate", "max", "mean")
 """Columns whose stored order begins with the greatest; that of `token_r2` begins with the least."""
+
+_ROWS_AT_ONCE = 10_000
 
 
 class ColumnsMissingError(MFNError):
@@ -62,6 +67,8 @@ class Columns:
         token_r2: float32 [n], NaN where unknown.
         half_firings: int64 [n], -1 where unknown.
         status: uint8 [n], places in `status.STATUSES`.
+        foremost_ids: uint32 [n, 3], the tokens that it fires on most.
+        foremost_shares: float32 [n, 3], which share of its firings falls on each; 0 where there are fewer.
     """
 
     def __init__(self, places: list[Place], parts: list[dict[str, NDArray[Any]]]) -> None:
@@ -69,8 +76,8 @@ class Columns:
         self.n = places[-1].end if places else 0
         self.runs = {place.source.run_id: place.source.n_features_of_run for place in places}
 
-        def joined(name: str, dtype: type[Any]) -> NDArray[Any]:
-            return np.concatenate([np.zeros(0, dtype), *(part[name] for part in parts)])
+        def joined(name: str, dtype: type[Any], *shape: int) -> NDArray[Any]:
+            return np.concatenate([np.zeros((0, *shape), dtype), *(part[name] for part in parts)])
 
         self.firing_count: NDArray[np.int64] = joined("firing_count", np.int64)
         self.rate: NDArray[np.float64] = joined("rate", np.float64)
@@ -78,6 +85,8 @@ class Columns:
         self.mean: NDArray[np.float32] = joined("mean", np.float32)
         self.token_r2: NDArray[np.float32] = joined("token_r2", np.float32)
         self.half_firings: NDArray[np.int64] = joined("half_firings", np.int64)
+        self.foremost_ids: NDArray[np.uint32] = joined("foremost_ids", np.uint32, FOREMOST)
+        self.foremost_shares: NDArray[np.float32] = joined("foremost_shares", np.float32, FOREMOST)
         self.status = np.concatenate(
             [
                 np.zeros(0, np.uint8),
@@ -120,6 +129,10 @@ class Columns:
     def place_of(self, key: str) -> Place | None:
         """Where a source is, if it is shown."""
         return next((place for place in self.places if place.source.key == key), None)
+
+    def place_at(self, layer: int) -> Place | None:
+        """Where the source at a layer is, if one is shown."""
+        return next((place for place in self.places if place.source.layer == layer), None)
 
     def locate(self, row: int) -> tuple[Place, int]:
         """The source of a row, and the feature's number in it."""
@@ -172,10 +185,29 @@ def load_columns(connection: Connection, sources: tuple[ShownSource, ...]) -> Co
         if not part or in_run is None:
             raise ColumnsMissingError(f"run {source.run_id} has no columns for lists")
         end = begin + len(part["rate"])
-        places.append(Place(source, begin, end, in_run))
+        place = Place(source, begin, end, in_run)
+        if "foremost_ids" not in part:
+            part |= _foremost_of_rows(connection, place)
+        places.append(place)
         parts.append(part)
         begin = end
     return Columns(places, parts)
+
+
+def _foremost_of_rows(connection: Connection, place: Place) -> dict[str, NDArray[Any]]:
+    """The columns of foremost tokens of a run from before it had them, out of its rows: seconds for a million."""
+    n = place.end - place.begin
+    ids, shares = np.zeros((n, FOREMOST), np.uint32), np.zeros((n, FOREMOST), np.float32)
+    of = select(FeatureDetail.feature_id, FeatureDetail.token_ids, FeatureDetail.token_shares).where(
+        FeatureDetail.feature_id.between(place.first_id, place.first_id + n - 1)
+    )
+    rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(of)
+    for some in rows.partitions():
+        for row, listed in zip(some, split_rows([row.token_ids for row in some]), strict=True):
+            number, kept = row.feature_id - place.first_id, listed[:FOREMOST]
+            ids[number, : len(kept)] = kept
+            shares[number, : len(kept)] = unpack(row.token_shares, F4)[:FOREMOST]
+    return {"foremost_ids": ids, "foremost_shares": shares}
 
 
 def _starts(connection: Connection, runs: set[int]) -> dict[tuple[int, int], int]:

@@ -21,22 +21,22 @@ _CONTEXTS: dict[type[TopContexts | SampledContexts], Select[*tuple[Any, ...]]] =
     table: select(table).where(table.feature_id.in_(bindparam("ids", expanding=True)))
     for table in (TopContexts, SampledContexts)
 }
-_WINDOWS: Select[*tuple[Any, ...]] = (
-    select(
-        DocumentWindow.id,
-        DocumentWindow.start,
-        DocumentWindow.length,
-        Document.ordinal,
-        Document.title,
-        Document.tags,
-        Document.n_tokens,
-        # cut by the database, so that a long document is not carried over for 64 of its tokens
-        func.substr(
-            Document.token_ids, DocumentWindow.start * U4.itemsize + 1, DocumentWindow.length * U4.itemsize
-        ).label("token_ids"),
-    )
+# cut by the database, so that a long document is not carried over for 64 of its tokens
+_TOKEN_IDS = func.substr(
+    Document.token_ids, DocumentWindow.start * U4.itemsize + 1, DocumentWindow.length * U4.itemsize
+).label("token_ids")
+_TEXTS: Select[*tuple[Any, ...]] = (
+    select(DocumentWindow.id, _TOKEN_IDS)
     .join(Document, Document.id == DocumentWindow.document_id)
     .where(DocumentWindow.id.in_(bindparam("ids", expanding=True)))
+)
+_WINDOWS: Select[*tuple[Any, ...]] = _TEXTS.add_columns(
+    DocumentWindow.start,
+    DocumentWindow.length,
+    Document.ordinal,
+    Document.title,
+    Document.tags,
+    Document.n_tokens,
 )
 _SNIPPET_BEFORE, _SNIPPET_AFTER = 10, 6
 _DECIMALS = 4
@@ -48,7 +48,7 @@ def contexts_of(
     """A feature's strongest contexts, strongest first, and its samples by band."""
     found = {table: _stored(connection, table, [feature_id]) for table in (TopContexts, SampledContexts)}
     top, sampled = (found[table].get(feature_id, []) for table in (TopContexts, SampledContexts))
-    windows = _windows(connection, {first_window_id + context.window for context in (*top, *sampled)})
+    windows = _windows(connection, _WINDOWS, {first_window_id + context.window for context in (*top, *sampled)})
     samples: dict[int, list[Fields]] = defaultdict(list)
     for context in sampled:
         samples[context.band].append(_context(windows[first_window_id + context.window], context, token_texts))
@@ -72,9 +72,9 @@ def snippets_of(
         row.feature_id: (first_windows[row.feature_id] + top.window, top)
         for row, top in zip(rows, first_of_each, strict=True)
     }
-    windows = _windows(connection, {window for window, _ in foremost.values()})
+    windows = _windows(connection, _TEXTS, {window for window, _ in foremost.values()})
     return {
-        feature: snippet(_context(windows[window], context, token_texts))
+        feature: _snippet(windows[window].token_ids, context, token_texts)
         for feature, (window, context) in foremost.items()
     }
 
@@ -91,9 +91,11 @@ def _stored(
     }
 
 
-def _windows(connection: Connection, window_ids: Collection[int]) -> dict[int, Row[Any]]:
-    """Windows with their tokens and what a reader is told of their documents, by id."""
-    rows = connection.execute(_WINDOWS, {"ids": list(window_ids)})
+def _windows(
+    connection: Connection, statement: Select[*tuple[Any, ...]], window_ids: Collection[int]
+) -> dict[int, Row[Any]]:
+    """Windows with what a statement selects of them, by id."""
+    rows = connection.execute(statement, {"ids": list(window_ids)})
     return {row.id: row for row in rows}
 
 
@@ -118,5 +120,20 @@ def _context(row: Row[Any], stored: StoredContext, token_texts: Sequence[str]) -
 
 def snippet(context: Fields) -> Fields:
     """A few tokens around a context's strongest firing."""
-    peak, part = context["peak"], slice(max(context["peak"] - _SNIPPET_BEFORE, 0), context["peak"] + _SNIPPET_AFTER + 1)
+    peak, part = context["peak"], _around(context["peak"])
     return {"tokens": context["tokens"][part], "values": context["values"][part], "peak": peak - part.start}
+
+
+def _snippet(token_ids: bytes, stored: StoredContext, token_texts: Sequence[str]) -> Fields:
+    """The same from a window's token ids, without the rest of the context."""
+    part = _around(stored.peak)
+    tokens = [token_texts[number] for number in unpack(token_ids, U4)[part].tolist()]
+    values = [0.0] * len(tokens)
+    for position, value in zip(stored.positions, stored.values, strict=True):
+        if 0 <= position - part.start < len(tokens):
+            values[position - part.start] = round(value, _DECIMALS)
+    return {"tokens": tokens, "values": values, "peak": stored.peak - part.start}
+
+
+def _around(peak: int) -> slice:
+    return slice(max(peak - _SNIPPET_BEFORE, 0), peak + _SNIPPET_AFTER + 1)

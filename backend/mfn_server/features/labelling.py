@@ -28,7 +28,7 @@ def propose(
         APIError: no such feature; an empty label; an id that was used for something else (409).
     """
     source = source_named(connection, model_id, key)
-    check_feature(source, index)
+    check_feature(source.key, source.n_features, index)
     text = " ".join(proposal.text.split())
     if not text:
         raise APIError(422, "invalid_request", "text: must not be blank", field="text")

@@ -30,6 +30,7 @@ class Names:
         entries: (text in lower case, row) of each, in order.
         place: int32 [n], which of `texts` a feature's label is, -1 without one.
         texts: the different texts in lower case, ascending.
+        shown: the label as it was written, by row.
     """
 
     stream: int
@@ -37,9 +38,10 @@ class Names:
     entries: list[tuple[str, int]]
     place: NDArray[np.int32]
     texts: list[str]
+    shown: dict[int, str]
 
     @classmethod
-    def of(cls, stream: int, origin: NDArray[np.uint8], entries: list[tuple[str, int]]) -> Names:
+    def of(cls, stream: int, origin: NDArray[np.uint8], entries: list[tuple[str, int]], shown: dict[int, str]) -> Names:
         """From entries in order."""
         texts: list[str] = []
         places: list[int] = []
@@ -49,7 +51,11 @@ class Names:
             places.append(len(texts) - 1)
         place = np.full(len(origin), -1, np.int32)
         place[[row for _, row in entries]] = places
-        return cls(stream, origin, entries, place, texts)
+        return cls(stream, origin, entries, place, texts, shown)
+
+    def label(self, row: int) -> tuple[str | None, Origin | None]:
+        """A feature's label and who wrote it; None and None without one."""
+        return self.shown.get(row), ORIGINS[self.origin[row]]
 
     def order(self, descending: bool) -> NDArray[np.int32]:
         """All rows by label: int32 [n]. Those without one come last, either way; case does not count."""
@@ -60,20 +66,24 @@ class Names:
 
     def changed(self, stream: int, labels: Mapping[int, tuple[str, str] | None]) -> Names:
         """With other labels on some rows: (text, origin), or None where there is no longer any."""
-        origin = self.origin.copy()
+        origin, shown = self.origin.copy(), self.shown.copy()
         for row, label in labels.items():
-            origin[row] = 0 if label is None else ORIGINS.index(Origin(label[1]))
+            if label is None:
+                origin[row] = 0
+                shown.pop(row, None)
+            else:
+                shown[row], origin[row] = label[0], ORIGINS.index(Origin(label[1]))
         entries = [entry for entry in self.entries if entry[1] not in labels]
         entries += [(label[0].lower(), row) for row, label in labels.items() if label is not None]
         entries.sort()
-        return Names.of(stream, origin, entries)
+        return Names.of(stream, origin, entries, shown)
 
 
 def load_names(connection: Connection, columns: Columns, stream: int) -> Names:
     """Read all shown labels. `stream` is that of the edition they are read under: they may be newer."""
     sources = [place.source.id for place in columns.places]
     labels = _labels(connection, columns, _shown().where(Label.source_id.in_(sources)))
-    nothing = Names.of(stream, np.zeros(columns.n, np.uint8), [])
+    nothing = Names.of(stream, np.zeros(columns.n, np.uint8), [], {})
     return nothing.changed(stream, labels) if labels else nothing
 
 

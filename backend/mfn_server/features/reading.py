@@ -6,6 +6,7 @@ more than all that is read for it. Statements are made once, for the same reason
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from mfn_server.db.blobs import F4, unpack
-from mfn_server.db.tables import Feature, FeatureDetail, Label, LabelEvent, Origin, Source, SourceIndex
+from mfn_server.db.browse_build import UNKNOWN
+from mfn_server.db.tables import FeatureDetail, Label, LabelEvent, Origin, Source, SourceIndex
 from mfn_server.db.varints import split_rows, unpack_ints
 from mfn_server.errors import APIError
+from mfn_server.features.calling import called
 from mfn_server.features.catalogue import Catalogue
 from mfn_server.features.columns import ColumnsMissingError, Place
 from mfn_server.features.contexts import Fields, contexts_of, snippet, snippets_of
@@ -26,34 +29,20 @@ from mfn_server.features.weights import weight_facts_of
 
 SPARKLINE_BINS = 16
 _PROMOTED_IN_LIST = 3
-_TOKENS_OF_OTHERS = 3
 
 _SOURCE = select(Source).where(Source.model_id == bindparam("model_id"), Source.key == bindparam("key"))
-_LABELLED = (Label.source_id == Feature.source_id) & (Label.number == Feature.number) & Label.is_primary
-_FIGURES: Select[*tuple[Any, ...]] = (
-    select(Feature, FeatureDetail, Label.text.label("label"), Label.origin.label("label_origin"))
-    .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
-    .outerjoin(Label, _LABELLED)
-)
-_OF_LIST: Select[*tuple[Any, ...]] = (
-    select(
-        Feature,
-        FeatureDetail.histogram,
-        FeatureDetail.token_ids,
-        FeatureDetail.token_shares,
-        FeatureDetail.promoted_ids,
-        FeatureDetail.promoted_logits,
-        Label.text.label("label"),
-        Label.origin.label("label_origin"),
-    )
-    .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
-    .outerjoin(Label, _LABELLED)
-    .where(Feature.id.in_(bindparam("ids", expanding=True)))
-)
+_OF_LIST: Select[*tuple[Any, ...]] = select(
+    FeatureDetail.feature_id,
+    FeatureDetail.histogram,
+    FeatureDetail.token_ids,
+    FeatureDetail.token_shares,
+    FeatureDetail.promoted_ids,
+    FeatureDetail.promoted_logits,
+).where(FeatureDetail.feature_id.in_(bindparam("ids", expanding=True)))
 _OF_PAGE: Select[*tuple[Any, ...]] = (
-    _FIGURES.add_columns(SourceIndex.bin_edges, SourceIndex.sampled_tokens)
-    .join(SourceIndex, (SourceIndex.run_id == Feature.run_id) & (SourceIndex.source_id == Feature.source_id))
-    .where(Feature.id == bindparam("id"))
+    select(FeatureDetail, SourceIndex.bin_edges, SourceIndex.sampled_tokens)
+    .join(SourceIndex, (SourceIndex.run_id == bindparam("run_id")) & (SourceIndex.source_id == bindparam("source_id")))
+    .where(FeatureDetail.feature_id == bindparam("id"))
 )
 _LABELS: Select[*tuple[Any, ...]] = (
     select(Label, LabelEvent.reason, LabelEvent.payload)
@@ -63,12 +52,6 @@ _LABELS: Select[*tuple[Any, ...]] = (
 )
 _VERSION = select(func.max(LabelEvent.stream)).where(
     LabelEvent.source_id == bindparam("source_id"), LabelEvent.number == bindparam("number")
-)
-_TOKENS = select(FeatureDetail.feature_id, FeatureDetail.token_ids, FeatureDetail.token_shares).where(
-    FeatureDetail.feature_id.in_(bindparam("ids", expanding=True))
-)
-_NAMES = select(Label.number, Label.text, Label.origin).where(
-    Label.source_id == bindparam("source_id"), Label.number.in_(bindparam("numbers", expanding=True)), Label.is_primary
 )
 
 
@@ -86,10 +69,10 @@ def source_named(connection: Connection, model_id: int, key: str) -> Row[Any]:
     return row
 
 
-def check_feature(source: Row[Any], index: int) -> None:
-    """Raises APIError (404) for a feature that the source does not have."""
-    if not 0 <= index < source.n_features:
-        message = f"there is no feature {index} in {source.key}: it has features 0 to {source.n_features - 1}"
+def check_feature(key: str, n_features: int, index: int) -> None:
+    """Raises APIError (404) for a feature that a source does not have."""
+    if not 0 <= index < n_features:
+        message = f"there is no feature {index} in {key}: it has features 0 to {n_features - 1}"
         raise APIError(404, "unknown_feature", message, field="index")
 
 
@@ -103,7 +86,7 @@ def feature_list(
     """
     places = [catalogue.columns.locate(row) for row in rows]
     ids = [place.first_id + number for place, number in places]
-    found = {row.id: row for row in connection.execute(_OF_LIST, {"ids": ids})}
+    found = {row.feature_id: row for row in connection.execute(_OF_LIST, {"ids": ids})}
     if len(found) != len(ids):
         raise ColumnsMissingError("the index was replaced while it was read")
     entries = [found[number] for number in ids]
@@ -114,15 +97,13 @@ def feature_list(
     promoted = split_rows([row.promoted_ids for row in entries])
     items = [
         {
-            **_figures(row, place, int(catalogue.columns.status[line])),
+            **_figures(catalogue, line),
             "top_tokens": shares,
             "promoted": _logits(ids_promoted[:_PROMOTED_IN_LIST], row.promoted_logits, token_texts),
             "sparkline": sparkline,
-            "snippet": snippets.get(row.id),
+            "snippet": snippets.get(row.feature_id),
         }
-        for row, line, (place, _), shares, ids_promoted, sparkline in zip(
-            entries, rows, places, tokens, promoted, sparklines, strict=True
-        )
+        for row, line, shares, ids_promoted, sparkline in zip(entries, rows, tokens, promoted, sparklines, strict=True)
     ]
     return FeatureList.model_validate({"items": items, **paging})
 
@@ -136,11 +117,10 @@ def feature_page(
         APIError: 404 where there is no such feature, 503 while its source has no index.
         ColumnsMissingError: its run has been removed meanwhile.
     """
-    source = source_named(connection, model_id, key)
-    check_feature(source, index)
     columns = catalogue.columns
     place = columns.place_of(key)
     if place is None:
+        check_feature(key, source_named(connection, model_id, key).n_features, index)
         raise APIError(
             503,
             "index_not_ready",
@@ -148,19 +128,21 @@ def feature_page(
             hint="GET /api/health tells how far it is",
             headers={"Retry-After": "5"},
         )
-    feature_id = place.first_id + index
-    row = connection.execute(_OF_PAGE, {"id": feature_id}).one_or_none()
+    check_feature(key, place.end - place.begin, index)
+    feature_id, line = place.first_id + index, place.begin + index
+    of_source = {"run_id": place.source.run_id, "source_id": place.source.id}
+    row = connection.execute(_OF_PAGE, {"id": feature_id, **of_source}).one_or_none()
     if row is None:
         raise ColumnsMissingError("the index was replaced while it was read")
     top, samples = contexts_of(connection, feature_id, place.source.first_window_id, token_texts)
     numbers, joint = unpack_ints(row.neighbour_numbers).tolist(), []
     if row.sampled_tokens:
         joint = unpack_ints(row.cofiring_numbers).tolist()
-    others = _others(connection, place, {*numbers, *joint}, token_texts)
+    others = _others(catalogue, place, {*numbers, *joint}, token_texts)
     previous, following = _alive_beside(columns.firing_count[place.begin : place.end], index)
-    of_feature = {"source_id": source.id, "number": index}
+    of_feature = {"source_id": place.source.id, "number": index}
     body = {
-        **_figures(row, place, int(columns.status[place.begin + index])),
+        **_figures(catalogue, line),
         "top_tokens": _shares(unpack_ints(row.token_ids).tolist(), row.token_shares, token_texts),
         "promoted": _logits(unpack_ints(row.promoted_ids).tolist(), row.promoted_logits, token_texts),
         "suppressed": _logits(unpack_ints(row.suppressed_ids).tolist(), row.suppressed_logits, token_texts),
@@ -177,30 +159,32 @@ def feature_page(
         "n_tokens": place.source.n_tokens,
         "labels": _labels(connection, of_feature),
         "version": connection.scalar(_VERSION, of_feature) or 0,
-        "weights": weight_facts_of(
-            connection, source, index, lambda ids: _foremost_tokens(connection, ids, token_texts)
-        ),
+        "weights": weight_facts_of(connection, catalogue, model_id, place, index, token_texts),
         "previous": previous,
         "next": following,
     }
     return FeaturePage.model_validate(body)
 
 
-def _figures(row: Row[Any], place: Place, status: int) -> Fields:
-    """What a list and a page both say in numbers, and the label."""
+def _figures(catalogue: Catalogue, line: int) -> Fields:
+    """What a list and a page both say in numbers, and the label. They are in memory: `line` is the catalogue's row."""
+    columns = catalogue.columns
+    place, number = columns.locate(line)
+    label, origin = catalogue.names.label(line)
+    r2, half_firings = float(columns.token_r2[line]), int(columns.half_firings[line])
     return {
         "source": place.source.key,
         "layer": place.source.layer,
-        "index": row.number,
-        "rate": row.rate,
-        "firing_count": row.firing_count,
-        "max": row.maximum,
-        "mean": row.mean,
-        "token_r2": row.token_r2,
-        "half_firings": row.half_firings,
-        "status": STATUSES[status],
-        "label": row.label,
-        "label_origin": row.label_origin,
+        "index": number,
+        "rate": float(columns.rate[line]),
+        "firing_count": int(columns.firing_count[line]),
+        "max": float(columns.max[line]),
+        "mean": float(columns.mean[line]),
+        "token_r2": None if math.isnan(r2) else r2,
+        "half_firings": None if half_firings == UNKNOWN else half_firings,
+        "status": STATUSES[int(columns.status[line])],
+        "label": label,
+        "label_origin": origin,
     }
 
 
@@ -288,30 +272,12 @@ def _logits(ids: Sequence[int], logits: bytes, token_texts: Sequence[str]) -> li
 
 
 def _others(
-    connection: Connection, place: Place, numbers: Iterable[int], token_texts: Sequence[str]
+    catalogue: Catalogue, place: Place, numbers: Iterable[int], token_texts: Sequence[str]
 ) -> dict[int, Fields]:
     """What other features of the same source are called, by number."""
-    wanted = sorted(numbers)
-    ids = [place.first_id + number for number in wanted]
-    tokens = _foremost_tokens(connection, ids, token_texts)
-    named = connection.execute(_NAMES, {"source_id": place.source.id, "numbers": wanted})
-    labels = {label.number: (label.text, label.origin) for label in named}
+    wanted = list(numbers)
+    said = called(catalogue, [place.begin + number for number in wanted], token_texts)
     return {
-        number: {
-            "source": place.source.key,
-            "index": number,
-            "label": labels.get(number, (None, None))[0],
-            "label_origin": labels.get(number, (None, None))[1],
-            "top_tokens": tokens.get(place.first_id + number, []),
-        }
-        for number in wanted
+        number: {"source": place.source.key, "index": number, **fields}
+        for number, fields in zip(wanted, said, strict=True)
     }
-
-
-def _foremost_tokens(
-    connection: Connection, feature_ids: Sequence[int], token_texts: Sequence[str]
-) -> dict[int, list[Fields]]:
-    """The first few tokens that features fire on most, by feature id."""
-    rows = connection.execute(_TOKENS, {"ids": feature_ids}).all()
-    shares = _many_shares([row.token_ids for row in rows], [row.token_shares for row in rows], token_texts)
-    return {row.feature_id: listed[:_TOKENS_OF_OTHERS] for row, listed in zip(rows, shares, strict=True)}

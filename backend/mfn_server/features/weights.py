@@ -3,78 +3,95 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, select
 
 from mfn_server.db.blobs import F4, unpack
-from mfn_server.db.tables import Feature, FeatureWeights, Label, Source, SourceWeights
-from mfn_server.features.weight_schemas import LinkedFeature, LogitShape, Place, Reached, WeightFacts
-from mfn_server.schemas import TokenShare
+from mfn_server.db.tables import FeatureWeights, Source, SourceWeights
+from mfn_server.features.calling import called
+from mfn_server.features.catalogue import Catalogue
+from mfn_server.features.columns import Place
 from mfn_server.weights.record import ELSEWHERE, SIDES, SIGNS, WITHIN
 from mfn_server.weights.rows import unpacked
 
 _PLACE = 2 * F4.itemsize
 _DECIMALS = 4
 
-TokensOf = Callable[[Sequence[int]], dict[int, list[dict[str, Any]]]]
-"""From ids of features to the tokens that each fires on most, as fields of `TokenShare`."""
+_BEGIN: ColumnElement[int] = 1 + bindparam("number", type_=Integer) * _PLACE
+_FACTS = (
+    select(
+        FeatureWeights.facts,
+        SourceWeights.layout,
+        SourceWeights.bin_edges,
+        SourceWeights.upstream,
+        SourceWeights.downstream,
+        SourceWeights.left_out,
+        # the database cuts out one feature's place, so that the whole map is not carried over
+        func.substr(SourceWeights.pca, _BEGIN, _PLACE).label("pca"),
+        func.substr(SourceWeights.umap, _BEGIN, _PLACE).label("umap"),
+    )
+    .join(SourceWeights, SourceWeights.source_id == FeatureWeights.source_id)
+    .where(FeatureWeights.source_id == bindparam("source_id"), FeatureWeights.number == bindparam("number"))
+)
+_KEYS = select(Source.layer, Source.key).where(
+    Source.model_id == bindparam("model_id"), Source.layer.in_(bindparam("layers", expanding=True))
+)
+
+Fields = dict[str, Any]
+"""What becomes a body of `weight_schemas`."""
 
 
-def weight_facts_of(connection: Connection, source: Row[Any], index: int, tokens_of: TokensOf) -> WeightFacts | None:
-    """What is known of a feature by the weights; None while it has not been computed.
+def weight_facts_of(
+    connection: Connection,
+    catalogue: Catalogue,
+    model_id: int,
+    place: Place,
+    index: int,
+    token_texts: Sequence[str],
+) -> Fields | None:
+    """What is known of a feature by the weights, as fields of `WeightFacts`; None while it has not been computed.
 
     Args:
         connection: to read from.
-        source: the feature's row of `Source`.
-        index: its number.
-        tokens_of: gives the first tokens of other features.
+        catalogue: of what is shown, for what the features in it are called.
+        model_id: whose sources they are.
+        place: the feature's source.
+        index: its number there.
+        token_texts: of the vocabulary.
     """
-    begin = 1 + index * _PLACE  # the database cuts out one feature's place, so that the whole map is not carried over
-    statement = (
-        select(
-            FeatureWeights.facts,
-            SourceWeights.layout,
-            SourceWeights.bin_edges,
-            SourceWeights.upstream,
-            SourceWeights.downstream,
-            SourceWeights.left_out,
-            func.substr(SourceWeights.pca, begin, _PLACE).label("pca"),
-            func.substr(SourceWeights.umap, begin, _PLACE).label("umap"),
-        )
-        .join(SourceWeights, SourceWeights.source_id == FeatureWeights.source_id)
-        .where(FeatureWeights.source_id == source.id, FeatureWeights.number == index)
-    )
-    row = connection.execute(statement).one_or_none()
+    source = place.source
+    row = connection.execute(_FACTS, {"source_id": source.id, "number": index}).one_or_none()
     if row is None:
         return None
     facts = {name: array[0] for name, array in unpacked(row.layout, [row.facts]).items()}
     lists = _lists(facts, source.layer, {side: getattr(row, side) for side in SIDES})
-    linked = _linked(connection, source.model_id, lists, tokens_of)
+    linked = _linked(connection, catalogue, model_id, lists, token_texts)
     reached = {
-        side: Reached(layer=getattr(row, side), **{sign: linked[f"{side}_{sign}"] for sign in SIGNS})
+        side: {"layer": getattr(row, side), **{sign: linked[f"{side}_{sign}"] for sign in SIGNS}}
         for side in SIDES
         if getattr(row, side) is not None and f"{side}_positive" in linked
     }
-    return WeightFacts(
-        logits=LogitShape(
-            std=_short(facts["std"]),
-            skewness=_known(facts["skewness"]),
-            kurtosis=_known(facts["kurtosis"]),
-            edges=unpack(row.bin_edges, F4).tolist(),
-            counts=facts["histogram"].tolist(),
-        ),
-        agreement=_known(facts["agreement"]) if "agreement" in facts else None,
+    return {
+        "logits": {
+            "std": _short(facts["std"]),
+            "skewness": _known(facts["skewness"]),
+            "kurtosis": _known(facts["kurtosis"]),
+            "edges": unpack(row.bin_edges, F4).tolist(),
+            "counts": facts["histogram"].tolist(),
+        },
+        "agreement": _known(facts["agreement"]) if "agreement" in facts else None,
         **{name: linked.get(name) for name in (*WITHIN, *ELSEWHERE)},
-        upstream=reached.get("upstream"),
-        downstream=reached.get("downstream"),
-        place=None if row.pca is None else Place(pca=_place(row.pca), umap=row.umap and _place(row.umap)),
-        left_out=row.left_out,
-    )
+        **{side: reached.get(side) for side in SIDES},
+        "place": None if row.pca is None else {"pca": _place(row.pca), "umap": row.umap and _place(row.umap)},
+        "left_out": row.left_out,
+    }
 
+
+_NAMELESS: Fields = {"label": None, "label_origin": None, "top_tokens": []}
 
 List = list[tuple[int, int, float]]
 """Layer, number and figure of each."""
@@ -93,52 +110,30 @@ def _lists(facts: dict[str, NDArray[Any]], layer: int, reached: dict[str, int | 
 
 
 def _linked(
-    connection: Connection, model_id: int, lists: dict[str, List], tokens_of: TokensOf
-) -> dict[str, list[LinkedFeature]]:
-    """The same lists with what the features are called, by four statements whatever their number."""
-    wanted: dict[int, set[int]] = {}
-    for layer, number, _ in (entry for entries in lists.values() for entry in entries):
-        wanted.setdefault(layer, set()).add(number)
-    sources = {
-        row.layer: row
-        for row in connection.execute(select(Source).where(Source.model_id == model_id, Source.layer.in_(wanted)))
+    connection: Connection, catalogue: Catalogue, model_id: int, lists: dict[str, List], token_texts: Sequence[str]
+) -> dict[str, list[Fields]]:
+    """The same lists with what the features are called. Of a layer without an index only the source is known."""
+    layers = {layer for entries in lists.values() for layer, _, _ in entries}
+    places = {layer: place for layer in layers if (place := catalogue.columns.place_at(layer)) is not None}
+    keys = {layer: place.source.key for layer, place in places.items()}
+    if hidden := sorted(layers - places.keys()):
+        keys |= {row.layer: row.key for row in connection.execute(_KEYS, {"model_id": model_id, "layers": hidden})}
+    shown = {(layer, number) for entries in lists.values() for layer, number, _ in entries if layer in places}
+    said = called(catalogue, [places[layer].begin + number for layer, number in shown], token_texts)
+    names = dict(zip(shown, said, strict=True))
+    return {
+        name: [
+            {
+                "source": keys[layer],
+                "layer": layer,
+                "index": number,
+                "value": _short(value),
+                **names.get((layer, number), _NAMELESS),
+            }
+            for layer, number, value in entries
+        ]
+        for name, entries in lists.items()
     }
-    of_source = {row.id: wanted[layer] for layer, row in sources.items()}
-    ids = {
-        (row.source_id, row.number): row.id
-        for row in connection.execute(
-            select(Feature.id, Feature.source_id, Feature.number)
-            .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
-            .where(_any_of(Feature, of_source.items()))
-        )
-    }
-    tokens = tokens_of(list(ids.values()))
-    labels = {
-        (row.source_id, row.number): row
-        for row in connection.execute(select(Label).where(_any_of(Label, of_source.items()), Label.is_primary))
-    }
-
-    def named(layer: int, number: int, value: float) -> LinkedFeature:
-        source = sources[layer]
-        label = labels.get((source.id, number))
-        return LinkedFeature(
-            source=source.key,
-            layer=layer,
-            index=number,
-            value=_short(value),
-            label=label and label.text,
-            label_origin=label and label.origin,
-            top_tokens=[TokenShare(**token) for token in tokens.get(ids.get((source.id, number), -1), [])],
-        )
-
-    return {name: [named(*entry) for entry in entries] for name, entries in lists.items()}
-
-
-def _any_of(table: type[Feature] | type[Label], of_source: Iterable[tuple[int, set[int]]]) -> Any:
-    # false() alone where there are none: an empty OR would be everything
-    return or_(
-        False, *(and_(table.source_id == source_id, table.number.in_(numbers)) for source_id, numbers in of_source)
-    )
 
 
 def _short(value: float) -> float:

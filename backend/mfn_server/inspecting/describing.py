@@ -1,14 +1,15 @@
-"""What was found in texts, with the features' names: labels and the tokens they fire on, from the database."""
+"""What was found in texts, with the features' names: labels, and the tokens they fire on most."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
-from mfn_server.db.tables import Feature, FeatureDetail, Label, Origin, Source
-from mfn_server.db.varints import split_rows
+from mfn_server.db.tables import Label, Origin, Source
+from mfn_server.features.calling import called
+from mfn_server.features.catalogue import Catalogue
 from mfn_server.inspecting.schemas import FiringFeature, Fit, InspectedLayer, Inspection
 from mfn_server.schemas import Token
 from mfn_server.studio import Served
@@ -16,7 +17,6 @@ from mfn_server.studio import Served
 if TYPE_CHECKING:
     from mfn_server.inspecting.inspection import LayerFindings, TextFindings, TokenFit
 
-_TOP_TOKENS = 3
 _AT_ONCE = 5_000  # features named in one statement; SQLite allows some 32,000 parameters
 _DECIMALS = 4  # of values
 _SHARE_DECIMALS = 6
@@ -30,12 +30,26 @@ class _Name(NamedTuple):
     top_tokens: list[str]
 
 
-def describe(connection: Connection, served: Served, found: Sequence[TextFindings]) -> list[Inspection]:
-    """The answer for each text. The features of a layer are looked up once, in however many texts they fire."""
+def describe(
+    connection: Connection, catalogue: Catalogue | None, served: Served, found: Sequence[TextFindings]
+) -> list[Inspection]:
+    """The answer for each text. The features of a layer are looked up once, in however many texts they fire.
+
+    Args:
+        connection: to the database.
+        catalogue: of what is shown; None where that cannot be read, and then no tokens are given.
+        served: the model.
+        found: of each text.
+    """
     names = []
-    for place, source in enumerate(served.facts.sources):
-        numbers = {number for text in found for firing in text.layers[place].firing for number, _, _ in firing}
-        names.append(_names(connection, served, source.key, numbers))
+    for number, source in enumerate(served.facts.sources):
+        wanted = sorted({entry[0] for text in found for firing in text.layers[number].firing for entry in firing})
+        place = None if catalogue is None else catalogue.columns.place_of(source.key)
+        if catalogue is not None and place is not None:
+            said = called(catalogue, [place.begin + feature for feature in wanted], served.token_texts)
+            names.append({feature: _name(**fields) for feature, fields in zip(wanted, said, strict=True)})
+        else:
+            names.append(_labels(connection, served, source.key, wanted))
     return [_inspection(served, text, names) for text in found]
 
 
@@ -83,27 +97,19 @@ def _share(share: float) -> float:
     return round(share, _SHARE_DECIMALS)
 
 
-def _names(connection: Connection, served: Served, key: str, numbers: Iterable[int]) -> dict[int, _Name]:
-    """What a source's features are called."""
-    wanted = sorted(numbers)
-    labels: dict[int, Row[Any]] = {}
-    fires_on: dict[int, list[str]] = {number: [] for number in wanted}
-    for begin in range(0, len(wanted), _AT_ONCE):
-        part = wanted[begin : begin + _AT_ONCE]
+def _name(label: str | None, label_origin: Origin | None, top_tokens: list[dict[str, Any]]) -> _Name:
+    return _Name(label, label_origin, [token["text"] for token in top_tokens])
+
+
+def _labels(connection: Connection, served: Served, key: str, numbers: Sequence[int]) -> dict[int, _Name]:
+    """What the features of a source without an index are called: labels outlive indexes."""
+    names = dict.fromkeys(numbers, _Name(None, None, []))
+    for begin in range(0, len(numbers), _AT_ONCE):
         labelled = (
             select(Label.number, Label.text, Label.origin)
             .join(Source, Source.id == Label.source_id)
-            .where(Source.model_id == served.model_id, Source.key == key, Label.number.in_(part), Label.is_primary)
+            .where(Source.model_id == served.model_id, Source.key == key, Label.is_primary)
+            .where(Label.number.in_(numbers[begin : begin + _AT_ONCE]))
         )
-        labels.update({row.number: row for row in connection.execute(labelled)})
-        fired_on = (
-            select(Feature.number, FeatureDetail.token_ids)
-            .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
-            .join(Source, (Source.id == Feature.source_id) & (Source.current_run_id == Feature.run_id))
-            .where(Source.model_id == served.model_id, Source.key == key, Feature.number.in_(part))
-        )
-        rows = connection.execute(fired_on).all()
-        for row, ids in zip(rows, split_rows([row.token_ids for row in rows]), strict=True):
-            fires_on[row.number] = [served.token_texts[number] for number in ids[:_TOP_TOKENS]]
-    named = {number: (row.text, row.origin) for number, row in labels.items()}
-    return {number: _Name(*named.get(number, (None, None)), fires_on[number]) for number in wanted}
+        names |= {row.number: _Name(row.text, Origin(row.origin), []) for row in connection.execute(labelled)}
+    return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
@@ -10,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from mfn_server.db.tables import Source
 from mfn_server.errors import ERROR_RESPONSES
+from mfn_server.features.catalogue import Catalogue
+from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.features.routes import FeatureIndex, SourceKey
 from mfn_server.inspecting import describing
@@ -65,7 +68,7 @@ async def post_activations(
     def find() -> Row[tuple[Source]]:
         with studio.database.read() as connection:
             row = source_named(connection, served.model_id, source)
-            check_feature(row, index)
+            check_feature(row.key, row.n_features, index)
             return row
 
     layer = (await run_in_threadpool(find)).layer
@@ -75,7 +78,10 @@ async def post_activations(
 
 async def _describe(studio: Studio, served: Served, found: list[TextFindings]) -> list[Inspection]:
     def describe() -> list[Inspection]:
-        with studio.database.read() as connection:
-            return describing.describe(connection, served, found)
+        with studio.database.snapshot() as connection:
+            catalogue: Catalogue | None = None
+            with suppress(ColumnsMissingError):  # names are beside the point: what fires is known without an index
+                catalogue = studio.catalogues.current(connection, served.model_id, served.facts.fingerprint)
+            return describing.describe(connection, catalogue, served, found)
 
     return await run_in_threadpool(describe)
