@@ -1,4 +1,4 @@
-"""Generation by the pair engine against `generate` of the same equipped model, plain and with five interventions.
+"""Generation by the engine against `generate` of the same equipped model, plain and with five interventions.
 
 The engine writes two texts in the time of one: each of its steps decodes the plain and the steered row together and
 reports what `generate` does not (log-probabilities, alternatives, divergence, the strongest features). The target is
@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.harness import Metric, Paired, Result, paired, percentile, seconds, summary
 from mfn_core import Intervention, MFNConfig, MFNLayerConfig, MFNModel
-from mfn_core.generation import GenerationRequest, PairEngine, stream
+from mfn_core.generation import GenerationRequest, SlotEngine, stream
 
 TARGET_PLAIN = 0.95
 TARGET_FIVE = 0.90
@@ -42,7 +42,7 @@ def run(quick: bool) -> Result:
     )
     layer = MFNLayerConfig(n_features=n_features, k=32)
     model = MFNModel.equip(LlamaForCausalLM(config).train(False), MFNConfig.uniform(blocks, layer)).eval()
-    engine = PairEngine(model)
+    engine = SlotEngine(model)
 
     def ours(interventions: Sequence[Intervention] = ()) -> Callable[[], object]:
         def work() -> None:
@@ -90,7 +90,7 @@ def _rate(times: Sequence[float], tokens: int) -> Metric:
     return summary([tokens / t for t in times], "tokens/s", better="higher")
 
 
-def _first(engine: PairEngine) -> Callable[[], object]:
+def _first(engine: SlotEngine) -> Callable[[], object]:
     def work() -> None:
         events = stream(engine, GenerationRequest(PROMPT, 8, alternatives=3, fired=3))
         next(events)

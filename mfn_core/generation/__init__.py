@@ -13,7 +13,7 @@ from mfn_core.generation.request import GenerationRequest, PromptTooLongError
 from mfn_core.generation.sampling import Sampling
 
 if TYPE_CHECKING:
-    from mfn_core.generation.pair import PairEngine
+    from mfn_core.generation.slots import SlotEngine
 
 __all__ = [
     "Alternative",
@@ -25,17 +25,17 @@ __all__ = [
     "Fired",
     "GenerationRequest",
     "Load",
-    "PairEngine",
     "PromptTooLongError",
     "Reason",
     "Sampling",
+    "SlotEngine",
     "StreamName",
     "TokenEvent",
     "UnknownRequestError",
     "stream",
 ]
 
-_MODULES = {"PairEngine": "pair"}
+_MODULES = {"SlotEngine": "slots"}
 
 
 def __getattr__(name: str) -> object:

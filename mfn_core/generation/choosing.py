@@ -105,24 +105,25 @@ class Chooser:
         so that a request's n-th token always meets the same noise.
 
         Args:
-            logits: [R, V].
+            logits: [n, V], of the first n rows.
             active: the rows that get a token in this step; of the others' noise nothing is used up.
 
         Returns:
-            int64 [R]; what it says for rows that are not active means nothing.
+            int64 [n]; what it says for rows that are not active means nothing.
         """
-        scores = logits.float()
+        scores, n = logits.float(), len(logits)
         if self._repeats:
             assert self._factor is not None
-            scores = torch.where(scores > 0, scores / self._factor, scores * self._factor)
+            factor = self._factor[:n]
+            scores = torch.where(scores > 0, scores / factor, scores * factor)
         if self._shifts:
             assert self._shift is not None
-            scores = scores + self._shift
+            scores = scores + self._shift[:n]
         best = scores.argmax(-1)
         if not self._drawing:
             return best
-        race = self._filtered(scores / self._temperature) / self._drawn(active)
-        return torch.where(self._greedy, best, race.argmax(-1))
+        race = self._filtered(scores / self._temperature[:n]) / self._drawn(active)[:n]
+        return torch.where(self._greedy[:n], best, race.argmax(-1))
 
     def note(self, row: int, token: int) -> None:
         """Says which token a row got, for its penalties."""
@@ -162,17 +163,18 @@ class Chooser:
         return torch.tensor(values, device=self._device)[:, None]
 
     def _filtered(self, scores: Tensor) -> Tensor:
-        """Probabilities [R, V], 0 where top_k, top_p and min_p leave a token out. The likeliest always stays."""
+        """Probabilities [n, V], 0 where top_k, top_p and min_p leave a token out. The likeliest always stays."""
+        n = len(scores)
         if self._most_k:
-            least = scores.topk(self._most_k, dim=-1).values.gather(-1, self._top_k - 1)
-            scores = scores.masked_fill((scores < least) & ~self._keeps_all, -torch.inf)
+            least = scores.topk(self._most_k, dim=-1).values.gather(-1, self._top_k[:n] - 1)
+            scores = scores.masked_fill((scores < least) & ~self._keeps_all[:n], -torch.inf)
         if self._by_mass:
             ordered, order = torch.softmax(scores, -1).sort(dim=-1, descending=True, stable=True)
-            reached = ordered.cumsum(-1) - ordered >= self._top_p  # by the likelier ones alone
+            reached = ordered.cumsum(-1) - ordered >= self._top_p[:n]  # by the likelier ones alone
             scores = scores.masked_fill(torch.zeros_like(reached).scatter(-1, order, reached), -torch.inf)
         probabilities = torch.softmax(scores, -1)
         if self._by_ratio:
-            least = self._min_p * probabilities.amax(-1, keepdim=True)
+            least = self._min_p[:n] * probabilities.amax(-1, keepdim=True)
             probabilities = probabilities.masked_fill(probabilities < least, 0.0)
         return probabilities
 

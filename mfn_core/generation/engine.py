@@ -42,7 +42,10 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many requests can be written at the same time; others wait in order of arrival."""
+        """How many requests can be written at the same time if each compares; others wait in order of arrival.
+
+        A request takes one of `load.rows`, or two to compare.
+        """
         ...
 
     @property

@@ -38,8 +38,8 @@ class TokenEvent:
         delta: the text that it completes; empty while a character is unfinished or a stop string may have begun, and
             for special tokens. The deltas of a stream add up to its text.
         logprob: in nats under the stream's own model, before penalties, bias, temperature and filters.
-        kl: KL(steered ‖ plain) of the distributions from which this token was taken, in nats; on the steered stream,
-            while both have the same text before it; else None.
+        kl: KL(steered ‖ plain) of the distributions from which this token was taken, in nats; on the steered stream
+            of a request that compares, while both have the same text before it; else None.
         alternatives: the likeliest tokens, likeliest first.
         fired: the strongest features over all layers, strongest first.
     """

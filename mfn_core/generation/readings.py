@@ -1,10 +1,12 @@
-"""What is read off one step beside the tokens: log-probabilities, alternatives, divergence, features."""
+"""What is read off one step beside the tokens: log-probabilities, alternatives, divergence, features.
+
+All of it comes row by row: what one row is told depends neither on how many there are nor on what others ask for.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping
-from itertools import accumulate
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,38 +15,70 @@ from mfn_core.generation.events import Alternative, Fired
 from mfn_core.run import LayerTrace
 
 
-def likeliest(logprobs: Tensor, count: int) -> list[tuple[Alternative, ...]]:
-    """The `count` likeliest tokens of each row. logprobs: [R, V]."""
-    if count == 0:
-        return [()] * logprobs.shape[0]
-    values, tokens = logprobs.topk(min(count, logprobs.shape[-1]), dim=-1)
-    return [
-        tuple(map(Alternative, row_tokens, row_values))
-        for row_tokens, row_values in zip(tokens.tolist(), values.tolist(), strict=True)
-    ]
+@dataclass(slots=True)
+class Readings:
+    """Of R rows, by row.
+
+    Attributes:
+        tokens: what was chosen.
+        chances: its log-probability in nats.
+        divergences: KL(row ‖ partner) in nats; 0 for rows without a partner.
+        alternatives: by how many were asked for, the likeliest tokens.
+    """
+
+    tokens: list[int]
+    chances: list[float]
+    divergences: list[float]
+    alternatives: dict[int, list[tuple[Alternative, ...]]] = field(default_factory=dict)
 
 
-def divergence(steered: Tensor, plain: Tensor) -> float:
-    """KL(steered ‖ plain) in nats, of two rows of log-probabilities [V]."""
-    return max(0.0, float((steered.exp() * (steered - plain)).sum()))  # rounding can go below 0
+def read(logits: Tensor, chosen: Tensor, partners: Sequence[int] | None, counts: Collection[int]) -> Readings:
+    """What a step says of its rows, in one copy from the device.
+
+    Args:
+        logits: [R, V].
+        chosen: int64 [R].
+        partners: whose distribution each row is held against, its own number for none; None for none at all.
+        counts: how many alternatives are asked for, each number once.
+    """
+    logprobs = torch.log_softmax(logits.float(), dim=-1)
+    columns = [chosen[:, None], logprobs.gather(-1, chosen[:, None])]
+    if partners is not None:
+        other = logprobs[torch.tensor(partners, device=logprobs.device)]
+        # Not the exp of the logarithms: of a tensor's last few numbers a CPU takes another (see `rows.alike`).
+        chances = torch.softmax(logits.float(), dim=-1)
+        columns.append((chances * (logprobs - other)).sum(-1, keepdim=True))
+    asked = sorted(min(count, logprobs.shape[-1]) for count in counts if count)
+    for count in asked:  # each by itself: which of equal ones come first may depend on how many are asked for
+        columns.extend(reversed(logprobs.topk(count, dim=-1)))
+    rows = torch.cat([column.double() for column in columns], dim=-1).tolist()
+    begin = 2 if partners is None else 3
+    readings = Readings(
+        tokens=[int(row[0]) for row in rows],
+        chances=[row[1] for row in rows],
+        divergences=[max(0.0, row[2]) for row in rows] if partners is not None else [0.0] * len(rows),
+    )
+    for count in asked:
+        middle, end = begin + count, begin + 2 * count
+        readings.alternatives[count] = [
+            tuple(map(Alternative, map(int, row[begin:middle]), row[middle:end])) for row in rows
+        ]
+        begin = end
+    return readings
 
 
 def strongest(traces: Mapping[int, LayerTrace], count: int) -> list[tuple[Fired, ...]]:
-    """The `count` features of each row that are furthest from 0 at the last position, over all layers, as edited."""
-    layers = sorted(traces)
-    codes = [traces[layer].codes for layer in layers]
-    values = torch.cat([code.values[:, -1] for code in codes], dim=-1)  # [R, ΣK]
-    features = torch.cat([code.indices[:, -1] for code in codes], dim=-1)
-    bounds = list(accumulate(code.width for code in codes))
-    columns = values.abs().topk(min(count, values.shape[-1]), dim=-1).indices
-    rows = zip(
-        values.gather(-1, columns).tolist(), columns.tolist(), features.gather(-1, columns).tolist(), strict=True
-    )
+    """The `count` features of each row that are furthest from 0 at the last position, over all layers, as edited.
+
+    Of equally strong ones the one of the lower layer comes first, and within a layer the one whose column does.
+    """
+    codes = {layer: traces[layer].codes for layer in sorted(traces)}
+    values = torch.cat([code.values[:, -1] for code in codes.values()], dim=-1)  # [R, ΣK]
+    features = torch.cat([code.indices[:, -1] for code in codes.values()], dim=-1)
+    layers = torch.cat([torch.full((code.width,), layer) for layer, code in codes.items()]).to(values.device)
+    order = values.abs().argsort(dim=-1, descending=True, stable=True)[:, :count]
+    columns = [values.gather(-1, order), features.gather(-1, order), layers[order]]
+    rows = torch.stack([column.double() for column in columns], dim=-1).tolist()
     return [
-        tuple(
-            Fired(layers[bisect_right(bounds, column)], feature, value)
-            for value, column, feature in zip(*row, strict=True)
-            if value != 0
-        )
-        for row in rows
+        tuple(Fired(int(layer), int(feature), value) for value, feature, layer in row if value != 0) for row in rows
     ]

@@ -33,8 +33,7 @@ class GenerationRequest:
         max_new_tokens: how many tokens each stream may get.
         interventions: what the steered stream is subjected to, in order.
         sampling: how tokens are chosen, the same for both streams.
-        compare: give the plain stream too. It costs nothing: both are always computed, so that what the steered
-            stream says cannot depend on it.
+        compare: give the plain stream too, in a row of its own. What the steered stream says does not depend on it.
         alternatives: how many of the likeliest tokens to report at each step.
         fired: how many of the strongest features to report at each step, over all layers.
         stop: strings that end a stream where its text has one; they and what follows are not part of the text. What

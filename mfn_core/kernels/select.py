@@ -18,6 +18,7 @@ from torch import Tensor
 
 BLOCK = 8  # entries to a block; a block's members lie F / BLOCK apart, so that maxima are taken of whole vectors
 MIN_ENTRIES = 1 << 18  # below, a dozen small operations cost more than they save
+MIN_ROWS = 64  # below, rows are steps of texts side by side, whose order of entries must not hang on each other
 MIN_WIDTH_OVER_K = 64  # F/K; below, too much of a row survives
 MAX_SURVIVING = 0.25  # share of blocks; above (many ties, NaN), sorting out survivors costs more than it saves
 TRITON_MAX_K = 256
@@ -54,6 +55,7 @@ def _worth_screening(pre: Tensor, k: int) -> bool:
         pre.device.type == "cpu"
         and pre.dtype.is_floating_point
         and pre.numel() >= MIN_ENTRIES
+        and pre.numel() // n_features >= MIN_ROWS
         and n_features % BLOCK == 0
         and n_features >= MIN_WIDTH_OVER_K * k
         and not torch.compiler.is_compiling()  # how many survive decides the shapes within

@@ -10,14 +10,14 @@ from mfn_core.generation import (
     Done,
     Failed,
     GenerationRequest,
-    PairEngine,
     Reason,
     Sampling,
+    SlotEngine,
     StreamName,
     TokenEvent,
     stream,
 )
-from mfn_core.generation.pair import LONGEST_CONTEXT, SLOTS
+from mfn_core.generation.slots import LONGEST_CONTEXT, SLOTS
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_core.reading import markup
@@ -114,7 +114,7 @@ def compare(
         tuple(ids), max_new_tokens=max_new_tokens, interventions=tuple(interventions), sampling=sampling or Sampling()
     )
     longest = min(len(ids) + max_new_tokens, LONGEST_CONTEXT)  # a cache of just the length that is needed
-    engine = PairEngine(model, longest, max(SLOTS, len(interventions)))
+    engine = SlotEngine(model, 2, longest, max(SLOTS, len(interventions)), pack=False)
     tokens: dict[StreamName, list[TokenEvent]] = {"plain": [], "steered": []}
     ends: dict[StreamName, Done] = {}
     for event in stream(engine, request):

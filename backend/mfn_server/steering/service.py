@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from mfn_core.generation import Ended, Engine, Event, Failed, GenerationRequest, PairEngine
+from mfn_core.generation import Ended, Engine, Event, Failed, GenerationRequest, SlotEngine
 from mfn_core.generation.engine import UnknownRequestError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
@@ -22,11 +22,17 @@ from mfn_server.model_worker import ModelWorker
 
 logger = logging.getLogger(__name__)
 
+ROWS = 16  # texts that are written at the same time
 MOST_WAITING = 8
 REMEMBERED = 256  # requests that ended; a change that crosses the end of its text on the way is no error
 RETRY_AFTER_SECONDS = 3
 
 Command = Callable[[Engine], None]
+
+
+def standard_engine(model: MFNModel) -> Engine:
+    """The engine of a server."""
+    return SlotEngine(model, rows=ROWS)
 
 
 class GenerationService:
@@ -38,7 +44,7 @@ class GenerationService:
     def __init__(
         self,
         worker: ModelWorker,
-        make_engine: Callable[[MFNModel], Engine] = PairEngine,
+        make_engine: Callable[[MFNModel], Engine] = standard_engine,
         most_waiting: int = MOST_WAITING,
     ) -> None:
         self._worker = worker

@@ -19,8 +19,8 @@ from mfn_core.baselines.config import Architecture
 from mfn_core.config import CoderConfig, Site
 from mfn_core.errors import ConfigError, MFNError
 from mfn_core.generation.events import TokenEvent
-from mfn_core.generation.pair import PairEngine
 from mfn_core.generation.request import GenerationRequest
+from mfn_core.generation.slots import SlotEngine
 from mfn_core.indexing import IndexSettings
 from mfn_core.indexing.build import index_tokens
 from mfn_core.interventions import EditBuffers
@@ -185,13 +185,13 @@ def test_any_code_is_indexed(tiny_model: MFNModel) -> None:
 
 def test_any_code_is_steered_by_the_engine(tiny_model: MFNModel) -> None:
     for model in everything(tiny_model):
-        engine = PairEngine(model, context=64)
+        engine = SlotEngine(model, context=64)
         prompt = tuple(model.encode_text(TEXT))
         plain = plain_base(tiny_model)
         told = torch.tensor([prompt])
         expected = plain.generate(told, attention_mask=torch.ones_like(told), max_new_tokens=6, do_sample=False)
 
-        def written(engine: PairEngine, *interventions: Intervention, prompt: Any = prompt) -> dict[str, list[int]]:
+        def written(engine: SlotEngine, *interventions: Intervention, prompt: Any = prompt) -> dict[str, list[int]]:
             engine.submit(GenerationRequest(prompt, max_new_tokens=6, interventions=interventions))
             events = []
             while engine.busy:

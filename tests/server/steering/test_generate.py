@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from mfn_core import Intervention, MFNModel
-from mfn_core.generation import Done, Event, GenerationRequest, PairEngine, Sampling, TokenEvent, stream
+from mfn_core.generation import Done, Event, GenerationRequest, Sampling, SlotEngine, TokenEvent, stream
 from mfn_server.app import create_app
 from mfn_server.settings import Settings
 from mfn_server.steering.service import GenerationService
@@ -26,7 +26,7 @@ from mfn_server.studio import Studio
 PATIENCE = 30.0
 
 
-class PacedEngine(PairEngine):
+class PacedEngine(SlotEngine):
     """The engine, which takes a step only when the test allows one."""
 
     def __init__(self, model: MFNModel) -> None:
@@ -154,7 +154,7 @@ def test_streams_what_the_engine_says(site: Site, tiny_model: MFNModel) -> None:
     asked = GenerationRequest(
         tuple(ids), 12, (Intervention(1, 7, "set", 9.0),), Sampling(temperature=1.0, seed=3), alternatives=3, fired=3
     )
-    expected = list(stream(PairEngine(tiny_model), asked))
+    expected = list(stream(SlotEngine(tiny_model), asked))
     for name in ("plain", "steered"):
         ours = tokens(events, name)
         theirs = [event for event in expected if isinstance(event, TokenEvent) and event.stream == name]

@@ -1,4 +1,4 @@
-"""The pair engine against `generate`, against itself in other company, and under interventions."""
+"""The engine against `generate`, against itself in other company, and under interventions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mfn_core import EditBuffers, Intervention, MFNConfig, MFNLayerConfig, MFNModel, Scope
 from mfn_core.errors import ConfigError, InterventionError
@@ -17,62 +15,36 @@ from mfn_core.generation import (
     Done,
     Ended,
     Engine,
-    Failed,
     GenerationRequest,
-    PairEngine,
     PromptTooLongError,
     Sampling,
-    TokenEvent,
+    SlotEngine,
     UnknownRequestError,
     stream,
 )
+
+from .conversation import assert_same_greedy, content, done, said, tokens
 
 PROMPTS = ["The hospital was", "", " ", "東京都", "def area(", "Snow fell on the hills, on the road"]
 STRONG = Intervention(layer=1, feature=7, mode="set", value=9.0)
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_model: MFNModel) -> PairEngine:
-    return PairEngine(tiny_model)
+def engine(tiny_model: MFNModel) -> SlotEngine:
+    return SlotEngine(tiny_model)
 
 
 def request(model: MFNModel, text: str = "The ship", **options: object) -> GenerationRequest:
     return GenerationRequest(prompt=tuple(model.encode_text(text)), **options)  # type: ignore[arg-type]
 
 
-def tokens(events: list, name: str) -> list[TokenEvent]:
-    return [event for event in events if isinstance(event, TokenEvent) and event.stream == name]
-
-
-def done(events: list, name: str) -> Done:
-    (found,) = [event for event in events if isinstance(event, Done) and event.stream == name]
-    return found
-
-
-def content(events: list, name: str) -> list[tuple]:
-    """All that a stream says, to the last bit."""
-    return [(e.step, e.token, e.delta, e.logprob, e.kl, e.alternatives, e.fired) for e in tokens(events, name)]
-
-
-def assert_same_greedy(model: MFNModel, prompt: tuple[int, ...], ours: list[int], theirs: list[int]) -> None:
-    """Equal, or apart only from a step on at which the two likeliest tokens are closer than rounding can tell."""
-    for step, (a, b) in enumerate(zip(ours, theirs, strict=False)):
-        if a != b:
-            with torch.inference_mode():
-                logits = model(torch.tensor([[*prompt, *ours[:step]]])).logits[0, -1]
-            best, second = logits.topk(2).values.tolist()
-            assert best - second < 1e-4, f"step {step}: {a} against {b}"
-            return
-    assert len(ours) == len(theirs)
-
-
-def test_is_an_engine(engine: PairEngine) -> None:
+def test_is_an_engine(engine: SlotEngine) -> None:
     typed: Engine = engine
     assert (typed.capacity, typed.busy, typed.context) == (1, False, 96)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_greedy_text_is_that_of_generate(tiny_model: MFNModel, engine: PairEngine, prompt: str) -> None:
+def test_greedy_text_is_that_of_generate(tiny_model: MFNModel, engine: SlotEngine, prompt: str) -> None:
     asked = request(tiny_model, prompt, max_new_tokens=40)
     inputs = torch.tensor([asked.prompt])
     out = tiny_model.base.generate(inputs, attention_mask=torch.ones_like(inputs), do_sample=False, max_new_tokens=40)
@@ -82,7 +54,7 @@ def test_greedy_text_is_that_of_generate(tiny_model: MFNModel, engine: PairEngin
         assert_same_greedy(tiny_model, asked.prompt, ours, out[0, len(asked.prompt) :].tolist())
 
 
-def test_steered_greedy_text_is_that_of_the_model(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_steered_greedy_text_is_that_of_the_model(tiny_model: MFNModel, engine: SlotEngine) -> None:
     scoped = Intervention(layer=0, feature=3, mode="add", value=4.0, scope=Scope("generation"))
     expected = tiny_model.generate("The ship left", [STRONG, scoped], max_new_tokens=30)
     asked = request(tiny_model, "The ship left", max_new_tokens=30, interventions=(STRONG, scoped))
@@ -105,84 +77,35 @@ def test_shared_pretrained_model_writes_the_same_as_generate() -> None:
     asked = request(model, "Once upon a time", max_new_tokens=60)
     inputs = torch.tensor([asked.prompt])
     out = model.base.generate(inputs, attention_mask=torch.ones_like(inputs), do_sample=False, max_new_tokens=60)
-    ours = [event.token for event in tokens(list(stream(PairEngine(model), asked)), "steered")]
+    ours = [event.token for event in tokens(list(stream(SlotEngine(model), asked)), "steered")]
     assert_same_greedy(model, asked.prompt, ours, out[0, len(asked.prompt) :].tolist())
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0, top_k=50, top_p=0.9, seed=4)])
 @pytest.mark.parametrize("length", [1, 2, 7, 40])
 def test_twins_without_interventions_are_equal_to_the_bit(
-    tiny_model: MFNModel, engine: PairEngine, sampling: Sampling, length: int
+    tiny_model: MFNModel, engine: SlotEngine, sampling: Sampling, length: int
 ) -> None:
     prompt = tuple(random.Random(length).choices(range(tiny_model.vocab_size), k=length))
     asked = GenerationRequest(prompt, max_new_tokens=30, sampling=sampling, alternatives=5, fired=5)
     events = list(stream(engine, asked))
-    plain, steered = content(events, "plain"), content(events, "steered")
-    assert [row[:4] + row[5:] for row in plain] == [row[:4] + row[5:] for row in steered]
+    assert said(events, "plain") == said(events, "steered")
     assert {event.kl for event in tokens(events, "steered")} == {0.0}
     assert {event.kl for event in tokens(events, "plain")} == {None}
 
 
-interventions = st.lists(
-    st.builds(
-        Intervention,
-        layer=st.integers(0, 1),
-        feature=st.integers(0, 47),
-        mode=st.sampled_from(["set", "add", "scale", "ablate"]),
-        value=st.floats(0, 50, width=32),
-        scope=st.sampled_from([Scope(), Scope("prompt"), Scope("generation"), Scope("range", 1, 6)]),
-        condition=st.none() | st.integers(0, 47),
-    ),
-    max_size=4,
-).map(tuple)
-requests = st.builds(
-    GenerationRequest,
-    prompt=st.lists(st.integers(0, 299), min_size=1, max_size=20).map(tuple),
-    max_new_tokens=st.integers(1, 12),
-    interventions=interventions,
-    sampling=st.builds(
-        Sampling, temperature=st.sampled_from([0.0, 0.7, 1.5]), top_k=st.sampled_from([0, 5]), seed=st.integers(0, 99)
-    ),
-    alternatives=st.just(3),
-    fired=st.just(4),
-)
-
-
-@settings(max_examples=30, deadline=None)
-@given(asked=requests, before=requests, steps=st.integers(0, 8), other=interventions)
-def test_a_stream_depends_on_its_own_request_alone(
-    tiny_model: MFNModel,
-    asked: GenerationRequest,
-    before: GenerationRequest,
-    steps: int,
-    other: tuple[Intervention, ...],
-) -> None:
-    fresh = list(stream(PairEngine(tiny_model), asked))
-    used = PairEngine(tiny_model)
-    used.submit(before)
-    for _ in range(steps):
-        used.step()
-    used.cancel(before.id)
-    again = list(stream(used, asked))
-    assert content(again, "steered") == content(fresh, "steered")
-    assert content(again, "plain") == content(fresh, "plain")
-    steered_otherwise = GenerationRequest(
-        asked.prompt, asked.max_new_tokens, other, asked.sampling, alternatives=3, fired=4
-    )
-    assert content(list(stream(used, steered_otherwise)), "plain") == content(fresh, "plain")
-
-
-def test_compare_leaves_the_steered_stream_as_it_is(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_compare_leaves_the_steered_stream_as_it_is(tiny_model: MFNModel, engine: SlotEngine) -> None:
     both, alone = (
         list(stream(engine, request(tiny_model, interventions=(STRONG,), max_new_tokens=20, fired=3, compare=compare)))
         for compare in (True, False)
     )
-    assert content(alone, "steered") == content(both, "steered")
+    assert said(alone, "steered") == said(both, "steered")
+    assert {event.kl for event in tokens(alone, "steered")} == {None}
     assert not tokens(alone, "plain")
     assert [type(event) for event in alone[-2:]] == [Done, Ended]
 
 
-def test_a_clamp_reads_back_at_every_step(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_a_clamp_reads_back_at_every_step(tiny_model: MFNModel, engine: SlotEngine) -> None:
     events = list(stream(engine, request(tiny_model, interventions=(STRONG,), max_new_tokens=20, fired=64)))
     for event in tokens(events, "steered"):
         assert [f.value for f in event.fired if (f.layer, f.feature) == (1, 7)] == [9.0]
@@ -190,7 +113,7 @@ def test_a_clamp_reads_back_at_every_step(tiny_model: MFNModel, engine: PairEngi
     assert 9.0 not in values
 
 
-def test_reported_numbers_are_those_of_the_model(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_reported_numbers_are_those_of_the_model(tiny_model: MFNModel, engine: SlotEngine) -> None:
     asked = request(tiny_model, "She said", interventions=(STRONG,), max_new_tokens=8, alternatives=4, fired=5)
     events = list(stream(engine, asked))
     plain, steered = tokens(events, "plain"), tokens(events, "steered")
@@ -226,7 +149,7 @@ def test_reported_numbers_are_those_of_the_model(tiny_model: MFNModel, engine: P
             assert [f.value for f in event.fired] == pytest.approx([entry[0] for entry in expected], abs=1e-4)
 
 
-def test_first_divergence_is_the_kl_of_the_two_models(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_first_divergence_is_the_kl_of_the_two_models(tiny_model: MFNModel, engine: SlotEngine) -> None:
     asked = request(tiny_model, "Take two eggs", interventions=(STRONG,), max_new_tokens=1)
     (event,) = tokens(list(stream(engine, asked)), "steered")
     edits = EditBuffers.allocate(tiny_model.n_features, rows=1)
@@ -239,7 +162,7 @@ def test_first_divergence_is_the_kl_of_the_two_models(tiny_model: MFNModel, engi
     assert event.kl == pytest.approx(expected, rel=1e-3)
 
 
-def test_an_update_acts_from_the_next_token_on(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_an_update_acts_from_the_next_token_on(tiny_model: MFNModel, engine: SlotEngine) -> None:
     untouched = list(stream(engine, request(tiny_model, max_new_tokens=12, fired=64)))
     asked = request(tiny_model, max_new_tokens=12, fired=64)
     engine.submit(asked)
@@ -254,7 +177,7 @@ def test_an_update_acts_from_the_next_token_on(tiny_model: MFNModel, engine: Pai
     assert content(events, "plain") == content(untouched, "plain")
 
 
-def test_a_refused_update_changes_nothing(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_a_refused_update_changes_nothing(tiny_model: MFNModel, engine: SlotEngine) -> None:
     asked = request(tiny_model, interventions=(STRONG,), max_new_tokens=10, fired=64)
     expected = list(stream(engine, asked))
     engine.submit(asked)
@@ -268,7 +191,7 @@ def test_a_refused_update_changes_nothing(tiny_model: MFNModel, engine: PairEngi
         engine.update(asked.id, [])
 
 
-def test_requests_wait_in_order_and_can_be_changed_and_dropped(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_requests_wait_in_order_and_can_be_changed_and_dropped(tiny_model: MFNModel, engine: SlotEngine) -> None:
     first, second, third = (request(tiny_model, max_new_tokens=3, fired=64) for _ in range(3))
     for asked in (first, second, third):
         engine.submit(asked)
@@ -284,7 +207,7 @@ def test_requests_wait_in_order_and_can_be_changed_and_dropped(tiny_model: MFNMo
     assert engine.step() == []
 
 
-def test_cancel_frees_the_pair_at_once(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_cancel_frees_the_rows_at_once(tiny_model: MFNModel, engine: SlotEngine) -> None:
     asked = request(tiny_model, max_new_tokens=50)
     events = stream(engine, asked)
     next(events)
@@ -295,7 +218,7 @@ def test_cancel_frees_the_pair_at_once(tiny_model: MFNModel, engine: PairEngine)
     engine.cancel(asked.id)  # once more is no error
 
 
-def test_ends_with_max_new_tokens_and_with_a_full_context(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_ends_with_max_new_tokens_and_with_a_full_context(tiny_model: MFNModel, engine: SlotEngine) -> None:
     events = list(stream(engine, request(tiny_model, max_new_tokens=4)))
     assert (done(events, "plain").reason, done(events, "plain").n_tokens) == ("length", 4)
     prompt = tuple(range(1, 91))
@@ -308,7 +231,7 @@ def test_ends_with_max_new_tokens_and_with_a_full_context(tiny_model: MFNModel, 
     assert (refused.value.length, refused.value.limit) == (96, 95)
 
 
-def test_a_stream_ends_at_eos_while_its_twin_goes_on(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_a_stream_ends_at_eos_while_its_twin_goes_on(tiny_model: MFNModel, engine: SlotEngine) -> None:
     """Sampled at a high temperature some seed ends one of the two streams early."""
     for seed in range(200):
         asked = request(
@@ -330,22 +253,25 @@ def test_a_stream_ends_at_eos_while_its_twin_goes_on(tiny_model: MFNModel, engin
     assert isinstance(events[-1], Ended)
 
 
-def test_deltas_make_the_text_of_the_tokenizer(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_deltas_make_the_text_of_the_tokenizer(tiny_model: MFNModel, engine: SlotEngine) -> None:
     events = list(stream(engine, request(tiny_model, "東", max_new_tokens=40, sampling=Sampling(2.0, seed=5))))
     for name in ("plain", "steered"):
         ids = [event.token for event in tokens(events, name)]
         assert done(events, name).text == tiny_model.tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def test_numbers_that_leave_the_range_end_the_request_and_not_the_engine(tiny_model: MFNModel) -> None:
-    engine = PairEngine(tiny_model)
-    huge = Intervention(0, 1, "set", 1e38)
-    events = list(stream(engine, request(tiny_model, interventions=(huge, Intervention(1, 1, "scale", 1e38)))))
-    assert isinstance(events[-1], Failed | Ended)
-    after = list(stream(engine, request(tiny_model, max_new_tokens=5, fired=3)))
-    assert content(after, "steered") == content(
-        list(stream(PairEngine(tiny_model), request(tiny_model, max_new_tokens=5, fired=3))), "steered"
-    )
+def test_refuses_what_takes_more_than_there_is(tiny_model: MFNModel) -> None:
+    with pytest.raises(ConfigError, match="at least one row"):
+        SlotEngine(tiny_model, rows=0)
+    single = SlotEngine(tiny_model, rows=1, context=32)
+    with pytest.raises(ConfigError, match="two rows; this engine has 1"):
+        single.submit(request(tiny_model))
+    with pytest.raises(ConfigError, match="tokens 0 to 299"):
+        single.submit(GenerationRequest((300,), compare=False))
+    alone = request(tiny_model, compare=False, max_new_tokens=2)
+    single.submit(alone)
+    with pytest.raises(ConfigError, match="already"):
+        single.submit(alone)
 
 
 @pytest.mark.parametrize(
@@ -357,18 +283,18 @@ def test_numbers_that_leave_the_range_end_the_request_and_not_the_engine(tiny_mo
         (Intervention(0, 0, "ablate", scope=Scope("range", 96)), "texts end at token 95"),
     ],
 )
-def test_refuses_what_is_not_there(tiny_model: MFNModel, engine: PairEngine, wrong: Intervention, message: str) -> None:
+def test_refuses_what_is_not_there(tiny_model: MFNModel, engine: SlotEngine, wrong: Intervention, message: str) -> None:
     with pytest.raises(InterventionError, match=message):
         engine.submit(request(tiny_model, interventions=(STRONG, wrong)))
     assert not engine.busy
 
 
-def test_refuses_more_interventions_than_slots(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_refuses_more_interventions_than_slots(tiny_model: MFNModel, engine: SlotEngine) -> None:
     with pytest.raises(InterventionError, match="17 interventions: at most 16"):
         engine.submit(request(tiny_model, interventions=(STRONG,) * 17))
 
 
-def test_a_stop_string_ends_a_stream_before_it(tiny_model: MFNModel, engine: PairEngine) -> None:
+def test_a_stop_string_ends_a_stream_before_it(tiny_model: MFNModel, engine: SlotEngine) -> None:
     whole = done(list(stream(engine, request(tiny_model, max_new_tokens=40, compare=False))), "steered").text
     stop = whole[12:15]
     events = list(stream(engine, request(tiny_model, max_new_tokens=40, compare=False, stop=(stop, "never there"))))

@@ -1,0 +1,143 @@
+"""The keys and values of R texts side by side, each growing at a pace of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PretrainedConfig
+from transformers.cache_utils import Cache, CacheLayerMixin, get_layer_types_and_kwargs
+
+from mfn_core.errors import ConfigError
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the tokens of the forward pass at hand belong: one more of each of the first n rows, or several of one row.
+
+    Attributes:
+        rows: the rows that are read or written, a slice of all.
+        length: how many positions of them attention looks at.
+        position: of the first token, where the pass is over one row.
+        flat: int64 [n · H] by H, the entries of a cache seen as [R · H · S, D], where the pass is over one token of
+            each row.
+    """
+
+    rows: slice
+    length: int
+    position: int = 0
+    flat: dict[int, Tensor] | None = None
+
+
+class SlotLayer(CacheLayerMixin):
+    """One layer's keys and values, [R, H, S, D] each. Positions behind a row's text hold anything finite."""
+
+    is_compileable = True
+    is_sliding = False  # a window is a matter of the mask here
+
+    def __init__(self, rows: int, length: int, owner: SlotCache) -> None:
+        super().__init__()
+        self._rows, self._length, self._owner = rows, length, owner
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocates, once heads and channels are known."""
+        heads = key_states.shape[1]
+        self.keys = key_states.new_zeros(self._rows, heads, self._length, key_states.shape[-1])
+        self.values = value_states.new_zeros(self._rows, heads, self._length, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Puts new keys and values [n, H, T, D] where `place` says, and gives all that attention looks at."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None
+        assert self.values is not None
+        place = self._owner.place
+        for whole, new in ((self.keys, key_states), (self.values, value_states)):
+            if place.flat is None:
+                whole[place.rows, :, place.position : place.position + new.shape[2]] = new
+            else:
+                entries = place.flat[new.shape[1]]
+                whole.view(-1, whole.shape[-1]).index_copy_(0, entries, new.reshape(-1, new.shape[-1]))
+        keys, values = self.keys[place.rows], self.values[place.rows]
+        if place.length < self._length:
+            return keys[:, :, : place.length], values[:, :, : place.length]
+        return keys, values
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset for those who make a mask of their own."""
+        return self._owner.place.length, 0
+
+    def get_seq_length(self) -> int:
+        """The first new token's position, where there is one."""
+        return self._owner.place.position
+
+    def get_max_length(self) -> int:
+        """S."""
+        return self._length
+
+
+class SlotCache(Cache):
+    """A cache of fixed size for R texts. Before each forward pass `place` says where its tokens belong.
+
+    Memory: 2 · R · S · (heads · channels, summed over layers) numbers; `row_bytes` a row.
+    """
+
+    def __init__(self, config: PretrainedConfig, rows: int, length: int) -> None:
+        """Args: config: the model's; rows: R; length: S.
+
+        Raises:
+            ConfigError: the model remembers its text in another way than by keys and values.
+        """
+        decoder = config.get_text_config(decoder=True)
+        self.kinds: list[str] = get_layer_types_and_kwargs(decoder)[0]
+        others = sorted(set(self.kinds) - {FULL, SLIDING})
+        if others:
+            raise ConfigError(
+                f"texts cannot be written side by side with layers of the kind {', '.join(others)}: of {FULL} and "
+                f"{SLIDING} it is known how"
+            )
+        self.window: int | None = decoder.sliding_window if SLIDING in self.kinds else None
+        self.rows, self.length = rows, length
+        self.place = Place(slice(0, rows), length)
+        super().__init__(layers=[SlotLayer(rows, length, self) for _ in self.kinds])
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory of one row; 0 before the first forward pass."""
+        return sum(part.nbytes // self.rows for part in self.parts)
+
+    def one_row(self, row: int, position: int, length: int) -> None:
+        """The next pass reads tokens of one row, the first at `position`; attention looks at `length` positions."""
+        self.place = Place(slice(row, row + 1), length, position)
+
+    def one_token(self, positions: Tensor, length: int) -> None:
+        """The next pass reads one token of each of the first rows, at these positions, int64 [n]."""
+        flat: dict[int, Tensor] = {}
+        for heads in self._heads():
+            rows = torch.arange(len(positions) * heads, device=positions.device) * self.length
+            flat[heads] = rows + positions.repeat_interleave(heads)
+        self.place = Place(slice(0, len(positions)), length, 0, flat)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Gives a row the first `length` positions of another."""
+        for part in self.parts:
+            part[target, :, :length] = part[source, :, :length]
+
+    def clear(self, row: int, length: int) -> None:
+        """Forgets the first `length` positions of a row. A number that is none would spread even where it is masked."""
+        for part in self.parts:
+            part[row, :, :length] = 0
+
+    @property
+    def parts(self) -> Sequence[Tensor]:
+        """All keys and values, [R, H, S, D] each; nothing before the first forward pass."""
+        return [part for layer in self.layers for part in (layer.keys, layer.values) if part is not None]
+
+    def _heads(self) -> set[int]:
+        return {part.shape[1] for part in self.parts}

@@ -1,0 +1,314 @@
+"""Forward passes over the rows of a cache: a piece of one row's prompt, or one token of each of the first rows.
+
+What a row gives must depend on its own text alone, to the last bit. Two things see to that. A prompt is read row by
+row, in pieces that only its own length decides about. And one token of several rows is read by passes of a few shapes
+that were found, before anything was written, to give every row the same numbers (decision 0016).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import Linear
+from transformers.pytorch_utils import Conv1D
+
+from mfn_core.errors import ConfigError
+from mfn_core.generation.cache import FULL, SLIDING, SlotCache
+from mfn_core.generation.packed import PackedLinears, can_pack
+from mfn_core.interventions import EditBuffers, Intervention
+from mfn_core.model import MFNModel
+from mfn_core.run import LayerTrace
+
+logger = logging.getLogger(__name__)
+
+FEWEST_ROWS = 2  # of one row alone other sums are taken than of several
+SHORTEST = 64  # positions that attention looks at, at least
+GRAIN = 32768  # numbers that torch gives a thread of an element-wise function at least
+PROBE = 12  # tokens on which the cache is held against the model without one
+
+
+class Rows:
+    """R rows of a cache and what each is subjected to.
+
+    Attributes:
+        exact: every shape gives every row the same numbers. Where no shape does, on hardware that we do not know, texts
+            are as good but may differ in their last bits with the company that they are in.
+    """
+
+    def __init__(self, model: MFNModel, rows: int, context: int, slots: int, pack: bool = True) -> None:
+        """Allocates, and finds out which shapes agree: some twenty forward passes.
+
+        Args:
+            model: in eval mode; its weights are not to change any more.
+            rows: R.
+            context: longest text in tokens.
+            slots: interventions that a row can have.
+            pack: on a CPU, keep a second copy of the weights that is faster to multiply by.
+
+        Raises:
+            ConfigError: this kind of model cannot be written side by side.
+        """
+        self._model = model
+        self._packed = PackedLinears(model) if pack and can_pack(model) else None
+        self._keys = torch.arange(context, device=model.device)
+        self._slots = slots
+        unit = alike(model)
+        # Where a kernel treats the last rows of a number that does not suit it otherwise, a rounder number suits it.
+        least = max(rows, FEWEST_ROWS)
+        sizes = dict.fromkeys(_up(_up(least, rounder), unit) for rounder in (1, 4, 8, 16, 32))
+        for size in sizes:
+            self.cache = SlotCache(model.base.config, size, context)
+            self.shapes = self._agreeing(size, unit)
+            self.exact = bool(self.shapes)
+            if self.exact:
+                break
+        else:
+            logger.warning("no number of rows was found of which each gives the same numbers on this machine")
+            self.cache = SlotCache(model.base.config, next(iter(sizes)), context)
+            self.shapes = [next(iter(sizes))]
+        device, signed = model.device, model.signed
+        self._own = EditBuffers.allocate(model.n_features, 1, slots, device, signed=signed)
+        self._edits = {
+            shape: EditBuffers.allocate(model.n_features, shape, slots, device, signed=signed) for shape in self.shapes
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the cache and of the packed weights."""
+        packed = 0 if self._packed is None else self._packed.nbytes
+        return self.cache.row_bytes * self.cache.rows + packed
+
+    def steer(self, row: int, interventions: Sequence[Intervention], prompt_length: int) -> None:
+        """Replaces what a row is subjected to.
+
+        Raises:
+            InterventionError: see `EditBuffers.write`; the row keeps what it had.
+        """
+        for shape, edits in self._edits.items():
+            if row < shape:
+                edits.write(row, interventions, prompt_length)
+        if interventions:
+            self._steered[row] = tuple(interventions), prompt_length
+        else:
+            self._steered.pop(row, None)
+
+    def steered(self, row: int) -> bool:
+        """Whether anything is done to a row."""
+        return row in self._steered
+
+    def leave(self, row: int, length: int) -> None:
+        """Empties a row that has a text of this length."""
+        self.steer(row, (), 0)
+        self.cache.clear(row, length)
+
+    def read(
+        self, row: int, tokens: Sequence[int], position: int, record: bool
+    ) -> tuple[Tensor, dict[int, LayerTrace]]:
+        """Reads a piece of one row's text.
+
+        Args:
+            row: which.
+            tokens: the piece, T ids.
+            position: of its first token.
+            record: give traces.
+
+        Returns:
+            The logits [V] of the token after it, and what the layers did, [1, T, ...].
+        """
+        end = position + len(tokens)
+        length = self._length(end)
+        self.cache.one_row(row, position, length)
+        positions = self._keys[position:end]
+        edits = None
+        if row in self._steered:
+            edits = self._own
+            edits.write(0, *self._steered[row])
+        ids = torch.tensor([tokens], device=self._model.device)
+        logits, traces = self._forward(ids, positions[None], self._masks(positions, length, False), edits, record)
+        return logits[0], traces
+
+    def step(
+        self, tokens: Tensor, positions: Tensor, longest: int, record: bool
+    ) -> tuple[Tensor, dict[int, LayerTrace]]:
+        """Reads one token of each of the first n rows.
+
+        Args:
+            tokens: int64 [n]; n is one of `shapes`.
+            positions: int64 [n], where each stands in its own text.
+            longest: the largest of them.
+            record: give traces.
+
+        Returns:
+            The logits [n, V] of the tokens after them, and what the layers did, [n, 1, ...].
+        """
+        length = self._length(longest + 1)
+        self.cache.one_token(positions, length)
+        edits = self._edits[len(tokens)] if any(row < len(tokens) for row in self._steered) else None
+        masks = self._masks(positions, length, True)
+        return self._forward(tokens[:, None], positions[:, None], masks, edits, record)
+
+    def _length(self, needed: int) -> int:
+        return next(length for length in self._lengths if length >= needed)
+
+    def _masks(self, positions: Tensor, length: int, apart: bool) -> Tensor | dict[str, Tensor]:
+        """What each token sees: 0 up to its own position, −∞ behind it, and before its window where there is one.
+
+        Args:
+            positions: int64 [T] of the new tokens.
+            length: how many positions attention looks at.
+            apart: they are in T rows, not in one.
+        """
+        keys, here = self._keys[:length], positions[:, None]
+        visible = {FULL: keys <= here}
+        if self.cache.window is not None:
+            visible[SLIDING] = visible[FULL] & (keys > here - self.cache.window)
+        masks = {}
+        for kind in set(self.cache.kinds):
+            hidden = torch.zeros(visible[kind].shape, dtype=self._model.dtype, device=positions.device)
+            hidden.masked_fill_(~visible[kind], -torch.inf)
+            masks[kind] = hidden[:, None, None] if apart else hidden[None, None]
+        return masks if len(masks) > 1 else next(iter(masks.values()))
+
+    def _forward(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        masks: Tensor | dict[str, Tensor],
+        edits: EditBuffers | None,
+        record: bool,
+    ) -> tuple[Tensor, dict[int, LayerTrace]]:
+        packed = nullcontext() if self._packed is None else self._packed.use()
+        with packed, self._model.run(edits, record) as run:
+            out = cast(Any, self._model.base)(
+                input_ids=ids,
+                attention_mask=masks,
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return out.logits[:, -1], run.traces
+
+    @torch.inference_mode()
+    def _agreeing(self, size: int, unit: int) -> list[int]:
+        """The numbers of rows, `size` the largest, of which a step gives every row the same numbers.
+
+        Multiples of `unit` are tried; none is left if `size` itself will not do.
+
+        Lengths of attention that change a number are left out of use for all. Kernels are chosen by shape, not by what
+        is in it: so random keys and values will do.
+
+        Raises:
+            ConfigError: with this cache the model does not give what it gives without.
+        """
+        self._steered: dict[int, tuple[tuple[Intervention, ...], int]] = {}
+        self._lengths = _doubling(SHORTEST, self.cache.length)
+        self._hold_against_model()
+        source = torch.Generator().manual_seed(0)
+        for part in self.cache.parts:
+            part.copy_(torch.randn(part.shape[1:], generator=source))
+        lengths, shapes = self._lengths, _doubling(_up(FEWEST_ROWS, unit), size)
+        whole = lengths[-1]
+        ids = torch.zeros(size, dtype=torch.int64, device=self._model.device)
+        for length in lengths[:]:
+            positions = torch.full_like(ids, length - 1)
+
+            def step(rows: int, seen: int, positions: Tensor = positions) -> Tensor:
+                self._lengths = [seen]
+                return self.step(ids[:rows], positions[:rows], int(positions[0]), False)[0]
+
+            expected = step(size, whole)
+            if not undivided(self._model, size) or not torch.equal(expected, expected[:1].expand_as(expected)):
+                return []
+            if length < whole and not torch.equal(step(size, length), expected):
+                lengths.remove(length)
+                continue
+            shapes = [
+                rows
+                for rows in shapes
+                if undivided(self._model, rows)
+                and all(torch.equal(step(rows, seen), expected[:rows]) for seen in {length, whole})
+            ]
+        self._lengths = lengths
+        for row in range(size):
+            self.cache.clear(row, self.cache.length)
+        return shapes
+
+    def _hold_against_model(self) -> None:
+        """Reads a text in two pieces and a step, and compares with a pass without a cache."""
+        count = min(PROBE, self.cache.length)
+        ids = torch.arange(1, count + 1, device=self._model.device)[None] % self._model.vocab_size
+        with self._model.run():
+            expected = cast(Any, self._model.base)(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1]
+        tokens = ids[0].tolist()
+        half = max(count // 2, 1)
+        got, _ = self.read(0, tokens[:half], 0, False)
+        if half < count:
+            got, _ = self.read(0, tokens[half:], half, False)
+        tolerance = torch.finfo(self._model.dtype).eps ** 0.5 * float(expected.abs().max())
+        if not torch.allclose(got, expected, rtol=0.0, atol=tolerance):
+            raise ConfigError(
+                f"models of the type {self._model.base.config.model_type} cannot be written side by side: their "
+                "attention does not take a mask for keys and values that lie in slots"
+            )
+        self.cache.clear(0, count)
+
+
+def alike(model: MFNModel) -> int:
+    """Of how many rows, or a multiple, a CPU treats every row of an element-wise function alike.
+
+    torch takes functions such as exp and tanh of whole vectors at a time, and what is left over at the end of a tensor
+    one number at a time, by another approximation. So nothing may be left over: rows · width must be a multiple of the
+    numbers that it takes at once, for every width that a function may be taken of.
+    """
+    at_once = _at_once(model)
+    return at_once // math.gcd(at_once, *_widths(model))
+
+
+def undivided(model: MFNModel, rows: int) -> bool:
+    """Whether threads, too, that share an element-wise function of so many rows leave nothing over."""
+    at_once, threads = _at_once(model), torch.get_num_threads()
+    for width in _widths(model):
+        parts = min(threads, -(-rows * width // GRAIN))
+        if parts > 1 and -(-rows * width // parts) % at_once:
+            return False
+    return True
+
+
+def _at_once(model: MFNModel) -> int:
+    if model.device.type != "cpu":
+        return 1
+    return 32 if model.dtype in (torch.float32, torch.float64) else 64  # two vectors of 512 bits
+
+
+def _widths(model: MFNModel) -> set[int]:
+    """Channels of what a model may take functions of: the outputs of its linear maps, and angles of positions."""
+    base = cast(Any, model.base)
+    found = {int(buffer.numel()) * 2 for name, buffer in base.named_buffers() if name.endswith("inv_freq")}
+    head = base.get_output_embeddings()
+    for module in base.modules():
+        if isinstance(module, Linear | Conv1D) and module is not head:
+            found.add(module.weight.shape[0 if isinstance(module, Linear) else 1])
+    if getattr(base.config, "final_logit_softcapping", None):
+        found.add(model.vocab_size)
+    return found
+
+
+def _up(number: int, unit: int) -> int:
+    """The next multiple."""
+    return -(-number // unit) * unit
+
+
+def _doubling(first: int, last: int) -> list[int]:
+    """first, twice that, and so on below `last`; and `last`."""
+    found = []
+    while first < last:
+        found.append(first)
+        first *= 2
+    return [*found, last]
