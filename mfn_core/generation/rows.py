@@ -2,7 +2,7 @@
 
 What a row gives must depend on its own text alone, to the last bit. Two things see to that. A prompt is read row by
 row, in pieces that only its own length decides about. And one token of several rows is read by passes of a few shapes
-that were found, before anything was written, to give every row the same numbers (decision 0016).
+that were found, before anything was written, to give every row the same numbers (decision 0019).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -20,14 +19,14 @@ from transformers.pytorch_utils import Conv1D
 
 from mfn_core.errors import ConfigError
 from mfn_core.generation.cache import FULL, SLIDING, SlotCache
-from mfn_core.generation.packed import PackedLinears, can_pack
+from mfn_core.generation.lean import LeanParts
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace
 
 logger = logging.getLogger(__name__)
 
-FEWEST_ROWS = 2  # of one row alone other sums are taken than of several
+FEWEST_ROWS = 4  # of fewer rows a CPU's libraries take other sums than of many
 SHORTEST = 64  # positions that attention looks at, at least
 GRAIN = 32768  # numbers that torch gives a thread of an element-wise function at least
 PROBE = 12  # tokens on which the cache is held against the model without one
@@ -55,7 +54,7 @@ class Rows:
             ConfigError: this kind of model cannot be written side by side.
         """
         self._model = model
-        self._packed = PackedLinears(model) if pack and can_pack(model) else None
+        self._lean = LeanParts(model, pack)
         self._keys = torch.arange(context, device=model.device)
         self._slots = slots
         unit = alike(model)
@@ -80,9 +79,8 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the cache and of the packed weights."""
-        packed = 0 if self._packed is None else self._packed.nbytes
-        return self.cache.row_bytes * self.cache.rows + packed
+        """Memory of the cache and of the second copies of weights."""
+        return self.cache.row_bytes * self.cache.rows + self._lean.nbytes
 
     def steer(self, row: int, interventions: Sequence[Intervention], prompt_length: int) -> None:
         """Replaces what a row is subjected to.
@@ -183,8 +181,7 @@ class Rows:
         edits: EditBuffers | None,
         record: bool,
     ) -> tuple[Tensor, dict[int, LayerTrace]]:
-        packed = nullcontext() if self._packed is None else self._packed.use()
-        with packed, self._model.run(edits, record) as run:
+        with self._lean.use(), self._model.run(edits, record) as run:
             out = cast(Any, self._model.base)(
                 input_ids=ids,
                 attention_mask=masks,
@@ -212,29 +209,37 @@ class Rows:
         self._hold_against_model()
         source = torch.Generator().manual_seed(0)
         for part in self.cache.parts:
-            part.copy_(torch.randn(part.shape[1:], generator=source))
+            part.copy_(torch.randn(part.shape, generator=source))
+        ids = torch.randint(self._model.vocab_size, (size,), generator=source).to(self._model.device)
         lengths, shapes = self._lengths, _doubling(_up(FEWEST_ROWS, unit), size)
         whole = lengths[-1]
-        ids = torch.zeros(size, dtype=torch.int64, device=self._model.device)
-        for length in lengths[:]:
-            positions = torch.full_like(ids, length - 1)
 
-            def step(rows: int, seen: int, positions: Tensor = positions) -> Tensor:
-                self._lengths = [seen]
-                return self.step(ids[:rows], positions[:rows], int(positions[0]), False)[0]
+        def step(rows: int, seen: int, last: int) -> Tensor:
+            self._lengths = [seen]
+            return self.step(ids[:rows], torch.full_like(ids[:rows], last), last, False)[0]
 
-            expected = step(size, whole)
-            if not undivided(self._model, size) or not torch.equal(expected, expected[:1].expand_as(expected)):
-                return []
-            if length < whole and not torch.equal(step(size, length), expected):
+        expected = {length: step(size, whole, length - 1) for length in lengths}
+        for length in lengths[:-1]:
+            if not torch.equal(step(size, length, length - 1), expected[length]):
                 lengths.remove(length)
-                continue
-            shapes = [
-                rows
-                for rows in shapes
-                if undivided(self._model, rows)
-                and all(torch.equal(step(rows, seen), expected[:rows]) for seen in {length, whole})
-            ]
+        shapes = [
+            rows
+            for rows in shapes
+            if undivided(self._model, rows)
+            and all(
+                torch.equal(step(rows, seen, length - 1), expected[length][:rows])
+                for length in lengths
+                for seen in {length, whole}
+            )
+        ]
+        if size not in shapes:
+            shapes = []
+        # Every text one row further on: the numbers must go along.
+        ids = ids.roll(1)
+        for part in self.cache.parts:
+            part.copy_(part.roll(1, 0))
+        if not all(torch.equal(step(size, whole, length - 1), expected[length].roll(1, 0)) for length in lengths):
+            shapes = []
         self._lengths = lengths
         for row in range(size):
             self.cache.clear(row, self.cache.length)

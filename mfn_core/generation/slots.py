@@ -90,7 +90,7 @@ class SlotEngine:
             piece: how many tokens of prompts a step reads, at most. Where a prompt is cut can move its last bits.
 
         Raises:
-            ConfigError: no rows, or pieces without tokens; or a kind of model whose texts cannot be written side by side.
+            ConfigError: no rows, pieces without tokens, or a kind of model whose texts cannot be written side by side.
         """
         if rows < 1:
             raise ConfigError(f"an engine has at least one row, not {rows}")

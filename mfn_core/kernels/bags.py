@@ -45,6 +45,8 @@ def weighted_rows(indices: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
 
     Shapes: indices int64 [N, K], weights [N, K] in the dtype of rows [F, d]; gives [N, d].
     """
+    if not torch.is_grad_enabled():
+        return bag(indices, weights, rows)
     out: Tensor = _WeightedRows.apply(indices, weights, rows)  # type: ignore[no-untyped-call]
     return out
 
