@@ -34,14 +34,14 @@ class Place:
     flat: dict[int, Tensor] | None = None
 
 
-class SlotLayer(CacheLayerMixin):
+class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     """One layer's keys and values, [R, H, S, D] each. Positions behind a row's text hold anything finite."""
 
     is_compileable = True
     is_sliding = False  # a window is a matter of the mask here
 
     def __init__(self, rows: int, length: int, owner: SlotCache) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._rows, self._length, self._owner = rows, length, owner
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -105,7 +105,8 @@ class SlotCache(Cache):
         self.window: int | None = decoder.sliding_window if SLIDING in self.kinds else None
         self.rows, self.length = rows, length
         self.place = Place(slice(0, rows), length)
-        super().__init__(layers=[SlotLayer(rows, length, self) for _ in self.kinds])
+        self._slots = [SlotLayer(rows, length, self) for _ in self.kinds]
+        super().__init__(layers=list(self._slots))
 
     @property
     def row_bytes(self) -> int:
@@ -137,7 +138,7 @@ class SlotCache(Cache):
     @property
     def parts(self) -> Sequence[Tensor]:
         """All keys and values, [R, H, S, D] each; nothing before the first forward pass."""
-        return [part for layer in self.layers for part in (layer.keys, layer.values) if part is not None]
+        return [part for layer in self._slots for part in (layer.keys, layer.values) if part is not None]
 
     def _heads(self) -> set[int]:
         return {part.shape[1] for part in self.parts}

@@ -53,7 +53,7 @@ class LeanParts:
         attends = getattr(model.base.config, "_attn_implementation", None) == "sdpa"
         for module in model.base.modules():
             kind = type(module)
-            if kind is nn.Linear and self._worth_packing(module.weight):
+            if isinstance(module, nn.Linear) and kind is nn.Linear and self._worth_packing(module.weight):
                 self._replace(module, "forward", partial(_packed_linear, self._pack(module.weight), module.bias))
             elif isinstance(module, MFNLayer) and self._worth_packing(module.W_enc):
                 encode = partial(_packed_encoder, self._pack(module.W_enc), module.b_enc, module)
@@ -110,8 +110,6 @@ class _Attention:
         self._module, self._project = module, project
         self._keys = module.k_proj.out_features // module.head_dim
         self._queries = module.q_proj.out_features // module.head_dim
-        self._angles: tuple[Tensor, Tensor] | None = None
-        self._turned: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
 
     def __call__(
         self,
@@ -132,13 +130,15 @@ class _Attention:
         joined = self._project(hidden_states).view(rows, n_queries + 2 * n_keys, width)
         cos, sin = position_embeddings
         half = width // 2
-        turning, values = joined.split([n_queries + n_keys, n_keys], dim=1)
+        turning, values = joined[:, : n_queries + n_keys], joined[:, n_queries + n_keys :]
         across = torch.cat([turning[..., half:].neg(), turning[..., :half]], dim=-1)
         turned = turning * cos + across * sin  # not addcmul, which rounds otherwise at the end of a tensor
-        queries, keys = turned.split([n_queries, n_keys], dim=1)
-        seen = past_key_values.update(keys[:, :, None], values[:, :, None], module.layer_idx)
+        queries, keys = turned[:, :n_queries], turned[:, n_queries:]
+        seen_keys, seen_values = past_key_values.update(keys[:, :, None], values[:, :, None], module.layer_idx)
         grouped = queries.reshape(rows, n_keys, n_queries // n_keys, width)
-        attended = F.scaled_dot_product_attention(grouped, *seen, attn_mask=attention_mask, scale=module.scaling)
+        attended = F.scaled_dot_product_attention(
+            grouped, seen_keys, seen_values, attn_mask=attention_mask, scale=module.scaling
+        )
         return module.o_proj(attended.reshape(rows, 1, n_queries * width)), None
 
 

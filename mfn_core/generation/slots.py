@@ -284,11 +284,13 @@ class SlotEngine:
         logits, fired = self._decode(active)
         fresh = [stream for writing in begun for stream in writing.streams]
         if fresh:
-            whole = torch.zeros(size, self._model.vocab_size, dtype=fresh[0].logits.dtype, device=self._model.device)
+            whole = torch.zeros(size, self._model.vocab_size, dtype=self._model.dtype, device=self._model.device)
             if logits is not None:
                 whole[: len(logits)] = logits
             for stream in fresh:
-                whole[stream.row], stream.logits = stream.logits, None
+                assert stream.logits is not None
+                whole[stream.row] = stream.logits
+                stream.logits = None
                 fired[stream.row] = stream.fired
             logits = whole
         assert logits is not None

@@ -80,7 +80,7 @@ class DoneEvent(Schema):
     """`done`: one stream is finished. `context`: the model's context is full."""
 
     stream: StreamName
-    reason: Literal["eos", "length", "context"]
+    reason: Literal["eos", "length", "context", "stop"]
     text: str
     n_tokens: int
     seconds: float
