@@ -7,10 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
+import regex
+
 from mfn_core.errors import ConfigError
 from mfn_core.scripts import script_of
 
 WORD = re.compile(r"[^\W\d_]+")
+PATIENCE = 1.0  # seconds for one search: patterns can be written that take longer than anybody waits
 SHORTEST_STEM = 3  # letters from which on a top token takes out the words that begin with it, too
 
 _script_of = lru_cache(maxsize=1 << 14)(script_of)
@@ -37,8 +40,8 @@ class TextTest:
             raise ConfigError("a text is tested by words, by a script or by a pattern: give exactly one")
         if self.pattern is not None:
             try:
-                re.compile(self.pattern)
-            except re.error as error:
+                regex.compile(self.pattern)
+            except regex.error as error:
                 raise ConfigError(f"{self.pattern!r} is no regular expression: {error}") from error
 
     def holds(self, text: str, ignore: Collection[str] = ()) -> bool:
@@ -59,8 +62,14 @@ class TextTest:
             own_letters = sum(_script_of(c) == self.script for c in letters)
             return min(1.0, 2 * own_letters / len(letters)) if letters else 0.0
         if self.pattern is not None:
-            return float(re.search(self.pattern, text) is not None)
+            return float(self._found(text))
         own = {token.strip().lower() for token in ignore} - {""}
         stems = tuple(token for token in own if len(token) >= SHORTEST_STEM)
         found = {word.lower() for word in WORD.findall(text)} & self.words
         return min(1.0, sum(word not in own and not word.startswith(stems) for word in found) / self.at_least)
+
+    def _found(self, text: str) -> bool:
+        try:
+            return regex.search(self.pattern, text, timeout=PATIENCE) is not None
+        except TimeoutError as error:
+            raise ConfigError(f"the pattern {self.pattern!r} takes too long to look for") from error

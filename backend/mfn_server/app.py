@@ -18,6 +18,7 @@ from mfn_server.atlas.install import load_atlas
 from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database
+from mfn_server.effects.routes import router as effects
 from mfn_server.errors import install_error_handlers
 from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.routes import router as features
@@ -88,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=1)
     app.add_middleware(Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes)
     install_error_handlers(app)
-    for router in (model_info, inspecting, features, weights, presets, steering, foreign):
+    for router in (model_info, inspecting, features, weights, presets, steering, effects, foreign):
         app.include_router(router)
     install_pages(app)
     return app

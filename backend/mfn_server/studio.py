@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from mfn_server.db.session import Database
+from mfn_server.effects.desk import EffectDesk
 from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.token_texts import TokenTexts
 from mfn_server.model_facts import ModelFacts
@@ -53,6 +54,7 @@ class Studio:
     generation: GenerationService
     foreign: ForeignStore
     catalogues: Catalogues = field(default_factory=Catalogues)
+    effects: EffectDesk = field(default_factory=EffectDesk)
     known: Served | None = None
     startup: asyncio.Task[None] | None = None
 

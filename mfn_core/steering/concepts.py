@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mfn_core.errors import ConfigError
-from mfn_core.steering.texts import Texts
+from mfn_core.steering.results import Texts
 from mfn_core.text_tests import TextTest
 
 

@@ -11,29 +11,10 @@ from torch import Tensor
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
-from mfn_core.steering.agreement import TOP, Agreement, agreement, centred
-from mfn_core.steering.first_order import edits_of, first_order
-from mfn_core.steering.side_effects import SideEffects, side_effects
-
-
-@dataclass(frozen=True, slots=True)
-class TokenChange:
-    """One token of the vocabulary. Changes are of its logit, less the mean change over the vocabulary.
-
-    Attributes:
-        token: its id.
-        predicted: to first order, through the model.
-        lens: by the direct lens.
-        measured: what came of it.
-        logprob, steered_logprob: log-probability in nats without and with the interventions.
-    """
-
-    token: int
-    predicted: float
-    lens: float
-    measured: float
-    logprob: float
-    steered_logprob: float
+from mfn_core.steering.agreeing import TOP, agreement, centred
+from mfn_core.steering.bystanders import side_effects
+from mfn_core.steering.linear import edits_of, first_order
+from mfn_core.steering.results import Agreement, PredictionReport, SideEffects, TokenChange
 
 
 @dataclass(frozen=True)
@@ -86,6 +67,27 @@ class Prediction:
     def gained(self, n: int = TOP) -> list[TokenChange]:
         """The n tokens that gained most probability in truth."""
         return self.tokens(gained(self.logprobs, self.steered_logprobs[None], n))
+
+    def report(self, n: int = TOP, followed: Sequence[int] = ()) -> PredictionReport:
+        """The same in plain numbers: n tokens of each kind, and those that are asked for."""
+        shares = self.each.topk(min(n, self.each.shape[-1]), dim=-1)
+        return PredictionReport(
+            ids=self.ids,
+            interventions=self.interventions,
+            position=self.position,
+            raised=tuple(self.raised(n)),
+            lowered=tuple(self.lowered(n)),
+            gained=tuple(self.gained(n)),
+            followed=tuple(self.tokens(followed)),
+            each=tuple(
+                tuple(zip(tokens, values, strict=True))
+                for tokens, values in zip(shares.indices.tolist(), shares.values.tolist(), strict=True)
+            ),
+            kl=self.kl,
+            agreement=self.agreement,
+            lens_agreement=self.lens_agreement,
+            side_effects=self.side_effects,
+        )
 
 
 @torch.no_grad()

@@ -3,64 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
-from mfn_core.steering.agreement import Agreement, agreement
+from mfn_core.steering.agreeing import agreement
 from mfn_core.steering.doses import at_dose, check_swept, most_dose, spread
-from mfn_core.steering.first_order import edits_of, first_order
+from mfn_core.steering.linear import edits_of, first_order
 from mfn_core.steering.prediction import check_position, divergences, gained
-from mfn_core.steering.texts import Texts, write_texts
+from mfn_core.steering.results import DosePoint, Sweep, Texts
+from mfn_core.steering.texts import check_room, write_texts
 from mfn_core.writing import Writing
 
 TOKENS = 6  # that are followed by default
 MOST_DOSES = 64
 
 
-@dataclass(frozen=True)
-class DosePoint:
-    """One dose.
-
-    Attributes:
-        dose: see `doses.at_dose`.
-        logprobs: of the tokens followed, in nats.
-        kl: KL(steered ‖ plain) of the next token, in nats.
-        agreement: of what first order predicts for this dose with what was measured, over all tokens.
-        written: what was written at it; None where nothing was to be written.
-    """
-
-    dose: float
-    logprobs: tuple[float, ...]
-    kl: float
-    agreement: Agreement
-    written: Texts | None
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What comes of some doses.
-
-    Attributes:
-        swept: the number of the intervention whose value is the dose; None: the dose multiplies all.
-        tokens: ids of the tokens followed.
-        plain_logprobs: theirs, in nats, without interventions.
-        plain_written: what was written without any; None where nothing was to be written.
-        points: a dose each, in the order asked for.
-    """
-
-    swept: int | None
-    tokens: tuple[int, ...]
-    plain_logprobs: tuple[float, ...]
-    plain_written: Texts | None
-    points: tuple[DosePoint, ...]
-
-
 @torch.no_grad()
-def sweep(
+def dose_response(
     model: MFNModel,
     prompt: str,
     interventions: Sequence[Intervention],
@@ -93,6 +55,7 @@ def sweep(
     swept = check_swept(interventions, swept)
     ids = model.encode_text(prompt)
     position = check_position(ids, position)
+    check_room(model, [ids], 0 if writing is None else writing.tokens)
     doses = spread(most_dose(model, interventions, swept, ids)) if doses is None else tuple(doses)
     if not 1 <= len(doses) <= MOST_DOSES:
         raise ConfigError(f"a sweep has 1 to {MOST_DOSES} doses, not {len(doses)}")

@@ -10,8 +10,9 @@ from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_core.steering.concepts import Concept, degree, features_of
 from mfn_core.steering.doses import at_dose, check_swept, most_dose
+from mfn_core.steering.results import Texts
 from mfn_core.steering.spots import CHECK, COARSE, FINE, Answer, Ask, Budget, Plain, Plan, Spot, Trial, plan
-from mfn_core.steering.texts import Texts, write_texts
+from mfn_core.steering.texts import check_room, write_texts
 from mfn_core.writing import Writing
 
 BATCH = 96  # texts at a time
@@ -78,14 +79,9 @@ def prepared(model: MFNModel, order: SpotOrder) -> SpotOrder:
     for layer, feature in features_of(order.concept):
         if not (layer in model.n_features and 0 <= feature < model.n_features[layer]):
             raise ConfigError(f"the concept names feature {feature} of layer {layer}, which is not there")
-    lengths = [len(model.encode_text(prompt)) for prompt in order.prompts]
-    if max(lengths) + order.tokens > model.max_context:
-        raise ConfigError(
-            f"a prompt has {max(lengths)} tokens; with {order.tokens} new ones that is more than the model's context "
-            f"of {model.max_context}"
-        )
-    longest = order.prompts[lengths.index(max(lengths))]
-    most = order.most or most_dose(model, order.interventions, swept, model.encode_text(longest))
+    prompts = [model.encode_text(prompt) for prompt in order.prompts]
+    check_room(model, prompts, order.tokens)
+    most = order.most or most_dose(model, order.interventions, swept, max(prompts, key=len))
     return replace(order, swept=swept, most=most)
 
 
@@ -131,7 +127,7 @@ def _trial(order: SpotOrder, temperature: float, dose: float, written: Texts, pl
     )
 
 
-def sweet_spot(model: MFNModel, order: SpotOrder) -> Spot:
+def search_spot(model: MFNModel, order: SpotOrder) -> Spot:
     """Searches the strength, and the temperature where several are given, that brings most of a concept for a stated
     cost in fluency; see `spots` for why and how. The same order gives the same answer.
 

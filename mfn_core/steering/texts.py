@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from mfn_core.errors import ConfigError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.steering.results import Texts
 from mfn_core.writing import ReadBack, Writing, decoded, read_back, write
 
 GRAM = 3  # tokens in a row that are looked for again
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts written alike.
-
-    Attributes:
-        ids: of each, without its prompt.
-        texts: the same as text.
-        perplexity: e to the mean nats of a token after what precedes it, under the model without interventions; None
-            where nothing was written.
-        repetition: the share of a text's runs of three tokens that it has had before, on the mean over the texts. A
-            text that goes round in circles has a low perplexity, so one is not to be read without the other.
-        fired: bool [length] each, see `read_back`.
-    """
-
-    ids: tuple[tuple[int, ...], ...]
-    texts: tuple[str, ...]
-    perplexity: float | None
-    repetition: float
-    fired: tuple[tuple[bool, ...], ...] = ()
 
 
 def write_texts(
@@ -77,6 +57,20 @@ def _texts(ids: list[list[int]], texts: list[str], read: ReadBack, part: slice, 
         sum(map(repetition, ids)) / len(ids),
         tuple(tuple(row.tolist()) for row in read.fired[part]) if watched else (),
     )
+
+
+def check_room(model: MFNModel, prompts: Sequence[Sequence[int]], tokens: int) -> None:
+    """Checks that continuations of so many tokens fit behind prompts.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    longest = max(map(len, prompts))
+    if longest + tokens > model.max_context:
+        raise ConfigError(
+            f"a prompt has {longest} tokens; with {tokens} new ones that is more than the model's context of "
+            f"{model.max_context}"
+        )
 
 
 def repetition(ids: Sequence[int]) -> float:

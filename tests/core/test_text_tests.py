@@ -37,6 +37,11 @@ def test_a_test_is_of_one_kind() -> None:
         TextTest(pattern="(")
 
 
+def test_a_pattern_that_takes_forever_is_given_up() -> None:
+    with pytest.raises(ConfigError, match="too long"):
+        TextTest(pattern="(a|aa)+$").holds("a" * 4000 + "b")
+
+
 def test_the_degree_grows_up_to_passing() -> None:
     words = TextTest(frozenset({"sail", "harbour", "ship", "mast"}), at_least=4)
     assert [words.degree(text) for text in ("", "ship", "ship and mast", "sail, ship, mast, harbour")] == [

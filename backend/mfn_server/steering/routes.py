@@ -59,7 +59,9 @@ async def patch_generate(
     """Replace the interventions of a running generation, from its next token on."""
     served = await studio.served()
     engine = await studio.generation.engine()
-    await studio.generation.update(request_id, interventions_of(body.interventions, served, engine.context))
+    await studio.generation.update(
+        request_id, interventions_of(body.interventions, served.facts.sources, engine.context)
+    )
 
 
 def _sent(name: str, body: Schema) -> ServerSentEvent:

@@ -19,6 +19,7 @@ from mfn_core.interventions import Intervention, Scope
 from mfn_core.model import MFNModel
 from mfn_server.errors import APIError
 from mfn_server.intervention_bodies import InterventionBody
+from mfn_server.model_facts import SourceFacts
 from mfn_server.schemas import Schema, Token
 from mfn_server.steering.schemas import (
     AlternativeToken,
@@ -33,13 +34,20 @@ from mfn_server.steering.schemas import (
 from mfn_server.studio import Served
 
 
-def interventions_of(bodies: Sequence[InterventionBody], served: Served, context: int) -> tuple[Intervention, ...]:
+def interventions_of(
+    bodies: Sequence[InterventionBody], facts: Sequence[SourceFacts], context: int
+) -> tuple[Intervention, ...]:
     """The interventions as the engine takes them.
+
+    Args:
+        bodies: as the API has them.
+        facts: of the model's sources.
+        context: longest text in tokens.
 
     Raises:
         APIError: 422, one names a source or a feature that is not there, or a range behind the end of every text.
     """
-    sources = {source.key: source for source in served.facts.sources}
+    sources = {source.key: source for source in facts}
     found = []
     for number, body in enumerate(bodies):
         where = f"interventions.{number}"
@@ -83,7 +91,7 @@ def request_of(model: MFNModel, body: GenerateBody, served: Served, engine: Engi
     request = GenerationRequest(
         prompt=tuple(model.encode_text(body.prompt)),
         max_new_tokens=body.max_new_tokens,
-        interventions=interventions_of(body.interventions, served, engine.context),
+        interventions=interventions_of(body.interventions, served.facts.sources, engine.context),
         sampling=Sampling(body.temperature, body.top_k, body.top_p, body.seed),
         compare=body.compare,
         alternatives=body.alternatives,

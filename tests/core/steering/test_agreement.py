@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mfn_core.steering.agreement import agreement, ranks
+from mfn_core.steering.agreeing import agreement, ranks
 
 
 def test_it_is_what_scipy_gives() -> None:

@@ -12,7 +12,7 @@ from mfn_core import Intervention, MFNConfig, MFNLayerConfig, MFNModel, Scope
 from mfn_core.baselines.config import NeuronConfig, SAEConfig
 from mfn_core.config import CoderConfig
 from mfn_core.layer import MFNLayer
-from mfn_core.steering.first_order import edits_of, first_order
+from mfn_core.steering.linear import edits_of, first_order
 from tests.core.sites import zoo
 
 IDS = zoo.ids(1)[0].tolist()

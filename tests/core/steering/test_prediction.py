@@ -8,7 +8,7 @@ import torch
 from mfn_core import Intervention, MFNModel, Scope
 from mfn_core.errors import ConfigError, InterventionError
 from mfn_core.steering import predict, side_effects
-from mfn_core.steering.first_order import edits_of, first_order
+from mfn_core.steering.linear import edits_of, first_order
 
 TEXT = "The ship left the harbour at dawn"
 TURNS = (Intervention(0, 3, "set", 2.0), Intervention(1, 7, "add", 1.5, Scope("generation")))

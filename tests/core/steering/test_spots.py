@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mfn_core import Intervention, MFNModel, Scope
 from mfn_core.errors import ConfigError
-from mfn_core.steering import Ask, Budget, FiringConcept, Plain, Spot, SpotOrder, TokensConcept, Trial, sweet_spot
+from mfn_core.steering import Ask, Budget, FiringConcept, Plain, Spot, SpotOrder, TokensConcept, Trial, search_spot
 from mfn_core.steering.concepts import degree
 from mfn_core.steering.spots import Answer, frontier, plan
 from mfn_core.steering.texts import Texts
@@ -121,7 +121,7 @@ def test_a_search_on_a_model_finds_what_writes_a_token_and_is_the_same_again(tin
         coarse=3,
         fine=2,
     )
-    first, again = sweet_spot(tiny_model, order), sweet_spot(tiny_model, order)
+    first, again = search_spot(tiny_model, order), search_spot(tiny_model, order)
     assert first == again
     assert first.best is not None
     assert first.best.concept > first.plain[0].concept
@@ -133,11 +133,11 @@ def test_orders_that_cannot_be_searched_are_refused(tiny_model: MFNModel) -> Non
     turn = Intervention(1, 7, "set", 1.0)
     words = TextTest(frozenset({"ship"}))
     with pytest.raises(ConfigError, match="more than the model's context"):
-        sweet_spot(tiny_model, SpotOrder(("Snow " * 40,), (turn,), words))
+        search_spot(tiny_model, SpotOrder(("Snow " * 40,), (turn,), words))
     with pytest.raises(ConfigError, match="not there"):
-        sweet_spot(tiny_model, SpotOrder(("Snow",), (turn,), FiringConcept(((5, 1),))))
+        search_spot(tiny_model, SpotOrder(("Snow",), (turn,), FiringConcept(((5, 1),))))
     with pytest.raises(ConfigError, match="nothing to sweep"):
-        sweet_spot(tiny_model, SpotOrder(("Snow",), (), words))
+        search_spot(tiny_model, SpotOrder(("Snow",), (), words))
     with pytest.raises(ConfigError, match="at least one prompt"):
         SpotOrder((), (turn,), words)
     with pytest.raises(ConfigError, match="budget"):

@@ -8,7 +8,7 @@ import pytest
 
 from mfn_core import Intervention, MFNModel, Scope
 from mfn_core.errors import ConfigError, InterventionError
-from mfn_core.steering import at_dose, most_dose, predict, sweep
+from mfn_core.steering import at_dose, dose_response, most_dose, predict
 from mfn_core.steering.texts import repetition
 from mfn_core.writing import Writing, perplexity, write
 
@@ -18,7 +18,7 @@ TURN = Intervention(1, 7, "set", 4.0, Scope("generation"))
 
 def test_a_sweep_is_one_prediction_a_dose(tiny_model: MFNModel) -> None:
     ids = tiny_model.encode_text(PROMPT)
-    found = sweep(tiny_model, PROMPT, [TURN], [0.5, 3.0, 9.0], tokens=[70, 80])
+    found = dose_response(tiny_model, PROMPT, [TURN], [0.5, 3.0, 9.0], tokens=[70, 80])
     for point in found.points:
         alone = predict(tiny_model, ids, at_dose([TURN], point.dose, 0))
         assert point.logprobs == pytest.approx([float(alone.steered_logprobs[t]) for t in (70, 80)], abs=1e-4)
@@ -31,7 +31,7 @@ def test_a_sweep_is_one_prediction_a_dose(tiny_model: MFNModel) -> None:
 
 def test_what_is_written_at_a_dose_is_what_is_written_at_it_alone(tiny_model: MFNModel) -> None:
     writing = Writing(tokens=10, temperature=1.0, seed=4)
-    found = sweep(tiny_model, PROMPT, [TURN], [2.0, 40.0], writing=writing, samples=2)
+    found = dose_response(tiny_model, PROMPT, [TURN], [2.0, 40.0], writing=writing, samples=2)
     written = found.points[1].written
     assert written is not None
     expected = write(tiny_model, [PROMPT] * 2, [at_dose([TURN], 40.0, 0)] * 2, writing, seeds=[4, 5])
@@ -42,7 +42,7 @@ def test_what_is_written_at_a_dose_is_what_is_written_at_it_alone(tiny_model: MF
 
 
 def test_by_default_the_tokens_that_gain_most_are_followed(tiny_model: MFNModel) -> None:
-    found = sweep(tiny_model, PROMPT, [TURN], [20.0])
+    found = dose_response(tiny_model, PROMPT, [TURN], [20.0])
     ids = tiny_model.encode_text(PROMPT)
     alone = predict(tiny_model, ids, at_dose([TURN], 20.0, 0))
     assert found.tokens == tuple(change.token for change in alone.gained(6))
@@ -50,7 +50,7 @@ def test_by_default_the_tokens_that_gain_most_are_followed(tiny_model: MFNModel)
 
 
 def test_default_doses_go_to_one_and_a_half_times_the_length_of_the_stream(tiny_model: MFNModel) -> None:
-    found = sweep(tiny_model, PROMPT, [TURN])
+    found = dose_response(tiny_model, PROMPT, [TURN])
     most = most_dose(tiny_model, [TURN], 0, tiny_model.encode_text(PROMPT))
     assert most == pytest.approx(1.5 * math.sqrt(32), rel=1e-3)  # over its rms, a stream has the length √d
     assert [found.points[0].dose, found.points[-1].dose] == [0.0, float(f"{most:.3g}")]
@@ -65,13 +65,13 @@ def test_what_is_swept() -> None:
 
 def test_what_cannot_be_swept_is_refused(tiny_model: MFNModel) -> None:
     with pytest.raises(ConfigError, match="nothing to sweep"):
-        sweep(tiny_model, PROMPT, [Intervention(0, 1, "ablate")])
+        dose_response(tiny_model, PROMPT, [Intervention(0, 1, "ablate")])
     with pytest.raises(ConfigError, match="intervention 2 cannot be swept"):
-        sweep(tiny_model, PROMPT, [TURN], swept=1)
+        dose_response(tiny_model, PROMPT, [TURN], swept=1)
     with pytest.raises(ConfigError, match="1 to 64 doses"):
-        sweep(tiny_model, PROMPT, [TURN], [])
+        dose_response(tiny_model, PROMPT, [TURN], [])
     with pytest.raises(InterventionError, match="at least 0"):
-        sweep(tiny_model, PROMPT, [TURN], [-1.0])
+        dose_response(tiny_model, PROMPT, [TURN], [-1.0])
 
 
 def test_repetition() -> None:

@@ -3,40 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mfn_core.steering.results import Agreement
+
 TOP = 10
-AGREES = 0.8  # Spearman's ρ from which on a prediction counts as good: the bound that the preprint's fourth claim gets
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """A predicted and a measured change of the logits, compared. None where one of them does not change.
-
-    Attributes:
-        spearman: rank correlation over all tokens, ties at their mean rank.
-        pearson: correlation.
-        slope: how many logits came for each that was predicted: least squares, of changes about their means. Below 1,
-            less came than was predicted.
-        overlap_raised, overlap_lowered: the share of the `top` tokens predicted to rise (fall) most that are among as
-            many that did.
-        top: how many.
-    """
-
-    spearman: float | None
-    pearson: float | None
-    slope: float | None
-    overlap_raised: float
-    overlap_lowered: float
-    top: int
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the order of the tokens was told well: Spearman's ρ is 0.8 or more."""
-        return self.spearman is not None and self.spearman >= AGREES
 
 
 def agreement(predicted: Tensor, measured: Tensor, top: int = TOP) -> Agreement:

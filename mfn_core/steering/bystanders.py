@@ -3,69 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mfn_core.codes import SparseCodes
 from mfn_core.run import LayerTrace
+from mfn_core.steering.results import SideEffect, SideEffects, Turnover
 
 MOST_ENTRIES = 1 << 22  # of dense code held at once
-
-
-@dataclass(frozen=True, slots=True)
-class SideEffect:
-    """A feature that nobody turned, on the positions that could change.
-
-    Attributes:
-        layer, feature: which.
-        before, after: its value, on the mean over the positions.
-        change: how far its value moved, on the mean over the positions, whichever way; in units of z, hence relative to
-            the stream at its layer.
-        fired_before, fired_after: on how many of them it fired.
-        positions: how many there are.
-    """
-
-    layer: int
-    feature: int
-    before: float
-    after: float
-    change: float
-    fired_before: int
-    fired_after: int
-    positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class Turnover:
-    """How many other features of a layer have changed places with others.
-
-    Attributes:
-        layer: which.
-        replaced: of the features that fired before or after, the share that fired only once, on the mean over
-            positions: 0 where all stayed, 1 where none did.
-    """
-
-    layer: int
-    replaced: float
-
-
-@dataclass(frozen=True)
-class SideEffects:
-    """What became of other features.
-
-    Attributes:
-        strongest: those that changed most, over all layers, first the one that changed most.
-        turnover: by layer, of those at or behind the first that was turned. First order takes it to be 0.
-        changed: features that changed at all, over all layers.
-        begins: the first position at which anything changed; None where nothing did.
-    """
-
-    strongest: tuple[SideEffect, ...]
-    turnover: tuple[Turnover, ...]
-    changed: int
-    begins: int | None
 
 
 def side_effects(

@@ -1,0 +1,142 @@
+"""What is done with the model. These functions run in its worker; torch is imported inside of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mfn_server.effects.schemas import (
+    FeaturesConcept,
+    PatternConcept,
+    PredictBody,
+    SweepBody,
+    SweetSpotBody,
+    TokensConceptBody,
+    WordsConcept,
+)
+from mfn_server.errors import APIError
+from mfn_server.inspecting.inspection import token_ids
+from mfn_server.intervention_bodies import InterventionBody
+
+if TYPE_CHECKING:
+    from mfn_core.interventions import Intervention
+    from mfn_core.model import MFNModel
+    from mfn_core.steering import Answer, Ask, Concept, PredictionReport, SpotOrder, Sweep
+    from mfn_server.model_facts import SourceFacts
+
+Sources = Sequence["SourceFacts"]
+
+
+def predict(model: MFNModel, body: PredictBody, tokens: Sequence[int], sources: Sources) -> PredictionReport:
+    """Predicts and measures. `tokens`: ids of those that are asked for. Raises APIError, MFNError."""
+    from mfn_core.steering import predict
+
+    ids = token_ids(model, body.prompt, "prompt")
+    turned = _interventions(model, body.interventions, sources)
+    return predict(model, ids, turned, body.position, body.side_effects).report(body.top, tokens)
+
+
+def sweep(model: MFNModel, body: SweepBody, tokens: Sequence[int], sources: Sources) -> Sweep:
+    """Runs all doses. `tokens`: as above; none for those that gain most. Raises APIError, MFNError."""
+    from mfn_core.steering import dose_response
+    from mfn_core.writing import Writing
+
+    token_ids(model, body.prompt, "prompt")
+    writing = Writing(body.max_new_tokens, body.temperature, body.seed, batch=96) if body.max_new_tokens else None
+    return dose_response(
+        model,
+        body.prompt,
+        _interventions(model, body.interventions, sources),
+        body.doses,
+        body.swept,
+        tokens or None,
+        writing,
+        body.samples,
+        body.position,
+    )
+
+
+def prepare_spot(
+    model: MFNModel, body: SweetSpotBody, tokens: Sequence[int], sources: Sources
+) -> tuple[int | None, float]:
+    """What is swept, and how far. Raises APIError, MFNError where the search is not possible."""
+    from mfn_core.steering import prepared
+
+    for number, prompt in enumerate(body.prompts):
+        token_ids(model, prompt, f"prompts.{number}")
+    order = prepared(model, _order(model, body, tokens, sources, body.swept, body.most))
+    assert order.most is not None
+    return order.swept, order.most
+
+
+def try_spot(
+    model: MFNModel,
+    body: SweetSpotBody,
+    tokens: Sequence[int],
+    sources: Sources,
+    swept: int | None,
+    most: float,
+    ask: Ask,
+) -> Answer:
+    """Tries some doses of a search that was prepared."""
+    from mfn_core.steering import tried
+
+    return tried(model, _order(model, body, tokens, sources, swept, most), ask)
+
+
+def _order(
+    model: MFNModel,
+    body: SweetSpotBody,
+    tokens: Sequence[int],
+    sources: Sources,
+    swept: int | None,
+    most: float | None,
+) -> SpotOrder:
+    from mfn_core.steering import Budget, SpotOrder
+
+    turned = _interventions(model, body.interventions, sources)
+    return SpotOrder(
+        prompts=tuple(body.prompts),
+        interventions=turned,
+        concept=_concept(body, turned, tokens, sources),
+        swept=swept,
+        most=most,
+        temperatures=tuple(body.temperatures),
+        budget=Budget(body.budget.perplexity, body.budget.repetition),
+        samples=body.samples,
+        tokens=body.max_new_tokens,
+        seed=body.seed,
+    )
+
+
+def _concept(body: SweetSpotBody, turned: Sequence[Intervention], tokens: Sequence[int], sources: Sources) -> Concept:
+    from mfn_core.steering import FiringConcept, TokensConcept
+    from mfn_core.text_tests import TextTest
+
+    match body.concept:
+        case WordsConcept(words=words, at_least=enough):
+            return TextTest(frozenset(word.casefold() for word in words), at_least=enough)
+        case PatternConcept(pattern=pattern):
+            return TextTest(pattern=pattern)
+        case TokensConceptBody(at_least=enough):
+            return TokensConcept(frozenset(tokens), enough)
+        case FeaturesConcept(features=features, share=share):
+            own = tuple(dict.fromkeys((turn.layer, turn.feature) for turn in turned))
+            layers = {source.key: source.layer for source in sources}
+            for number, feature in enumerate(features):
+                if feature.source not in layers:
+                    raise APIError(
+                        422,
+                        "unknown_source",
+                        f"the concept names a source that this model does not have, {feature.source!r}",
+                        hint=f"its sources: {', '.join(layers)}",
+                        field=f"concept.features.{number}.source",
+                    )
+            named = tuple((layers[feature.source], feature.index) for feature in features)
+            return FiringConcept(named or own, share)
+
+
+def _interventions(model: MFNModel, bodies: Sequence[InterventionBody], sources: Sources) -> tuple[Intervention, ...]:
+    from mfn_server.steering.translation import interventions_of
+
+    return interventions_of(bodies, sources, model.max_context)
