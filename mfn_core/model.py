@@ -28,7 +28,8 @@ from mfn_core.sites import Family, family_of
 
 if TYPE_CHECKING:
     from mfn_core.generation import Sampling
-    from mfn_core.reading import Comparison, Feature, FeatureTable, TextCodes
+    from mfn_core.reading import Comparison, DoseResponse, Effect, Feature, FeatureTable, SweetSpot, TextCodes
+    from mfn_core.steering import SpotOrder
 
 
 @dataclass(frozen=True)
@@ -387,6 +388,25 @@ class MFNModel(nn.Module):
         from mfn_core.reading import compare
 
         return compare(self, prompt, interventions, max_new_tokens, sampling)
+
+    def effect(self, text: str, interventions: Sequence[Intervention], **options: Any) -> Effect:
+        """What interventions are predicted to do to the next token, and what they do; as
+        `mfn_core.reading.effects.effect` has it."""
+        from mfn_core.reading import effect
+
+        return effect(self, text, interventions, **options)
+
+    def sweep(self, prompt: str, interventions: Sequence[Intervention], **options: Any) -> DoseResponse:
+        """What comes of a range of strengths; as `mfn_core.reading.effects.sweep` has it."""
+        from mfn_core.reading import sweep
+
+        return sweep(self, prompt, interventions, **options)
+
+    def sweet_spot(self, order: SpotOrder) -> SweetSpot:
+        """A search for the strength that brings most of a concept for a stated cost in fluency."""
+        from mfn_core.reading import sweet_spot
+
+        return sweet_spot(self, order)
 
     @property
     def required_tokenizer(self) -> PreTrainedTokenizerBase:

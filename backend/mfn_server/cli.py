@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mfn_server import __version__
 from mfn_server.concepts import concepts
+from mfn_server.effects.command import effect
 from mfn_server.equipping import equip
 from mfn_server.options import Database, Device, Home, ModelFolder, RayMayBeBare, settings_of
 from mfn_server.presets.finding import find_presets
@@ -339,6 +340,7 @@ def train(
 
 
 app.add_typer(runs)
+app.add_typer(effect)
 app.command()(equip)
 app.command()(concepts)
 app.command()(rates)
