@@ -22,7 +22,7 @@ const routes = [
   { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature") },
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "inspect") },
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(both(import("./pages/foreign.js"), "feature"), "foreign") })),
-  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer") },
+  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(both(import("./pages/steer.js"), "steer"), "effect") },
 ];
 
 /** Waits for a page's module and its style sheet, so that nothing is ever shown unstyled. */

@@ -1,33 +1,13 @@
 /**
- * <activation-histogram>: `show({ edges, counts }, { tried })` draws a feature's activations with Plotly (SVG traces only:
- * the WebGL ones need eval, which the content security policy refuses), beside a table of the same numbers. Plotly is
- * fetched when the plot first comes into view.
+ * <activation-histogram>: `show({ edges, counts }, { tried })` draws a feature's activations with Plotly, beside a table of
+ * the same numbers. Plotly is fetched when the plot first comes into view.
  */
 
 import { fill, h } from "../lib/dom.js";
 import { formatInteger, formatValue } from "../lib/format.js";
+import { loadPlotly, plotStyle } from "../lib/plotly.js";
 import { onThemeChange, themeColor } from "../lib/theme.js";
 import { feature as strings } from "../pages/feature-strings.js";
-
-const SOURCE = "/vendor/plotly.min.js";
-/** Where an element of this id exists, plotly.js 4.1 does not insert its map styles, which the policy would refuse with an error. */
-const MAP_STYLES_ID = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
-let plotly = null;
-
-/** The plotly.js library, loaded once. */
-function loadPlotly() {
-  plotly ??= new Promise((resolve, reject) => {
-    const script = h("script", { src: SOURCE, async: true });
-    script.addEventListener("load", () => resolve(globalThis.Plotly));
-    script.addEventListener("error", () => {
-      script.remove();
-      plotly = null;
-      reject(new Error(SOURCE));
-    });
-    document.head.append(h("meta", { id: MAP_STYLES_ID }), script);
-  });
-  return plotly;
-}
 
 class ActivationHistogram extends HTMLElement {
   #histogram = null;
@@ -98,19 +78,16 @@ class ActivationHistogram extends HTMLElement {
   }
 
   #layout() {
-    const [text, muted, line] = ["--text", "--muted", "--line"].map(themeColor);
-    const axis = { color: muted, gridcolor: line, zeroline: false, fixedrange: true, tickfont: { size: 11 }, ticks: "outside", ticklen: 4, tickcolor: "rgba(0,0,0,0)" };
+    const { axis, layout } = plotStyle(this);
+    const muted = axis.color;
     const mark = this.#tried > 0 ? [Math.log10(this.#tried)] : [];
     return {
       height: 170,
       margin: { l: 40, r: 8, t: 18, b: 40 },
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(this).fontFamily, size: 11, color: text },
+      ...layout,
       showlegend: false,
       xaxis: { ...axis, type: "log", dtick: 1, minor: { dtick: "D1", ticks: "outside", ticklen: 3, tickcolor: muted }, tickcolor: muted, showgrid: false, title: { text: strings.histogram.axis, font: { size: 11 }, standoff: 6 } },
       yaxis: { ...axis, rangemode: "tozero", nticks: 4, tickformat: "~s" },
-      hoverlabel: { bgcolor: themeColor("--surface"), font: { color: text } },
       shapes: mark.map((x) => ({ type: "line", x0: 10 ** x, x1: 10 ** x, y0: 0, y1: 1, yref: "paper", line: { color: themeColor("--accent"), width: 2, dash: "dot" } })),
       annotations: mark.map((x) => ({ x, y: 1, yref: "paper", yanchor: "bottom", text: strings.histogram.tried, showarrow: false, font: { color: themeColor("--accent"), size: 11 } })),
     };

@@ -7,6 +7,7 @@
  */
 import { h } from "../lib/dom.js";
 import { featureId, featurePath, formatPercent, formatValue, layerOf } from "../lib/format.js";
+import { loadFeature } from "../lib/store.js";
 import { automaticBadge } from "./automatic-badge.js";
 import { featureNameNodes } from "./feature-row.js";
 import { hits as text } from "../pages/steer-strings.js";
@@ -52,4 +53,11 @@ export function featureHits(hits, { action = () => null, onHover } = {}) {
       return row;
     }),
   );
+}
+
+/** A hit of a stream carries no name: look it up. Without an answer it goes by its number. */
+export async function withName(hit) {
+  if (hit.top_tokens) return hit;
+  const feature = await loadFeature(hit.source, hit.index).catch(() => null);
+  return feature ? { ...hit, label: feature.label, label_origin: feature.label_origin, top_tokens: feature.top_tokens } : hit;
 }

@@ -6,9 +6,8 @@
  */
 import { fill, h } from "../lib/dom.js";
 import { formatPercent } from "../lib/format.js";
-import { loadFeature } from "../lib/store.js";
 import { detail as text } from "../pages/steer-strings.js";
-import { featureHits } from "./feature-hits.js";
+import { featureHits, withName } from "./feature-hits.js";
 import { tokenChip } from "./token-strip.js";
 
 export class TokenDetail extends HTMLElement {
@@ -83,13 +82,6 @@ export class TokenDetail extends HTMLElement {
       },
     }, turned ? text.already : text.add);
   }
-}
-
-/** A hit of the stream carries no name: look it up. Without an answer it goes by its number. */
-async function withName(hit) {
-  if (hit.top_tokens) return hit;
-  const feature = await loadFeature(hit.source, hit.index).catch(() => null);
-  return feature ? { ...hit, label: feature.label, label_origin: feature.label_origin, top_tokens: feature.top_tokens } : hit;
 }
 
 customElements.define("mfn-token-detail", TokenDetail);

@@ -92,6 +92,11 @@ export const api = {
   activations: (source, index, text, options) =>
     json(`${featureUrl(source, index)}/activations`, { ...options, method: "POST", body: { text } }),
 
+  /** What interventions will do and did; bodies and answers are those of /api/effect. */
+  predictEffect: (body, options) => json("/api/effect/predict", { ...options, method: "POST", body }),
+  sweepEffect: (body, options) => json("/api/effect/sweep", { ...options, method: "POST", body }),
+  sweetSpot: (body, options) => json("/api/effect/sweet-spot", { ...options, method: "POST", body }),
+
   inspect: ({ text, top }, options) => json("/api/inspect", { ...options, method: "POST", body: { text, top } }),
 
   /** Dashboards from elsewhere; params of the list: q, sort, limit, offset. */

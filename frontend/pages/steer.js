@@ -10,6 +10,7 @@ import { KL_STEPS, PROBABILITY_STEPS } from "../components/stream-pane.js";
 import "../components/preset-list.js";
 import "../components/save-preset.js";
 import "../components/token-detail.js";
+import "../components/steer-effect.js";
 import { toast } from "../components/toast.js";
 import { api } from "../lib/api.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
@@ -19,7 +20,7 @@ import { navigate } from "../lib/router.js";
 import { addShortcut } from "../lib/shortcuts.js";
 import { strings } from "../lib/strings.js";
 import { Generation } from "./steer-run.js";
-import { curlCommand, emptyState, parseQuery, requestBody, requestInterventions, steerPath } from "./steer-state.js";
+import { curlCommand, emptyState, intervention, parseQuery, requestBody, requestInterventions, steerPath } from "./steer-state.js";
 import { detail as detailText, steer as text } from "./steer-strings.js";
 
 const STREAMS = ["plain", "steered"];
@@ -62,7 +63,7 @@ class SteerPage extends Page {
     if (this.#arrived && steerPath(state) === steerPath(this.form.state)) return;
     this.#generation?.stop();
     this.#ended();
-    this.form.state = state;
+    this.form.state = this.effect.state = state;
     if (!state.prompt.trim()) this.#startOver();
     else if (this.#arrived || state.interventions.length) this.#generate();
     fill(this.lost, problems.length > 0 && h("p", { class: "notice is-error", role: "alert" }, problems.join(" ")));
@@ -82,6 +83,8 @@ class SteerPage extends Page {
     this.detail = h("mfn-token-detail");
     this.detail.addEventListener("featureadd", (event) => this.form.add(event.detail));
     this.detail.addEventListener("detailclose", () => this.#closeDetail());
+    this.effect = h("mfn-steer-effect", { class: "effect" });
+    this.effect.addEventListener("strengthpick", (event) => this.#useStrength(event.detail));
     this.presets = h("mfn-preset-list");
     this.presets.addEventListener("presetpick", (event) => this.#usePreset(event.detail.preset));
     this.saving = h("mfn-save-preset");
@@ -98,6 +101,7 @@ class SteerPage extends Page {
       this.notice,
       h("div", { class: "streams" }, Object.values(this.panes)),
       this.detail,
+      this.effect,
       h("section", { class: "steer-presets" }, this.presetsTitle, this.presets));
     for (const [name, pane] of Object.entries(this.panes)) pane.addEventListener("tokenpick", (event) => this.#pick(name, event.detail));
     this.append(
@@ -142,6 +146,7 @@ class SteerPage extends Page {
   /* -- state ------------------------------------------------------------------------------------------------------- */
 
   #changed({ part, settled }) {
+    this.effect.state = this.form.state;
     this.#remember();
     this.#showFirstRun();
     if (part === "interventions" && this.#generation?.started) {
@@ -172,10 +177,23 @@ class SteerPage extends Page {
   #usePreset(preset) {
     this.#preset = preset;
     const { prompt, interventions, settings } = preset;
-    this.form.state = { prompt, interventions, settings: { ...emptyState().settings, ...settings } };
+    this.form.state = this.effect.state = { prompt, interventions, settings: { ...emptyState().settings, ...settings } };
     this.#updateUrl();
     this.#generate();
     scrollTo({ top: 0 });
+  }
+
+  /** A strength found below: the interventions as they were searched, or one dose for what was swept. */
+  #useStrength({ interventions, settings = {}, dose, swept }) {
+    const { state } = this.form;
+    const at = (item, place) => {
+      if (item.mode === "ablate" || item.value === null || (swept !== null && swept !== place)) return item;
+      return { ...item, value: swept === null ? item.value * dose : dose };
+    };
+    const turned = interventions?.map(intervention) ?? state.interventions.map(at);
+    this.form.state = this.effect.state = { ...state, interventions: turned, settings: { ...state.settings, ...settings } };
+    this.#updateUrl();
+    this.#generate();
   }
 
   /** Nothing is written, and nothing shown. */
