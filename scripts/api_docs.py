@@ -67,8 +67,6 @@ def build(folder: Path) -> None:
     Raises:
         Warning: pdoc found something wrong; the text says what.
     """
-    for name in mfn_core.__all__:  # they are loaded when first used, and pdoc looks without using
-        setattr(mfn_core, name, getattr(mfn_core, name))
     left_out = {}
     for found in walk_packages(mfn_core.__path__, "mfn_core."):
         if package := lacks(found.name):
@@ -76,7 +74,8 @@ def build(folder: Path) -> None:
             print(f"left out, since {package} is not installed: {found.name}")
     for module in list(modules()):
         names = public_names(module)
-        for thing in names.values():
+        for name, thing in names.items():
+            setattr(module, name, thing)  # some are loaded when first used, and pdoc looks without using
             _mend(thing)
         if hasattr(module, "__path__"):  # its page would leave out the modules that `__all__` does not name
             held = {found.name for found in iter_modules(module.__path__) if not found.name.startswith("_")}

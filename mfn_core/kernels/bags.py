@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 from torch.nn import functional as F
 
 
@@ -45,10 +46,17 @@ def weighted_rows(indices: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
 
     Shapes: indices int64 [N, K], weights [N, K] in the dtype of rows [F, d]; gives [N, d].
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() and not _carries_tangent(weights):
         return bag(indices, weights, rows)
     out: Tensor = _WeightedRows.apply(indices, weights, rows)  # type: ignore[no-untyped-call]
     return out
+
+
+def _carries_tangent(x: Tensor) -> bool:
+    """Whether it is differentiated forwards, which goes on where gradients are off."""
+    if torch.compiler.is_compiling():
+        return False
+    return unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
 
 
 def transposed_rows(indices: Tensor, weights: Tensor, tokens: Tensor, n_features: int) -> Tensor:

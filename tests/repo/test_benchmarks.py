@@ -143,6 +143,7 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     "name",
     [
         "browse",
+        "effect",
         "index",
         "index_memory",
         "inspect",

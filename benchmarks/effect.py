@@ -1,0 +1,131 @@
+"""How far first order carries, and how long it takes to find a good strength, on the demo model.
+
+Features that fire are drawn at random in every layer and added to, at the last token of a prompt, by a share of the
+stream's length. Agreement is Spearman's ρ of predicted with measured changes over the vocabulary, the median over
+features: near 0 strength it tells whether the derivative is right, at the strengths that steer how far it carries. The
+fourth claim of the preprint asks for 0.8. Beside it the direct lens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from benchmarks.harness import Metric, Result, summary
+from mfn_core import Intervention, MFNConfig, MFNLayerConfig, MFNModel, Scope
+from mfn_core.data.tokenizer import fit_tokenizer
+from mfn_core.steering import SpotOrder, dose_response, predict, search_spot
+from mfn_core.text_tests import TextTest
+from mfn_core.writing import Writing
+
+ROOT = Path(__file__).parents[1]
+SHARES = (0.001, 0.05, 0.5)  # of the stream's length
+PROMPTS = (
+    "The old house stood at the end of the road",
+    "I watched this film last night and it was",
+    "def area(radius):\n    return",
+    "The history of the city begins in the",
+)
+PER_LAYER = 8  # features, of each prompt
+SPOT = ("Long ago there was a", "mfn.resid_mid.3-33b5518e", 2525, "[ACGT]{12,}|[acgt]{12,}")  # the demo's first preset
+GENERATED = Scope("generation")
+
+
+class Found(NamedTuple):
+    """Spearman's ρ of one feature at one strength, and the share of later features that were replaced."""
+
+    through: float
+    lens: float
+    replaced: float
+
+
+def run(quick: bool) -> Result:
+    """Agreement by layer and strength; seconds of a prediction, a sweep and a search."""
+    model = _tiny() if quick else MFNModel.from_pretrained(ROOT / "demo/model")
+    prompts, per_layer = (PROMPTS[:1], 2) if quick else (PROMPTS, PER_LAYER)
+    metrics: dict[str, Metric] = {}
+    for share in SHARES:
+        everything: list[Found] = []
+        for layer in model.coders:
+            found = [f for prompt in prompts for f in _agreement(model, prompt, layer, share, per_layer)]
+            everything += found
+            key = f"rho_{share:g}_layer_{layer}"
+            metrics[key] = summary([f.through for f in found], "ρ", better="higher")
+        target = 0.8 if share == SHARES[-1] else None
+        metrics[f"rho_{share:g}"] = summary([f.through for f in everything], "ρ", target=target, better="higher")
+        metrics[f"lens_rho_{share:g}"] = summary([f.lens for f in everything], "ρ", better="higher")
+        metrics[f"replaced_{share:g}"] = summary([f.replaced for f in everything], "share")
+    metrics |= _seconds(model, quick)
+    settings = {"model": model.fingerprint[:12], "prompts": len(prompts), "features_a_layer_and_prompt": per_layer}
+    return Result(metrics, settings)
+
+
+def _agreement(model: MFNModel, prompt: str, layer: int, share: float, n: int) -> list[Found]:
+    """Of n features that fire at the prompt's last token, drawn at random."""
+    ids = model.encode_text(prompt)
+    with torch.no_grad():
+        trace = model(torch.tensor([ids]), record=True, logits_to_keep=1).traces[layer]
+    codes, length = trace.codes, float(trace.x[0, -1].norm())
+    firing = codes.indices[0, -1][codes.fires[0, -1]]
+    order = torch.randperm(len(firing), generator=torch.Generator().manual_seed(layer))[:n]
+    out = []
+    for feature in firing[order].tolist():
+        found = predict(model, ids, [Intervention(layer, feature, "add", share * length, GENERATED)])
+        later = [t.replaced for t in found.side_effects.turnover if t.layer > layer]
+        out.append(
+            Found(found.agreement.spearman or 0.0, found.lens_agreement.spearman or 0.0, max(later) if later else 0.0)
+        )
+    return out
+
+
+def _seconds(model: MFNModel, quick: bool) -> dict[str, Metric]:
+    prompt, source, feature, pattern = SPOT
+    layers = {model.source_key(layer): layer for layer in model.coders}
+    turn = Intervention(layers.get(source, 0), 0 if quick else feature, "set", 8.0, Scope("generation", stop=16))
+    tokens, samples, times = (4, 1, 2) if quick else (32, 8, 3)
+    order = SpotOrder((prompt,), (turn,), TextTest(pattern=pattern), tokens=tokens, samples=samples)
+    ids = model.encode_text(prompt)
+    spots = _timed(lambda: search_spot(model, order), times)
+    found = search_spot(model, order)
+    metrics = {
+        "predict": summary(_timed(lambda: predict(model, ids, [turn]), times), "s"),
+        "sweep": summary(_timed(lambda: dose_response(model, prompt, [turn], writing=Writing(tokens)), times), "s"),
+        "sweet_spot": summary(spots, "s", target=30.0),
+    }
+    if found.best is not None and found.checked is not None:
+        metrics["sweet_spot_concept"] = Metric(found.checked.concept, "share", better="higher")
+        metrics["sweet_spot_cost"] = Metric(found.checked.ratio or float("nan"), "×")
+    return metrics
+
+
+def _timed(work: object, times: int) -> Sequence[float]:
+    assert callable(work)
+    out = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        out.append(time.perf_counter() - begun)
+    return out
+
+
+def _tiny() -> MFNModel:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=96,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+    base = LlamaForCausalLM(config).eval()
+    return MFNModel.equip(base, MFNConfig.uniform(2, MFNLayerConfig(48, 6)), fit_tokenizer(list(PROMPTS) * 8, 300))
