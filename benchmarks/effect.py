@@ -127,5 +127,5 @@ def _tiny() -> MFNModel:
         eos_token_id=0,
         pad_token_id=0,
     )
-    base = LlamaForCausalLM(config).eval()
-    return MFNModel.equip(base, MFNConfig.uniform(2, MFNLayerConfig(48, 6)), fit_tokenizer(list(PROMPTS) * 8, 300))
+    layers = MFNConfig.uniform(2, MFNLayerConfig(48, 6))
+    return MFNModel.equip(LlamaForCausalLM(config), layers, fit_tokenizer(list(PROMPTS) * 8, 300)).eval()
