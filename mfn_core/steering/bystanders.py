@@ -12,6 +12,7 @@ from mfn_core.run import LayerTrace
 from mfn_core.steering.results import SideEffect, SideEffects, Turnover
 
 MOST_ENTRIES = 1 << 22  # of dense code held at once
+ROUNDING = 1e-4  # two rows of one batch differ by less where nothing differs; relative to a value, or to 1
 
 
 def side_effects(
@@ -52,10 +53,15 @@ def _begins(plain: SparseCodes, steered: SparseCodes, row: int) -> int | None:
     total = plain.values[0].shape[0]
     step = max(1, MOST_ENTRIES // plain.n_features)
     for at in range(0, total, step):
-        differs = (_dense(plain, 0, at, at + step) != _dense(steered, row, at, at + step)).any(-1)
+        differs = _apart(_dense(plain, 0, at, at + step), _dense(steered, row, at, at + step)).any(-1)
         if bool(differs.any()):
             return at + int(differs.int().argmax())
     return None
+
+
+def _apart(a: Tensor, b: Tensor) -> Tensor:
+    """Where two codes differ by more than rows of a batch do by rounding."""
+    return (b - a).abs() > ROUNDING * a.abs().clamp(min=1.0)
 
 
 def _dense(codes: SparseCodes, row: int, start: int, stop: int) -> Tensor:
@@ -81,7 +87,7 @@ class _Sums:
             replaced += float(((fires_a ^ fires_b).sum(-1) / either.clamp(min=1)).sum())
             self.before += a.sum(0)
             self.after += b.sum(0)
-            self.moved += (b - a).abs().sum(0)
+            self.moved += torch.where(_apart(a, b), (b - a).abs(), 0.0).sum(0)
             self.fired_before += fires_a.sum(0)
             self.fired_after += fires_b.sum(0)
         self.replaced = replaced / self.positions

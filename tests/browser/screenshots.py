@@ -76,12 +76,51 @@ def steer(page: Page, studio: Studio) -> None:
     page.locator("mfn-token-detail .hit").first.wait_for()
 
 
+def steer_prediction(page: Page, studio: Studio) -> None:
+    _effect(page, studio, "Predict and measure", ".effect-verdict")
+
+
+def steer_sweep(page: Page, studio: Studio) -> None:
+    _effect(page, studio, "Sweep strengths", "mfn-effect-plot svg.main-svg")
+
+
+def steer_spot(page: Page, studio: Studio) -> None:
+    _effect(page, studio, "Find a good strength", ".effect-form")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.locator("mfn-effect-plot svg.main-svg").first.wait_for(timeout=60_000)
+
+
+def _effect(page: Page, studio: Studio, button: str, result: str) -> None:
+    """The section below the texts, for a feature of the last layer at a moderate strength."""
+    row = _strong_feature(studio)
+    page.goto(f"/steer?p={PROMPT.replace(' ', '+')}&f={row['source']}/{row['index']},set,6,generation&n=24")
+    page.locator("mfn-stream-pane[name=steered][data-state=done]").wait_for(timeout=60_000)
+    page.get_by_role("button", name=button).click()
+    page.locator(result).first.wait_for(timeout=60_000)
+    page.wait_for_load_state("networkidle")
+    page.locator(".effect-head").scroll_into_view_if_needed()
+    page.locator(".effect").evaluate("element => scrollTo(0, element.getBoundingClientRect().top + scrollY - 60)")
+
+
 def missing(page: Page, studio: Studio) -> None:
     page.goto("/no/such/page")
     page.locator("state-view").wait_for()
 
 
-SHOTS: list[Shot] = [home, browse, browse_empty, feature, inspect, inspect_empty, steer_first_run, steer, missing]
+SHOTS: list[Shot] = [
+    home,
+    browse,
+    browse_empty,
+    feature,
+    inspect,
+    inspect_empty,
+    steer_first_run,
+    steer,
+    steer_prediction,
+    steer_sweep,
+    steer_spot,
+    missing,
+]
 
 
 def main() -> None:

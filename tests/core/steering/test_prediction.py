@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mfn_core import Intervention, MFNModel, Scope
+from mfn_core import Intervention, MFNModel, Scope, SparseCodes
 from mfn_core.errors import ConfigError, InterventionError
 from mfn_core.steering import predict, side_effects
 from mfn_core.steering.linear import edits_of, first_order
@@ -66,7 +66,8 @@ def test_side_effects_are_those_of_the_dense_codes(tiny_model: MFNModel, ids: li
         for feature in range(48):
             if (layer, feature) != (0, 3):
                 a, b = plain[:, feature], steered[:, feature]
-                rows.append((float((b - a).abs().mean()), layer, feature, int((a > 0).sum()), int((b > 0).sum())))
+                moved = torch.where((b - a).abs() > 1e-4 * a.clamp(min=1.0), (b - a).abs(), 0.0)
+                rows.append((float(moved.mean()), layer, feature, int((a > 0).sum()), int((b > 0).sum())))
     rows.sort(key=lambda row: -row[0])
     assert found.changed == sum(row[0] > 0 for row in rows) > 0
     for effect, (change, layer, feature, before, after) in zip(found.strongest, rows[:5], strict=True):
@@ -84,6 +85,17 @@ def test_side_effects_are_those_of_the_dense_codes(tiny_model: MFNModel, ids: li
     once, ever = (codes[0] ^ codes[1])[4:].sum(-1), (codes[0] | codes[1])[4:].sum(-1)
     assert found.turnover[1].replaced == pytest.approx(float((once / ever).mean()), rel=1e-5)
     assert found.turnover[1].replaced > 0
+
+
+def test_rounding_is_no_side_effect(tiny_model: MFNModel, ids: list[int]) -> None:
+    with torch.no_grad():
+        traces = tiny_model(torch.tensor([ids]), record=True).traces
+    nudged = {
+        n: t._replace(codes=SparseCodes(t.codes.indices, t.codes.values * (1 + 1e-6), t.codes.n_features))
+        for n, t in traces.items()
+    }
+    found = side_effects(traces, nudged, set(), 0)
+    assert (found.begins, found.changed, found.strongest) == (None, 0, ())
 
 
 def test_what_is_not_there_is_refused(tiny_model: MFNModel, ids: list[int]) -> None:
