@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from mfn_core import Intervention, MFNModel, Scope
 from mfn_core.errors import ConfigError
-from mfn_core.steering import Ask, Budget, FiringConcept, Plain, Spot, SpotOrder, TokensConcept, Trial, search_spot
+from mfn_core.steering import (
+    Ask,
+    Budget,
+    FiringConcept,
+    Plain,
+    Spot,
+    SpotOrder,
+    TokensConcept,
+    Trial,
+    prepared,
+    search_spot,
+    tried,
+)
 from mfn_core.steering.concepts import degree
 from mfn_core.steering.spots import Answer, frontier, plan
 from mfn_core.steering.texts import Texts
@@ -127,6 +139,14 @@ def test_a_search_on_a_model_finds_what_writes_a_token_and_is_the_same_again(tin
     assert first.best.concept > first.plain[0].concept
     assert first.checked is not None
     assert len(first.trials) == 5
+
+
+def test_the_check_meets_other_noise_and_the_rounds_the_same(tiny_model: MFNModel) -> None:
+    order = prepared(tiny_model, SpotOrder(("Snow",), (Intervention(1, 7, "set", 1.0),), TextTest(frozenset({"ship"}))))
+    first, again, fresh = (
+        tried(tiny_model, order, Ask((0.5,), 1.0, fresh=fresh)).trials[0].example for fresh in (False, False, True)
+    )
+    assert first == again != fresh
 
 
 def test_orders_that_cannot_be_searched_are_refused(tiny_model: MFNModel) -> None:
