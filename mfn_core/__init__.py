@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from mfn_core.errors import MFNError
     from mfn_core.hf.configuration import MFNPretrainedConfig
     from mfn_core.hf.modeling import MFNForCausalLM
-    from mfn_core.interventions import EditBuffers, Intervention, Scope
+    from mfn_core.interventions import Condition, EditBuffers, Intervention, Ramp, Scope
     from mfn_core.layer import MFNLayer
     from mfn_core.model import MFNModel, MFNOutput
     from mfn_core.run import LayerTrace, Run
 
 __all__ = [
+    "Condition",
     "EditBuffers",
     "Intervention",
     "LayerTrace",
@@ -35,6 +36,7 @@ __all__ = [
     "MFNModel",
     "MFNOutput",
     "MFNPretrainedConfig",
+    "Ramp",
     "Run",
     "Scope",
     "SparseCodes",
@@ -46,7 +48,7 @@ _MODULES = {
     "errors": ("MFNError",),
     "hf.configuration": ("MFNPretrainedConfig",),
     "hf.modeling": ("MFNForCausalLM",),
-    "interventions": ("EditBuffers", "Intervention", "Scope"),
+    "interventions": ("Condition", "EditBuffers", "Intervention", "Ramp", "Scope"),
     "layer": ("MFNLayer",),
     "model": ("MFNModel", "MFNOutput"),
     "run": ("LayerTrace", "Run"),

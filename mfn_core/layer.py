@@ -125,7 +125,8 @@ class MFNLayer(SparseCoder):
         if run is not None and run.branch != "none":
             return self._train(h, run)
         watched = run is not None and run.record
-        if self.alpha == 0.0 and not watched:
+        asked = run is not None and run.edits is not None and run.edits.layers[self.number].used_asked > 0
+        if self.alpha == 0.0 and not watched and not asked:
             return h
         x, scale, shift = self.normalise(full_precision(h))
         if self.training and torch.is_grad_enabled():

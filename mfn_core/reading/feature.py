@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from mfn_core.indexing.from_weights import WeightFacts, weight_facts
-from mfn_core.interventions import Intervention, Scope
+from mfn_core.interventions import Condition, Intervention, Ramp, Scope
 from mfn_core.model import MFNModel
 from mfn_core.reading import markup
 from mfn_core.reading.text import TokenValues, check_feature
@@ -88,19 +88,37 @@ class Feature:
         """Its value on every token of a text. For several features of one text, `model.codes(text)` reads it once."""
         return self.model.codes(text).feature(self.layer, self.index)
 
-    def set(self, value: float, scope: Scope = EVERYWHERE, condition: int | None = None) -> Intervention:
+    def set(
+        self,
+        value: float,
+        scope: Scope = EVERYWHERE,
+        condition: int | Condition | None = None,
+        ramp: Ramp | None = None,
+    ) -> Intervention:
         """The intervention that sets it to a value, in units of z; arguments as `Intervention` has them."""
-        return Intervention(self.layer, self.index, "set", value, scope, condition)
+        return Intervention(self.layer, self.index, "set", value, scope, condition, ramp)
 
-    def add(self, value: float, scope: Scope = EVERYWHERE, condition: int | None = None) -> Intervention:
+    def add(
+        self,
+        value: float,
+        scope: Scope = EVERYWHERE,
+        condition: int | Condition | None = None,
+        ramp: Ramp | None = None,
+    ) -> Intervention:
         """The intervention that adds to it, in units of z."""
-        return Intervention(self.layer, self.index, "add", value, scope, condition)
+        return Intervention(self.layer, self.index, "add", value, scope, condition, ramp)
 
-    def scale(self, factor: float, scope: Scope = EVERYWHERE, condition: int | None = None) -> Intervention:
+    def scale(
+        self,
+        factor: float,
+        scope: Scope = EVERYWHERE,
+        condition: int | Condition | None = None,
+        ramp: Ramp | None = None,
+    ) -> Intervention:
         """The intervention that multiplies it by a factor of at least 0."""
-        return Intervention(self.layer, self.index, "scale", factor, scope, condition)
+        return Intervention(self.layer, self.index, "scale", factor, scope, condition, ramp)
 
-    def ablate(self, scope: Scope = EVERYWHERE, condition: int | None = None) -> Intervention:
+    def ablate(self, scope: Scope = EVERYWHERE, condition: int | Condition | None = None) -> Intervention:
         """The intervention that silences it."""
         return Intervention(self.layer, self.index, "ablate", scope=scope, condition=condition)
 

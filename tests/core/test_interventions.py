@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 
-from mfn_core import EditBuffers, Intervention, Scope, SparseCodes
+from mfn_core import Condition, EditBuffers, Intervention, MFNModel, Ramp, Scope, SparseCodes
 from mfn_core.errors import InterventionError
 from mfn_core.interventions import Mode
 
@@ -215,3 +216,90 @@ def test_the_example_of_the_reference() -> None:
     buffers.write(0, listed, prompt_length=2)
     got = buffers.layers[0].apply(codes(), torch.arange(2)[None])
     assert got.dense()[0, 1].tolist() == [0, 0, 0, 4.0, 3.0, 1.0, 0, 0, 0, 0]
+
+
+def values_of(*interventions: Intervention, tokens: int, prompt_length: int, feature: int = 4) -> list[float]:
+    """The strength of a feature that does not fire by itself, on each of so many tokens."""
+    buffers = EditBuffers.allocate({0: N_FEATURES}, rows=1, dtype=torch.float64, signed=[0])
+    buffers.write(0, interventions, prompt_length)
+    silent = SparseCodes(torch.zeros(1, tokens, 1, dtype=torch.int64), torch.zeros(1, tokens, 1).double(), N_FEATURES)
+    return buffers.layers[0].apply(silent, torch.arange(tokens)[None]).value_of(feature)[0].tolist()
+
+
+def test_a_ramp_goes_from_one_value_to_the_other_and_holds() -> None:
+    """The last token of the prompt (position 2), which writes the first new one, has the first value."""
+    ramp = Ramp(1.0, 4)
+    whole = act("set", 4, 9.0, ramp=ramp)
+    assert values_of(whole, tokens=9, prompt_length=3) == [1, 1, 1, 3, 5, 7, 9, 9, 9]
+    new = act("set", 4, 9.0, ramp=ramp, scope=Scope("generation"))
+    assert values_of(new, tokens=9, prompt_length=3) == [0, 0, 1, 3, 5, 7, 9, 9, 9]
+    later = act("set", 4, 9.0, ramp=ramp, scope=Scope("generation", 2, 5))
+    assert values_of(later, tokens=9, prompt_length=3) == [0, 0, 0, 0, 1, 3, 5, 0, 0]
+    within = act("set", 4, 9.0, ramp=ramp, scope=Scope("range", 1))
+    assert values_of(within, tokens=9, prompt_length=3) == [0, 1, 3, 5, 7, 9, 9, 9, 9]
+    at_once = act("set", 4, 9.0, ramp=Ramp(1.0, 1))
+    assert values_of(at_once, tokens=5, prompt_length=3) == [1, 1, 1, 9, 9]
+    down = act("add", 4, -1.0, ramp=Ramp(1.0, 4))
+    assert values_of(down, tokens=8, prompt_length=1) == [1, 0.5, 0, -0.5, -1, -1, -1, -1]
+    fade = act("scale", 4, 0.0, ramp=Ramp(1.0, 2))
+    assert values_of(act("set", 4, 6.0), fade, tokens=5, prompt_length=2) == [6, 6, 3, 0, 0]
+
+
+def test_the_end_of_a_ramp_is_its_value_to_the_last_bit() -> None:
+    steps, first, last = 7, 0.1, 1e-17 + 0.3
+    got = values_of(act("set", 4, last, ramp=Ramp(first, steps)), tokens=12, prompt_length=1)
+    assert (got[0], got[steps:]) == (first, [last] * 5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Ramp(1.0, 0),
+        lambda: Ramp(math.nan, 3),
+        lambda: Ramp(0.0, 1.5),  # type: ignore[arg-type]
+        lambda: act("ablate", 3, ramp=Ramp(0.0, 3)),
+        lambda: act("set", 3, 1.0, scope=Scope("prompt"), ramp=Ramp(0.0, 3)),
+        lambda: act("add", 3, -3e38, ramp=Ramp(3e38, 3)),
+        lambda: apply(act("set", 3, 1.0, ramp=Ramp(-1.0, 3))),
+        lambda: Condition(1.5),  # type: ignore[arg-type]
+        lambda: Condition(1, -0.5),
+        lambda: Condition(1, math.inf),
+        lambda: Condition(1, layer=0.5),  # type: ignore[arg-type]
+        lambda: apply(act("set", 3, 1.0, condition=Condition(N_FEATURES))),
+        lambda: apply(act("set", 3, 1.0, condition=Condition(1, layer=1))),
+        lambda: apply(*[act("set", 3, 1.0, condition=Condition(1, 1.0 + n)) for n in range(5)]),
+    ],
+)
+def test_ramps_and_conditions_that_mean_nothing_are_refused(make: object) -> None:
+    with pytest.raises(InterventionError):
+        make()  # type: ignore[operator]
+
+
+def test_a_condition_may_ask_for_more_than_firing_and_ask_an_earlier_layer() -> None:
+    assert apply(act("set", 5, 1.0, condition=Condition(3, 1.9))).value_of(5)[0, 0] == 1.0
+    assert apply(act("set", 5, 1.0, condition=Condition(3, 2.0))).value_of(5)[0, 0] == 0.0
+    with pytest.raises(InterventionError, match="layer 1 is not known yet when layer 0 is computed"):
+        EditBuffers.allocate({0: 9, 1: 9}, rows=1).write(0, [act("set", 3, 1.0, condition=Condition(1, layer=1))], 1)
+    buffers = EditBuffers.allocate({0: N_FEATURES, 2: N_FEATURES}, rows=1)
+    turned = Intervention(2, 5, "set", 1.0, condition=Condition(7, 0.4, layer=0))
+    buffers.write(0, [act("ablate", 7), turned], 1)  # asked is the untouched code: what layer 0 makes of 7 is no matter
+    positions = torch.arange(2)[None]
+    first = buffers.layers[0].apply(codes(), positions)
+    assert first.value_of(7)[0].tolist() == [0.0, 0.0]
+    assert buffers.layers[2].apply(codes(), positions).value_of(5)[0].tolist() == [1.0, 1.0]
+    quiet = SparseCodes(codes().indices, codes().values * torch.tensor([1.0, 0.1, 1.0]), N_FEATURES)
+    buffers.layers[0].apply(quiet, positions)
+    assert buffers.layers[2].apply(codes(), positions).value_of(5)[0].tolist() == [0.0, 0.0]
+
+
+def test_a_layer_that_is_asked_answers_though_nothing_of_it_passes_on(tiny_model: MFNModel) -> None:
+    """With α = 0 a layer is passed by, and has no code unless somebody asks."""
+    model = copy.deepcopy(tiny_model)
+    model.mfn_layers[0].alpha = 0.0
+    prompt = "The ship left"
+    fired = int(model.codes(prompt)[0].indices[-1, 0])
+    asked = Intervention(1, 7, "set", 9.0, Scope("prompt"), Condition(fired, layer=0))
+    edits = EditBuffers.allocate(model.n_features, rows=1)
+    edits.write(0, [asked], 99)
+    ids = torch.tensor([model.encode_text(prompt)])
+    assert not torch.equal(model(ids, edits=edits).logits, model(ids).logits)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfn_core import Intervention, Scope, SparseCodes
+from mfn_core import Condition, Intervention, Scope, SparseCodes
 from mfn_core.errors import InterventionError
 
-from .reference import Code, acts, steer
-from .strategies import N_FEATURES, SLOTS, Batch, batches, features, interventions, scopes
+from .reference import acts, steer, value_at
+from .strategies import LAYER, N_FEATURES, SLOTS, Batch, batches, code_of, conditions, features, interventions, scopes
 
 DIRECTIONS = torch.randn(N_FEATURES, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-
-
-def code_of(codes: SparseCodes, row: int, token: int) -> Code:
-    """The features that fire on one token; each must stand there once."""
-    entries = zip(codes.indices[row, token].tolist(), codes.values[row, token].tolist(), strict=True)
-    firing = [(feature, value) for feature, value in entries if value != 0]
-    assert len(dict(firing)) == len(firing)
-    return dict(firing)
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -36,7 +30,8 @@ def test_each_token_is_steered_as_the_definition_says(batch: Batch, rounds: int 
     positions = batch.positions.expand(batch.codes.indices.shape[:2])
     for row, asked in enumerate(batch.asked):
         for token, position in enumerate(positions[row].tolist()):
-            expected = steer(code_of(batch.codes, row, token), asked, position, batch.prompt_lengths[row], batch.signed)
+            codes, length = batch.untouched(row, token), batch.prompt_lengths[row]
+            expected = steer(codes, LAYER, asked, position, length, batch.signed)
             assert code_of(got, row, token) == expected
     if not batch.signed:
         assert (got.values >= 0).all()
@@ -79,8 +74,8 @@ def test_what_was_written_before_leaves_no_trace(batch: Batch, data: st.DataObje
 
 
 idle = st.one_of(
-    st.builds(Intervention, st.just(0), features, st.just("scale"), st.just(1.0), scopes, st.none() | features),
-    st.builds(Intervention, st.just(0), features, st.just("add"), st.just(0.0), scopes, st.none() | features),
+    st.builds(Intervention, st.just(LAYER), features, st.just("scale"), st.just(1.0), scopes, conditions),
+    st.builds(Intervention, st.just(LAYER), features, st.just("add"), st.just(0.0), scopes, conditions),
 )
 
 
@@ -94,14 +89,14 @@ def test_scale_1_and_add_0_leave_every_bit(batch: Batch) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(batch=batches(), feature=features, scope=scopes, condition=st.none() | features)
+@given(batch=batches(), feature=features, scope=scopes, condition=conditions)
 def test_ablating_what_does_not_fire_leaves_every_bit(
-    batch: Batch, feature: int, scope: Scope, condition: int | None
+    batch: Batch, feature: int, scope: Scope, condition: int | Condition | None
 ) -> None:
     silent = torch.where(batch.codes.indices == feature, 0.0, batch.codes.values)
     codes = SparseCodes(batch.codes.indices, silent, N_FEATURES)
-    ablation = Intervention(0, feature, "ablate", scope=scope, condition=condition)
-    got = Batch(codes, batch.positions, ((ablation,),) * batch.rows, batch.prompt_lengths, batch.signed).steered()
+    ablation = Intervention(LAYER, feature, "ablate", scope=scope, condition=condition)
+    got = replace(batch, codes=codes, asked=((ablation,),) * batch.rows).steered()
     assert same_bits(got.values[..., : codes.width], codes.values)
     assert same_bits(got.decode(DIRECTIONS), codes.decode(DIRECTIONS))
 
@@ -118,16 +113,17 @@ def test_the_gradient_is_that_of_the_definition(batch: Batch) -> None:
     positions = batch.positions.expand(batch.codes.indices.shape[:2])
     for row, asked in enumerate(batch.asked):
         for token, position in enumerate(positions[row].tolist()):
-            raw = code_of(batch.codes, row, token)
+            untouched = batch.untouched(row, token)
             for entry, feature in enumerate(batch.codes.indices[row, token].tolist()):
                 if values[row, token, entry] == 0:
                     continue
                 slope, length = 1.0, batch.prompt_lengths[row]
                 for number, one in enumerate(asked):
-                    if one.feature == feature and acts(one, raw, position, length):
-                        slope *= {"set": 0.0, "add": 1.0, "scale": one.value, "ablate": 0.0}[one.mode]
-                        after = steer(raw, asked[: number + 1], position, length, batch.signed).get(feature, 0.0)
-                        slope *= 1.0 if batch.signed or after > 0 else 0.0
+                    if one.feature == feature and acts(one, untouched, position, length):
+                        factor = value_at(one, position, length)
+                        slope *= {"set": 0.0, "add": 1.0, "scale": factor, "ablate": 0.0}[one.mode]
+                        after = steer(untouched, LAYER, asked[: number + 1], position, length, batch.signed)
+                        slope *= 1.0 if batch.signed or after.get(feature, 0.0) > 0 else 0.0
                 assert grad[row, token, entry] == pytest.approx(slope, rel=1e-12)
 
 
@@ -142,4 +138,4 @@ def test_with_fixed_rounds_more_on_one_feature_is_refused(batch: Batch, rounds: 
                 buffers.write(row, asked, 1)
         else:
             buffers.write(row, asked, 1)
-    assert buffers.layers[0].apply(batch.codes, batch.positions).width == batch.codes.width + SLOTS
+    assert buffers.layers[LAYER].apply(batch.codes, batch.positions).width == batch.codes.width + SLOTS

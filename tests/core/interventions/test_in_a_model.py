@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mfn_core import EditBuffers, Intervention, MFNModel
+from mfn_core import Condition, EditBuffers, Intervention, MFNModel, Ramp, Scope
 from mfn_core.errors import InterventionError
 
 from .strategies import scopes
@@ -19,7 +19,7 @@ from .strategies import scopes
 ROWS, TOKENS, PROMPT, SHOWN = 3, 7, 4, 6
 
 features = st.integers(0, SHOWN - 1)
-asked = st.builds(
+plain = st.builds(
     Intervention,
     layer=st.integers(0, 1),
     feature=features,
@@ -28,6 +28,17 @@ asked = st.builds(
     scope=scopes,
     condition=st.none() | features,
 )
+moving = st.builds(
+    Intervention,
+    layer=st.just(1),
+    feature=features,
+    mode=st.sampled_from(["set", "add", "scale"]),
+    value=st.floats(0, 20),
+    scope=st.sampled_from([Scope(), Scope("generation", 1)]),
+    condition=st.builds(Condition, features, st.floats(0, 1), st.sampled_from([None, 0])),
+    ramp=st.builds(Ramp, st.floats(0, 20), st.integers(1, 4)),
+)
+asked = plain | moving
 rows = st.lists(st.lists(asked, max_size=5), min_size=ROWS, max_size=ROWS)
 
 
