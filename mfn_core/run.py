@@ -49,6 +49,8 @@ class LayerTrace(NamedTuple):
         x_hat: [B, T, d], its reconstruction from `codes`, in the same units; None where the layer had nothing to
             reconstruct (α = 0, or a training branch, whose reconstruction stands in `aux`).
         aux: the auxiliary branch; None outside of training.
+        whole: the codes before and after interventions, where `raw_codes` and `codes` keep the strongest entries only
+            though others act, too (raw neurons); else None.
     """
 
     codes: SparseCodes
@@ -57,6 +59,7 @@ class LayerTrace(NamedTuple):
     x: Tensor
     x_hat: Tensor | None
     aux: AuxBranch | None = None
+    whole: tuple[SparseCodes, SparseCodes] | None = None
 
 
 class Revive(NamedTuple):

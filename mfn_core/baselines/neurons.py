@@ -73,14 +73,16 @@ class NeuronCoder(PostHocCoder):
             return h
         pre = self.pre_activations(h)
         raw = codes = self.activate(pre)
+        whole = edited = self._all(pre)
         changed = h
         if run.edits is not None:
-            edited = run.edits.layers[self.number].apply(self._all(pre), self.stage.positions)
+            edited = run.edits.layers[self.number].apply(whole, self.stage.positions)
             changed = self.decode(edited)
             codes = self.activate(edited.dense())
         if run.watched:
             scale = torch.ones_like(h[..., :1])
-            run.traces[self.number] = LayerTrace(codes, raw, scale, h.detach(), self.decode(codes))
+            trace = LayerTrace(codes, raw, scale, h.detach(), self.decode(codes), whole=(whole, edited))
+            run.traces[self.number] = trace
         return changed
 
     def _all(self, pre: Tensor) -> SparseCodes:

@@ -8,8 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from mfn_core.generation.engine import Engine, Load, UnknownRequestError, stream
-from mfn_core.generation.events import Alternative, Done, Ended, Event, Failed, Fired, Reason, StreamName, TokenEvent
-from mfn_core.generation.request import GenerationRequest, PromptTooLongError
+from mfn_core.generation.events import (
+    Alternative,
+    Done,
+    Ended,
+    Event,
+    Failed,
+    Fired,
+    Reason,
+    StreamName,
+    TokenEvent,
+    Updated,
+    Watched,
+)
+from mfn_core.generation.request import Change, GenerationRequest, PromptTooLongError
 from mfn_core.generation.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -17,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternative",
+    "Change",
     "Done",
     "Ended",
     "Engine",
@@ -32,6 +45,8 @@ __all__ = [
     "StreamName",
     "TokenEvent",
     "UnknownRequestError",
+    "Updated",
+    "Watched",
     "stream",
 ]
 

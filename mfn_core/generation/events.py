@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mfn_core.interventions import Intervention
+
 StreamName = Literal["plain", "steered"]
 Reason = Literal["eos", "length", "context", "stop"]
 
@@ -27,6 +29,22 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """What a feature that is watched does at the position which predicted a token, strong or not; in z, 0 if silent.
+
+    Attributes:
+        layer, feature: which.
+        value: after interventions.
+        untouched: in the untouched code, which conditions ask.
+    """
+
+    layer: int
+    feature: int
+    value: float
+    untouched: float
+
+
+@dataclass(frozen=True, slots=True)
 class TokenEvent:
     """A stream has one more token.
 
@@ -42,6 +60,7 @@ class TokenEvent:
             of a request that compares, while both have the same text before it; else None.
         alternatives: the likeliest tokens, likeliest first.
         fired: the strongest features over all layers, strongest first.
+        watched: those that the request watches, in its order.
     """
 
     request: str
@@ -53,6 +72,24 @@ class TokenEvent:
     kl: float | None
     alternatives: tuple[Alternative, ...]
     fired: tuple[Fired, ...]
+    watched: tuple[Watched, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """From a token on, a request's steered stream has other interventions. Comes before that token.
+
+    All that a request was told so may be sent with it again (`GenerationRequest.changes`), and gives the same text.
+
+    Attributes:
+        request: which request.
+        step: number of the first token that sees them; 0, also the prompt does.
+        interventions: all that it has from there on.
+    """
+
+    request: str
+    step: int
+    interventions: tuple[Intervention, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +127,4 @@ class Ended:
     request: str
 
 
-Event = TokenEvent | Done | Failed | Ended
+Event = TokenEvent | Updated | Done | Failed | Ended

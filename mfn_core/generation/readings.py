@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mfn_core.generation.events import Alternative, Fired
+from mfn_core.generation.events import Alternative, Fired, Watched
 from mfn_core.run import LayerTrace
 
 
@@ -82,3 +82,27 @@ def strongest(traces: Mapping[int, LayerTrace], count: int) -> list[tuple[Fired,
     return [
         tuple(Fired(int(layer), int(feature), value) for value, feature, layer in row if value != 0) for row in rows
     ]
+
+
+def watched(
+    traces: Mapping[int, LayerTrace], row: int, watch: Sequence[tuple[int, int]], position: int = -1
+) -> tuple[Watched, ...]:
+    """What given features do on one token, whether or not they are strong.
+
+    Args:
+        traces: of a recorded forward pass.
+        row, position: which token.
+        watch: (layer, feature) each.
+    """
+    values: dict[tuple[int, int], tuple[float, float]] = {}
+    for layer in sorted({layer for layer, _ in watch}):
+        asked = [feature for number, feature in watch if number == layer]
+        trace = traces[layer]
+        wanted = torch.tensor(asked, device=trace.scale.device)
+        raw, edited = (
+            torch.where(wanted[:, None] == codes.indices[row, position], codes.values[row, position], 0.0).sum(-1)
+            for codes in trace.whole or (trace.raw_codes, trace.codes)
+        )
+        for feature, value, untouched in zip(asked, edited.tolist(), raw.tolist(), strict=True):
+            values[layer, feature] = (value, untouched)
+    return tuple(Watched(*which, *values[which]) for which in watch)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,18 +20,37 @@ from torch import Tensor
 from mfn_core.errors import ConfigError
 from mfn_core.generation.choosing import Chooser, Noise
 from mfn_core.generation.engine import Load, UnknownRequestError
-from mfn_core.generation.events import Done, Ended, Event, Failed, Fired, Reason, StreamName, TokenEvent
-from mfn_core.generation.readings import Readings, read, strongest
-from mfn_core.generation.request import GenerationRequest, PromptTooLongError, check_interventions
+from mfn_core.generation.events import (
+    Done,
+    Ended,
+    Event,
+    Failed,
+    Fired,
+    Reason,
+    StreamName,
+    TokenEvent,
+    Updated,
+    Watched,
+)
+from mfn_core.generation.readings import Readings, read, strongest, watched
+from mfn_core.generation.request import Change, GenerationRequest, check_interventions, check_request
 from mfn_core.generation.rows import Rows
 from mfn_core.generation.text import GrowingText
-from mfn_core.interventions import Intervention, validate
+from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.run import LayerTrace
 from mfn_core.tokens import token_bytes
 
 LONGEST_CONTEXT = 2048  # positions; bounds the memory of the cache on models that could hold far more (ours)
 SLOTS = 16  # interventions a request can have
 PIECE = 128  # tokens of prompts that are read between two steps of those who write, at most
+
+
+class _Features(NamedTuple):
+    """What features do where a token comes from."""
+
+    fired: tuple[Fired, ...] = ()
+    watched: tuple[Watched, ...] = ()
 
 
 @dataclass(slots=True)
@@ -45,7 +64,7 @@ class _Stream:
     last: int = -1  # the latest token, which its row has not read yet
     count: int = 0
     logits: Tensor | None = None  # [V], of the first token, once the prompt is read
-    fired: tuple[Fired, ...] = ()  # with it
+    features: _Features = field(default_factory=_Features)  # with it
 
 
 @dataclass(slots=True)
@@ -57,6 +76,8 @@ class _Writing:
     begun: float
     started: bool = False  # the prompt is read
     together: bool = True  # both streams have the same text so far
+    changes: deque[Change] = field(default_factory=deque)  # to come
+    changed: list[Updated] = field(default_factory=list)  # to be told
 
 
 class SlotEngine:
@@ -146,13 +167,11 @@ class SlotEngine:
 
     def check(self, request: GenerationRequest) -> None:
         """Raises an MFNError if `submit` would. Touches nothing that changes."""
-        if len(request.prompt) >= self._context:
-            raise PromptTooLongError(len(request.prompt), self._context - 1)
+        check_request(request, self._model.n_features, self._model.signed, self._slots, self._context)
         if not all(0 <= token < self._model.vocab_size for token in request.prompt):
             raise ConfigError(f"a prompt is made of tokens 0 to {self._model.vocab_size - 1}")
         if _needs(request) > self._n_rows:
             raise ConfigError(f"to compare takes two rows; this engine has {self._n_rows}")
-        self._check_interventions(request.interventions)
         self._chooser.check(request.sampling)
 
     def submit(self, request: GenerationRequest) -> None:
@@ -168,22 +187,24 @@ class SlotEngine:
             raise ConfigError(f"there is a request {request.id} already")
         self._waiting[request.id] = request
 
-    @torch.inference_mode()
     def update(self, request_id: str, interventions: Sequence[Intervention]) -> None:
         """Replaces a request's interventions from its next token on. What is written, and its cache, stay.
+
+        A prompt that is being read is read to its end as it was begun: the second token is then the first to see them.
+        Changes that the request brought along and that are still to come are dropped.
 
         Raises:
             UnknownRequestError: no such request, or it has ended.
             InterventionError: an intervention names what is not there; the old ones stay.
         """
-        self._check_interventions(interventions)
+        check_interventions(interventions, self._model.n_features, self._model.signed, self._slots, self._context)
         if request_id in self._writing:
             writing = self._writing[request_id]
-            for stream in writing.streams:
-                if stream.name == "steered":
-                    self._rows.steer(stream.row, interventions, len(writing.request.prompt))
+            step = max((stream.count for stream in writing.streams), default=0) if writing.started else 1
+            writing.changes = deque([Change(step, tuple(interventions))])
         elif request_id in self._waiting:
-            self._waiting[request_id] = replace(self._waiting[request_id], interventions=tuple(interventions))
+            first = Change(0, tuple(interventions))
+            self._waiting[request_id] = replace(self._waiting[request_id], changes=(first,))
         else:
             raise UnknownRequestError("there is no such request, or it has ended")
 
@@ -221,7 +242,18 @@ class SlotEngine:
                 self._chooser.join(row, request.sampling, request.prompt, noise)
                 streams.append(_Stream(name, row, GrowingText(self._pieces, request.stop)))
             self._rows.steer(streams[-1].row, request.interventions, len(request.prompt))
-            self._writing[request.id] = _Writing(request, streams, time.perf_counter())
+            writing = _Writing(request, streams, time.perf_counter(), changes=deque(request.changes))
+            self._change(writing)
+            self._writing[request.id] = writing
+
+    def _change(self, writing: _Writing) -> None:
+        """Takes the interventions that are due with the next token of the steered text."""
+        steered = next((stream for stream in writing.streams if stream.name == "steered"), None)
+        if steered is None or not writing.changes or writing.changes[0].step > steered.count:
+            return
+        change = writing.changes.popleft()
+        self._rows.steer(steered.row, change.interventions, len(writing.request.prompt))
+        writing.changed.append(Updated(writing.request.id, change.step, change.interventions))
 
     def _drop(self, writing: _Writing) -> None:
         for stream in writing.streams:
@@ -254,11 +286,11 @@ class SlotEngine:
 
     def _read_prompt(self, writing: _Writing, stream: _Stream, left: int) -> int:
         """Reads of one stream's prompt what may be read. Gives how many tokens that was."""
-        prompt, fired = writing.request.prompt, writing.request.fired
+        prompt = writing.request.prompt
         twin = writing.streams[0]
         if stream is not twin and stream.known == 0 and twin.logits is not None and not self._rows.steered(stream.row):
             self._rows.cache.copy(twin.row, stream.row, len(prompt))  # nothing tells the two apart so far
-            stream.known, stream.logits, stream.fired = len(prompt), twin.logits, twin.fired
+            stream.known, stream.logits, stream.features = len(prompt), twin.logits, twin.features
             return 0
         taken = 0
         while stream.known < len(prompt):
@@ -266,22 +298,25 @@ class SlotEngine:
             if taken + len(piece) > left:
                 break
             last = stream.known + len(piece) == len(prompt)
-            logits, traces = self._rows.read(stream.row, piece, stream.known, record=last and fired > 0)
+            logits, traces = self._rows.read(stream.row, piece, stream.known, record=last and _looks(writing.request))
             stream.known += len(piece)
             taken += len(piece)
             if last:
                 stream.logits = logits
-                stream.fired = strongest(traces, fired)[0] if fired and traces else ()
+                stream.features = _features(traces, [(writing.request, 0)])[0]
         return taken
 
     def _write(self, begun: Iterable[_Writing]) -> list[Event]:
         """One more token of each text."""
+        for writing in self._writing.values():
+            if writing.started and writing.streams[0].count:
+                self._change(writing)
         started = [writing for writing in self._writing.values() if writing.started]
         active = [(writing, stream) for writing in started for stream in writing.streams]
         if not active:
             return []
         size = self._shape(stream.row for _, stream in active)
-        logits, fired = self._decode(active)
+        logits, features = self._decode(active)
         fresh = [stream for writing in begun for stream in writing.streams]
         if fresh:
             whole = torch.zeros(size, self._model.vocab_size, dtype=self._model.dtype, device=self._model.device)
@@ -291,7 +326,7 @@ class SlotEngine:
                 assert stream.logits is not None
                 whole[stream.row] = stream.logits
                 stream.logits = None
-                fired[stream.row] = stream.fired
+                features[stream.row] = stream.features
             logits = whole
         assert logits is not None
         chosen = self._chooser.choose(logits, [stream.row for _, stream in active])
@@ -300,15 +335,17 @@ class SlotEngine:
         )
         events: list[Event] = []
         for writing in started:
-            events += self._advance(writing, readings, fired)
+            events += writing.changed
+            writing.changed.clear()
+            events += self._advance(writing, readings, features)
         return events
 
     def _shape(self, rows: Iterable[int]) -> int:
         highest = max(rows)
         return next(shape for shape in self._rows.shapes if shape > highest)
 
-    def _decode(self, active: Sequence[tuple[_Writing, _Stream]]) -> tuple[Tensor | None, dict[int, tuple[Fired, ...]]]:
-        """Logits of the texts that have a token already, [n, V], and the features that fired, by row."""
+    def _decode(self, active: Sequence[tuple[_Writing, _Stream]]) -> tuple[Tensor | None, dict[int, _Features]]:
+        """Logits of the texts that have a token already, [n, V], and what features did, by row."""
         going = [(writing, stream) for writing, stream in active if stream.logits is None]
         if not going:
             return None, {}
@@ -320,20 +357,16 @@ class SlotEngine:
                     positions[stream.row] = stream.known  # also while it reads: what is put there is put again
         for _, stream in going:
             tokens[stream.row] = stream.last
-        counts = {writing.request.fired for writing, _ in going}
         device = self._model.device
         logits, traces = self._rows.step(
             torch.tensor(tokens, device=device),
             torch.tensor(positions, device=device),
             max(stream.known for _, stream in going),
-            record=any(counts),
+            record=any(_looks(writing.request) for writing, _ in going),
         )
         for _, stream in going:
             stream.known += 1
-        if not any(counts) or not traces:
-            return logits, {}
-        found = strongest(traces, max(counts))
-        return logits, {stream.row: found[stream.row][: writing.request.fired] for writing, stream in going}
+        return logits, _features(traces, [(writing.request, stream.row) for writing, stream in going])
 
     def _partners(self, size: int) -> list[int] | None:
         """Against whose distribution each row's is held; None where no two texts are still the same."""
@@ -344,7 +377,7 @@ class SlotEngine:
                 partners[steered.row] = plain.row
         return partners if partners != list(range(size)) else None
 
-    def _advance(self, writing: _Writing, readings: Readings, fired: dict[int, tuple[Fired, ...]]) -> list[Event]:
+    def _advance(self, writing: _Writing, readings: Readings, features: dict[int, _Features]) -> list[Event]:
         """Tells of a request's new tokens."""
         request = writing.request
         if not all(math.isfinite(readings.chances[stream.row]) for stream in writing.streams):
@@ -355,7 +388,7 @@ class SlotEngine:
         alternatives = readings.alternatives.get(min(request.alternatives, self._model.vocab_size))
         events: list[Event] = []
         for stream in writing.streams[:]:
-            token = readings.tokens[stream.row]
+            token, seen = readings.tokens[stream.row], features.get(stream.row, _Features())
             reason = self._reason(request, stream.count + 1, token)
             delta = stream.text.push(token, last=reason is not None)
             if stream.text.stopped:
@@ -370,7 +403,8 @@ class SlotEngine:
                     logprob=readings.chances[stream.row],
                     kl=readings.divergences[stream.row] if compared and stream.name == "steered" else None,
                     alternatives=() if alternatives is None else alternatives[stream.row],
-                    fired=fired.get(stream.row, ()),
+                    fired=seen.fired,
+                    watched=seen.watched,
                 )
             )
             stream.last = token
@@ -395,14 +429,27 @@ class SlotEngine:
             return "length"
         return "context" if len(request.prompt) + count == self._context else None
 
-    def _check_interventions(self, interventions: Sequence[Intervention]) -> None:
-        check_interventions(interventions, self._slots, self._context)
-        validate(interventions, self._model.n_features, self._model.signed)
-
 
 def _needs(request: GenerationRequest) -> int:
     """How many rows a request takes."""
     return 2 if request.compare else 1
+
+
+def _looks(request: GenerationRequest) -> bool:
+    """Whether it asks what features do."""
+    return request.fired > 0 or bool(request.watch)
+
+
+def _features(traces: Mapping[int, LayerTrace], asked: Sequence[tuple[GenerationRequest, int]]) -> dict[int, _Features]:
+    """What each request is to be told of the features of a row, at its last position; by row."""
+    if not traces:
+        return {row: _Features() for _, row in asked}
+    most = max(request.fired for request, _ in asked)
+    found = strongest(traces, most) if most else None
+    return {
+        row: _Features(() if found is None else found[row][: request.fired], watched(traces, row, request.watch))
+        for request, row in asked
+    }
 
 
 def _text_pieces(model: MFNModel) -> list[bytes]:
