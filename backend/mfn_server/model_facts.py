@@ -15,7 +15,11 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """One set of features. `key` is `kind.site.layer-hash`. `k` and `alpha` are those of layers that have them."""
+    """One set of features.
+
+    `key` is `kind.site.layer-hash`. `k` and `alpha` are those of layers that have them; `signed` says that values may
+    be negative.
+    """
 
     key: str
     kind: str
@@ -25,6 +29,7 @@ class SourceFacts:
     n_features: int
     k: int | None
     alpha: float | None
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class ModelFacts:
                 n_features=coder.n_features,
                 k=getattr(coder, "k", None),
                 alpha=getattr(coder, "alpha", None),
+                signed=coder.signed,
             )
             for layer, coder in sorted(model.coders.items())
         )

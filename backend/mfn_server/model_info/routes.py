@@ -80,6 +80,7 @@ def _view(connection: Connection, served: Served) -> ModelView:
                 n_features=source.n_features,
                 k=source.k,
                 alpha=source.alpha,
+                signed=source.signed,
                 n_alive=row.n_alive,
                 n_dead=row.n_dead,
                 n_labelled=row.n or 0,

@@ -19,6 +19,7 @@ class SourceView(Schema):
     n_features: int
     k: int | None
     alpha: float | None
+    signed: bool = Field(description="Whether its values may be negative, as those of raw neurons.")
     n_alive: int | None
     n_dead: int | None
     n_labelled: int = Field(description="Features with a label, whoever wrote it.")

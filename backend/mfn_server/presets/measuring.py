@@ -91,19 +91,19 @@ def read_prompts(path: Path) -> list[str]:
 def _steer(model: MFNModel, preset: ShippedPreset) -> Steer:
     from mfn_core.errors import ConfigError
     from mfn_core.evaluation.steering import Steer
-    from mfn_core.interventions import Intervention, Scope
+    from mfn_server.steering.interventions import turned
 
     assert preset.test is not None
     layers = {model.source_key(layer): layer for layer in model.coders}
-    turned, own = [], []
+    interventions, own = [], []
     for item in preset.interventions:
-        if item.source not in layers:
-            raise ConfigError(f"preset {preset.name!r} turns {item.source!r}, which is none of {', '.join(layers)}")
-        scope = Scope(item.scope.kind, item.scope.start, item.scope.stop)
-        turned.append(Intervention(layers[item.source], item.index, item.mode, item.value, scope, item.condition))
+        for source in (item.source, item.asks.source if item.asks else None):
+            if source is not None and source not in layers:
+                raise ConfigError(f"preset {preset.name!r} turns {source!r}, which is none of {', '.join(layers)}")
+        interventions.append(turned(item, layers))
         promoted = model.feature(layers[item.source], item.index).promoted
         own += [str(model.required_tokenizer.decode([token.id])) for token in promoted]
-    return Steer(preset.name, tuple(turned), preset.test.test(), tuple(own))
+    return Steer(preset.name, tuple(interventions), preset.test.test(), tuple(own))
 
 
 def _firing(model: MFNModel, prompts: Sequence[str]) -> dict[int, list[int]]:

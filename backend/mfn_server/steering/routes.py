@@ -20,7 +20,8 @@ router = APIRouter(prefix="/api/generate", tags=["generate"], responses=ERROR_RE
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "`start` (StartEvent), then `token` (TokenEventBody) and `done` (DoneEvent) of each stream, "
-        "then `end`; or `error` (ErrorEvent) where it breaks off. Comments keep the connection alive.",
+        "`updated` (UpdatedEvent) where interventions change, then `end`; or `error` (ErrorEvent) where it breaks off. "
+        "Comments keep the connection alive.",
         "content": {"text/event-stream": {}},
     },
 }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mfn_server.intervention_bodies import MOST_INTERVENTIONS, InterventionBody
 from mfn_server.schemas import Schema, Text, Token
 
 LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, this one spares the tokenizer
 MOST_REPORTED = 20
+MOST_WATCHED = 32
+MOST_CHANGES = 1024
 
 StreamName = Literal["plain", "steered"]
 
@@ -19,6 +22,21 @@ class InterventionsBody(Schema):
     """The interventions that a running generation continues with."""
 
     interventions: list[InterventionBody] = Field(max_length=MOST_INTERVENTIONS)
+
+
+class ChangeBody(InterventionsBody):
+    """What the interventions become on the way."""
+
+    step: int = Field(
+        ge=0, le=4096, description="Number of the first new token that sees them; 0, also the prompt does."
+    )
+
+
+class WatchBody(Schema):
+    """A feature to follow."""
+
+    source: Text = Field(max_length=200)
+    index: int = Field(ge=0, le=2**31 - 1)
 
 
 class GenerateBody(Schema):
@@ -36,6 +54,22 @@ class GenerateBody(Schema):
     interventions: list[InterventionBody] = Field(default_factory=list, max_length=MOST_INTERVENTIONS)
     top_fired: int = Field(default=3, ge=0, le=MOST_REPORTED, description="Strongest features to report at each step.")
     alternatives: int = Field(default=3, ge=0, le=MOST_REPORTED, description="Likeliest tokens to report at each step.")
+    watch: list[WatchBody] = Field(
+        default_factory=list,
+        max_length=MOST_WATCHED,
+        description="Features whose values to report at each step, also where they are weak or silent.",
+    )
+    changes: list[ChangeBody] = Field(
+        default_factory=list,
+        max_length=MOST_CHANGES,
+        description="What a run said in its `updated` events, to have it again. A PATCH takes over from them.",
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> GenerateBody:
+        if any(a.step >= b.step for a, b in pairwise(self.changes)):
+            raise ValueError("the steps of changes must rise")
+        return self
 
 
 class StartEvent(Schema):
@@ -60,6 +94,25 @@ class FiredFeature(Schema):
     value: float
 
 
+class WatchedFeature(Schema):
+    """What a feature that is watched does at the position which predicted the token; 0 where it is silent."""
+
+    source: str
+    index: int
+    value: float = Field(description="After interventions.")
+    untouched: float = Field(description="In the untouched code, which conditions ask.")
+
+
+class UpdatedEvent(Schema):
+    """`updated`: the steered text has other interventions from a token on, which is yet to come.
+
+    All of a run, sent as `changes` with the same request, give the same text.
+    """
+
+    step: int
+    interventions: list[InterventionBody]
+
+
 class TokenEventBody(Schema):
     """`token`: one more token of one stream."""
 
@@ -74,6 +127,7 @@ class TokenEventBody(Schema):
     )
     alternatives: list[AlternativeToken]
     fired: list[FiredFeature]
+    watched: list[WatchedFeature] = Field(description="The features of `watch`, in its order.")
 
 
 class DoneEvent(Schema):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mfn_core.generation import (
+    Change,
     Done,
     Ended,
     Engine,
@@ -14,13 +15,15 @@ from mfn_core.generation import (
     PromptTooLongError,
     Sampling,
     TokenEvent,
+    Updated,
 )
-from mfn_core.interventions import Intervention, Scope
+from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_server.errors import APIError
 from mfn_server.intervention_bodies import InterventionBody
 from mfn_server.model_facts import SourceFacts
 from mfn_server.schemas import Schema, Token
+from mfn_server.steering.interventions import body_of, intervention_of, watch_of
 from mfn_server.steering.schemas import (
     AlternativeToken,
     DoneEvent,
@@ -30,56 +33,33 @@ from mfn_server.steering.schemas import (
     GenerateBody,
     StartEvent,
     TokenEventBody,
+    UpdatedEvent,
+    WatchedFeature,
 )
 from mfn_server.studio import Served
 
 
 def interventions_of(
-    bodies: Sequence[InterventionBody], facts: Sequence[SourceFacts], context: int
+    bodies: Sequence[InterventionBody], facts: Sequence[SourceFacts], context: int, change: int | None = None
 ) -> tuple[Intervention, ...]:
-    """The interventions as the engine takes them.
+    """The interventions as the engine takes them, those of a request or of one of its changes.
 
     Args:
         bodies: as the API has them.
         facts: of the model's sources.
         context: longest text in tokens.
+        change: the number of the change that they are of; None, the request begins with them.
 
     Raises:
-        APIError: 422, one names a source or a feature that is not there, or a range behind the end of every text.
+        APIError: 422, one names a source or a feature that is not there, a value that its feature cannot take, a
+            condition that a later layer would have to answer, or a range behind the end of every text.
     """
     sources = {source.key: source for source in facts}
-    found = []
-    for number, body in enumerate(bodies):
-        where = f"interventions.{number}"
-        source = sources.get(body.source)
-        if source is None:
-            raise APIError(
-                422,
-                "unknown_source",
-                f"intervention {number + 1}: this model has no source {body.source!r}",
-                hint=f"its sources: {', '.join(sources)}",
-                field=f"{where}.source",
-            )
-        for name, index in (("index", body.index), ("condition", body.condition)):
-            if index is not None and index >= source.n_features:
-                raise APIError(
-                    422,
-                    "unknown_feature",
-                    f"intervention {number + 1}: {source.key} has no feature {index}",
-                    hint=f"its features: 0 to {source.n_features - 1}",
-                    field=f"{where}.{name}",
-                )
-        if body.scope.start is not None and body.scope.start >= context:
-            raise APIError(
-                422,
-                "scope_out_of_range",
-                f"intervention {number + 1}: its scope begins at token {body.scope.start}",
-                hint=f"texts of this model end at token {context - 1}",
-                field=f"{where}.scope.start",
-            )
-        scope = Scope(body.scope.kind, body.scope.start, body.scope.stop)
-        found.append(Intervention(source.layer, body.index, body.mode, body.value, scope, body.condition))
-    return tuple(found)
+    within, which = ("", "") if change is None else (f"changes.{change}.", f"change {change + 1}, ")
+    return tuple(
+        intervention_of(body, sources, context, f"{which}intervention {number + 1}", f"{within}interventions.{number}")
+        for number, body in enumerate(bodies)
+    )
 
 
 def request_of(model: MFNModel, body: GenerateBody, served: Served, engine: Engine) -> GenerationRequest:
@@ -96,6 +76,11 @@ def request_of(model: MFNModel, body: GenerateBody, served: Served, engine: Engi
         compare=body.compare,
         alternatives=body.alternatives,
         fired=body.top_fired,
+        watch=watch_of(body.watch, {source.key: source for source in served.facts.sources}),
+        changes=tuple(
+            Change(change.step, interventions_of(change.interventions, served.facts.sources, engine.context, number))
+            for number, change in enumerate(body.changes)
+        ),
     )
     try:
         engine.check(request)
@@ -125,6 +110,9 @@ class Translator:
         match event:
             case TokenEvent():
                 return "token", self._token(event)
+            case Updated():
+                bodies = [body_of(intervention, self._keys) for intervention in event.interventions]
+                return "updated", UpdatedEvent(step=event.step, interventions=bodies)
             case Done():
                 return "done", DoneEvent(
                     stream=event.stream,
@@ -151,4 +139,8 @@ class Translator:
                 AlternativeToken(id=a.token, text=self._texts[a.token], logprob=a.logprob) for a in event.alternatives
             ],
             fired=[FiredFeature(source=self._keys[f.layer], index=f.feature, value=f.value) for f in event.fired],
+            watched=[
+                WatchedFeature(source=self._keys[w.layer], index=w.feature, value=w.value, untouched=w.untouched)
+                for w in event.watched
+            ],
         )

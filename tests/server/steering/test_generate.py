@@ -16,8 +16,8 @@ import httpx
 import pytest
 import uvicorn
 
-from mfn_core import Intervention, MFNModel
-from mfn_core.generation import Done, Event, GenerationRequest, Sampling, SlotEngine, TokenEvent, stream
+from mfn_core import Condition, Intervention, MFNModel, Ramp, Scope
+from mfn_core.generation import Change, Done, Event, GenerationRequest, Sampling, SlotEngine, TokenEvent, stream
 from mfn_server.app import create_app
 from mfn_server.settings import Settings
 from mfn_server.steering.service import GenerationService
@@ -178,6 +178,24 @@ def test_streams_what_the_engine_says(site: Site, tiny_model: MFNModel) -> None:
     assert any(
         f == {"source": site.sources[1], "index": 7, "value": 9.0} for f in tokens(events, "steered")[0]["fired"]
     )
+
+
+def test_ramps_and_conditions_reach_the_engine(site: Site) -> None:
+    ramped = {**site.clamp(9.0), "scope": {"kind": "generation"}, "ramp": {"start": 1.0, "steps": 4}}
+    read = tokens(site.read(max_new_tokens=7, top_fired=20, interventions=[ramped]), "steered")
+    values = [[f["value"] for f in t["fired"] if (f["source"], f["index"]) == (site.sources[1], 7)] for t in read]
+    assert values == [[1.0], [3.0], [5.0], [7.0], [9.0], [9.0], [9.0]]
+
+    plain = site.read(max_new_tokens=1, top_fired=20, compare=False)
+    (asked, strength) = next(
+        (f["index"], f["value"]) for f in tokens(plain, "steered")[0]["fired"] if f["source"] == site.sources[0]
+    )
+    for above, met in ((0.9 * strength, True), (1.1 * strength, False)):
+        condition = {"index": asked, "above": above, "source": site.sources[0]}
+        clamp = {**site.clamp(9.0), "scope": {"kind": "generation"}, "condition": condition}
+        first = tokens(site.read(max_new_tokens=1, top_fired=20, interventions=[clamp]), "steered")[0]
+        fired = [f["value"] for f in first["fired"] if (f["source"], f["index"]) == (site.sources[1], 7)]
+        assert (fired == [9.0]) is met
 
 
 def test_an_empty_prompt_begins_a_text(site: Site) -> None:
@@ -356,7 +374,39 @@ OK = {"source": "SOURCE", "index": 7, "mode": "set", "value": 1.0}
         ({"interventions": [{**OK, "value": math.nan}]}, "invalid_request", "interventions.0.value"),
         ({"interventions": [{**OK, "value": math.inf}]}, "invalid_request", "interventions.0.value"),
         ({"interventions": [{**OK, "value": 1e30}]}, "invalid_request", "interventions.0.value"),
-        ({"interventions": [{**OK, "value": -1.0}]}, "invalid_request", "interventions.0"),
+        ({"interventions": [{**OK, "value": -1.0}]}, "invalid_intervention", "interventions.0.value"),
+        (
+            {"interventions": [{**OK, "ramp": {"start": -1.0, "steps": 3}}]},
+            "invalid_intervention",
+            "interventions.0.ramp.start",
+        ),
+        (
+            {"interventions": [{**OK, "ramp": {"start": 0, "steps": 0}}]},
+            "invalid_request",
+            "interventions.0.ramp.steps",
+        ),
+        (
+            {"interventions": [{**OK, "mode": "ablate", "ramp": {"start": 0, "steps": 3}}]},
+            "invalid_request",
+            "interventions.0",
+        ),
+        (
+            {"interventions": [{**OK, "scope": {"kind": "prompt"}, "ramp": {"start": 0, "steps": 3}}]},
+            "invalid_request",
+            "interventions.0",
+        ),
+        ({"interventions": [{**OK, "condition": {"index": 48}}]}, "unknown_feature", "interventions.0.condition"),
+        (
+            {"interventions": [{**OK, "condition": {"index": 1, "source": "nowhere"}}]},
+            "unknown_source",
+            "interventions.0.condition.source",
+        ),
+        (
+            {"interventions": [{**OK, "source": "EARLIER", "condition": {"index": 1, "source": "SOURCE"}}]},
+            "invalid_intervention",
+            "interventions.0.condition.source",
+        ),
+        ({"interventions": [{**OK, "condition": {"index": 1, "above": -1}}]}, "invalid_request", None),
         ({"interventions": [{**OK, "mode": "explode"}]}, "invalid_request", "interventions.0.mode"),
         ({"interventions": [{**OK, "scope": {"kind": "somewhere"}}]}, "invalid_request", "interventions.0.scope.kind"),
         ({"interventions": [{**OK, "scope": {"kind": "range", "start": 5, "stop": 5}}]}, "invalid_request", None),
@@ -379,8 +429,9 @@ OK = {"source": "SOURCE", "index": 7, "mode": "set", "value": 1.0}
     ],
 )
 def test_bad_requests_are_refused_before_anything_runs(site: Site, body: dict, code: str, field: str | None) -> None:
-    key = site.sources[1]
-    raw = json.dumps({"prompt": "The ship", **body}).replace('"SOURCE"', json.dumps(key))
+    raw = json.dumps({"prompt": "The ship", **body})
+    for name, key in zip(("EARLIER", "SOURCE"), site.sources, strict=True):
+        raw = raw.replace(json.dumps(name), json.dumps(key))
     answer = site.client.post("/api/generate", content=raw, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     error = answer.json()["error"]
@@ -403,3 +454,76 @@ def test_the_api_describes_its_events(site: Site) -> None:
     operation = site.client.get("/openapi.json").json()["paths"]["/api/generate"]["post"]
     assert "text/event-stream" in operation["responses"]["200"]["content"]
     assert "GenerateBody" in json.dumps(operation["requestBody"])
+
+
+def test_a_change_in_the_middle_is_that_of_the_engine_and_can_be_had_again(site: Site, tiny_model: MFNModel) -> None:
+    """The token that `updated` names is the first to differ from the untouched run, and everything is as by hand."""
+    body = {"max_new_tokens": 60, "temperature": 1, "seed": 5, "watch": [{"source": site.sources[0], "index": 3}]}
+    clamp = {
+        **site.clamp(20.0),
+        "condition": {"index": 3, "source": site.sources[0]},
+        "ramp": {"start": 9, "steps": 50},
+    }
+    other = {"source": site.sources[0], "index": 3, "mode": "add", "value": 2.5, "scope": {"kind": "range", "start": 1}}
+    for _ in range(20):  # a text may be written before the change has come
+        with site.open(**body) as events:
+            _, start = next(events)
+            seen = [next(events) for _ in range(4)]
+            path = f"/api/generate/{start['request_id']}"
+            assert site.client.patch(path, json={"interventions": [other, clamp]}).status_code == 204
+            seen += list(events)
+        told = [data for name, data in seen if name == "updated"]
+        if told:
+            break
+    (change,) = told
+    for one, sent in zip(change["interventions"], (other, clamp), strict=True):
+        assert all(one[name] == sent[name] for name in ("source", "index", "mode", "value"))
+    assert change["step"] >= 2
+    place = next(n for n, (name, _) in enumerate(seen) if name == "updated")
+    assert [data["step"] for name, data in seen[:place] if name == "token" and data["stream"] == "steered"][-1] == (
+        change["step"] - 1
+    )
+
+    by_hand = (
+        Intervention(0, 3, "add", 2.5, Scope("range", 1)),
+        Intervention(1, 7, "set", 20.0, condition=Condition(3, layer=0), ramp=Ramp(9.0, 50)),
+    )
+    asked = GenerationRequest(
+        tuple(tiny_model.encode_text("The ship")),
+        60,
+        sampling=Sampling(temperature=1.0, seed=5),
+        watch=((0, 3),),
+        changes=(Change(change["step"], by_hand),),
+    )
+    theirs = [event for event in stream(SlotEngine(tiny_model), asked) if isinstance(event, TokenEvent)]
+    for name in ("plain", "steered"):
+        assert [(t["id"], t["logprob"], t["kl"]) for t in tokens(seen, name)] == [
+            (t.token, t.logprob, t.kl) for t in theirs if t.stream == name
+        ]
+        assert [[(w["value"], w["untouched"]) for w in t["watched"]] for t in tokens(seen, name)] == [
+            [(w.value, w.untouched) for w in t.watched] for t in theirs if t.stream == name
+        ]
+    untouched = tokens(site.read(**body), "steered")
+    differs = [a["logprob"] != b["logprob"] for a, b in zip(tokens(seen, "steered"), untouched, strict=False)]
+    assert differs.index(True) == change["step"]
+
+    again = site.read(**body, changes=[change])
+    timeless = [{k: v for k, v in data.items() if k != "seconds"} for name, data in again if name != "start"]
+    assert timeless == [{k: v for k, v in data.items() if k != "seconds"} for _, data in seen]
+
+
+def test_watched_features_and_changes_that_are_not_there_are_refused(site: Site) -> None:
+    key = site.sources[1]
+    change = {"step": 3, "interventions": [{**site.clamp(), "index": 48}]}
+    for body, code, field in (
+        ({"watch": [{"source": "nowhere", "index": 1}]}, "unknown_source", "watch.0.source"),
+        ({"watch": [{"source": key, "index": 1}, {"source": key, "index": 48}]}, "unknown_feature", "watch.1.index"),
+        ({"watch": [{"source": key, "index": 1}] * 33}, "invalid_request", "watch"),
+        ({"changes": [change]}, "unknown_feature", "changes.0.interventions.0.index"),
+        ({"changes": [{"step": 3, "interventions": []}] * 2}, "invalid_request", None),
+        ({"changes": [{"step": -1, "interventions": []}]}, "invalid_request", "changes.0.step"),
+    ):
+        answer = site.client.post("/api/generate", json={"prompt": "The ship", **body})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (422, code), body
+        assert field is None or error["field"] == field
