@@ -5,8 +5,8 @@ model's graph sees: `z' = max(mul · z + add, 0)`; where a code is signed, witho
 TopK, in list order. Slots that are freed are not refilled; a feature that did not fire counts as 0 and joins on `set`
 and `add`, so that K may be exceeded; a condition reads the untouched code (design: "Interventions").
 
-What is asked is plain data. The buffers are loaded when they are first asked for, so that who only passes such data on need
-not wait for torch.
+What is asked is plain data. The buffers are loaded when they are first asked for, so that who only passes such data on
+need not wait for torch.
 """
 
 from importlib import import_module
