@@ -146,5 +146,9 @@ def _told(intervention: Intervention) -> str:
     value = "" if intervention.mode == "ablate" else f" {intervention.value:.4g}"
     scope = intervention.scope
     span = "" if scope.start is None and scope.stop is None else f" {scope.start or 0}–{scope.stop or ''}"
-    where = "" if scope.kind == "both" else f" ({scope.kind}{span})"
-    return f"{intervention.mode} {place}{value}{where}"
+    said = [] if scope.kind == "both" else [f"{scope.kind}{span}"]
+    if (ramp := intervention.ramp) is not None:
+        said.append(f"from {ramp.start:.4g} over {ramp.steps} tokens")
+    if (asks := intervention.asks) is not None:
+        said.append(f"if {asks.layer}/{asks.feature}" + (f" above {asks.above:.4g}" if asks.above else ""))
+    return f"{intervention.mode} {place}{value}" + (f" ({', '.join(said)})" if said else "")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from mfn_core import MFNModel
+from mfn_core import Condition, MFNModel, Ramp, Scope
 from mfn_core.errors import InterventionError
 from mfn_core.generation import PromptTooLongError, Sampling
 from mfn_core.reading import Comparison
@@ -63,6 +63,12 @@ def test_it_shows_both_and_what_was_done(steered: Comparison, read_html: Any) ->
     set_off = [text for text, style in page.shaded() if "62,120,230" in style]
     assert len(set_off) == 2
     assert repr(steered).splitlines()[0] == f"prompt:  {PROMPT}"
+
+
+def test_ramps_and_conditions_are_said(tiny_model: MFNModel, read_html: Any) -> None:
+    turned = tiny_model.feature(1, 3).add(2.0, Scope("generation"), Condition(5, 0.5, layer=0), Ramp(1.0, 4))
+    page = read_html(tiny_model.compare(PROMPT, [turned], max_new_tokens=2)._repr_html_())
+    assert "add 1/3 2 (generation, from 1 over 4 tokens, if 0/5 above 0.5)" in page.text
 
 
 def test_what_cannot_be_is_said_before_anything_is_written(tiny_model: MFNModel) -> None:
