@@ -24,12 +24,17 @@ def at_dose(turns: Turns, dose: float, swept: int | None) -> tuple[Intervention,
     Args:
         turns: in the order in which they act.
         dose: the value that the swept one takes, in its own units (those of z; for `scale` a factor). Where all are
-            swept, what every value is multiplied by; `ablate` has no value and stays.
+            swept, what every value is multiplied by, also the start of a ramp; `ablate` has no value and stays.
         swept: the number of the one that is swept, the first being 0; None for all.
     """
     if swept is None:
-        return tuple(turn if turn.mode == "ablate" else replace(turn, value=turn.value * dose) for turn in turns)
+        return tuple(turn if turn.mode == "ablate" else _times(turn, dose) for turn in turns)
     return tuple(replace(turn, value=dose) if number == swept else turn for number, turn in enumerate(turns))
+
+
+def _times(turn: Intervention, dose: float) -> Intervention:
+    ramp = None if turn.ramp is None else replace(turn.ramp, start=turn.ramp.start * dose)
+    return replace(turn, value=turn.value * dose, ramp=ramp)
 
 
 def check_swept(turns: Turns, swept: int | None) -> int | None:

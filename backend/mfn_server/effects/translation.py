@@ -24,6 +24,7 @@ from mfn_server.effects.schemas import (
     WrittenBody,
 )
 from mfn_server.errors import APIError
+from mfn_server.intervention_bodies import InterventionBody, RampBody
 from mfn_server.schemas import Token
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
         TokenChange,
     )
     from mfn_core.steering.spots import Plain, Spot, Trial
-    from mfn_server.intervention_bodies import InterventionBody
     from mfn_server.studio import Served
 
 
@@ -174,6 +174,9 @@ def _at(bodies: Sequence[InterventionBody], dose: float, swept: int | None) -> l
     def moved(number: int, body: InterventionBody) -> InterventionBody:
         if body.mode == "ablate" or swept not in (None, number):
             return body
-        return body.model_copy(update={"value": body.value * dose if swept is None else dose})
+        if swept is not None:
+            return body.model_copy(update={"value": dose})
+        ramp = None if body.ramp is None else RampBody(start=body.ramp.start * dose, steps=body.ramp.steps)
+        return body.model_copy(update={"value": body.value * dose, "ramp": ramp})
 
     return [moved(number, body) for number, body in enumerate(bodies)]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mfn_core import Intervention, MFNModel, Scope
+from mfn_core import Intervention, MFNModel, Ramp, Scope
 from mfn_core.errors import ConfigError, InterventionError
 from mfn_core.steering import at_dose, dose_response, most_dose, predict
 from mfn_core.steering.texts import repetition
@@ -61,6 +61,8 @@ def test_what_is_swept() -> None:
     turns = (Intervention(0, 1, "set", 2.0), Intervention(1, 2, "ablate"), Intervention(1, 3, "scale", 4.0))
     assert [turn.value for turn in at_dose(turns, 0.5, None)] == [1.0, 0.0, 2.0]
     assert [turn.value for turn in at_dose(turns, 0.5, 2)] == [2.0, 0.0, 0.5]
+    ramped = (Intervention(0, 1, "set", 2.0, ramp=Ramp(1.0, 4)),)
+    assert at_dose(ramped, 0.5, None) == (Intervention(0, 1, "set", 1.0, ramp=Ramp(0.5, 4)),)
 
 
 def test_what_cannot_be_swept_is_refused(tiny_model: MFNModel) -> None:
