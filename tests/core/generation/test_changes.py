@@ -168,10 +168,13 @@ def test_a_neuron_is_watched_whether_or_not_a_record_keeps_it(tiny_model: MFNMod
     model = MFNModel.equip(bare.eval(), MFNConfig({1: NeuronConfig(width, k=2)}), tiny_model.tokenizer).eval()
     bare.model.layers[1].mlp.down_proj.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     down = Intervention(1, 5, "add", -0.25)
-    asked = request(model, interventions=(down,), watch=tuple((1, n) for n in range(width)), max_new_tokens=3)
-    steered = [e for e in stream(SlotEngine(model), asked) if isinstance(e, TokenEvent) and e.stream == "steered"]
+    watch = tuple((1, n) for n in range(width))
+    asked = request(model, interventions=(down,), watch=watch, max_new_tokens=3, compare=False)
+    engine = SlotEngine(model)
+    seen.clear()  # what it tried out
+    steered = [event for event in stream(engine, asked) if isinstance(event, TokenEvent)]
     for event, after in zip(steered, seen, strict=True):
-        assert [w.value for w in event.watched] == after[1, -1].tolist()
+        assert [w.value for w in event.watched] == after[0, -1].tolist()
         changed = [w.feature for w in event.watched if w.value != w.untouched]
         assert changed == [5]
         assert event.watched[5] == Watched(1, 5, event.watched[5].value, pytest.approx(event.watched[5].value + 0.25))

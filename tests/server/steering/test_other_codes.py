@@ -18,9 +18,10 @@ from transformers import LlamaForCausalLM
 
 from mfn_core import MFNConfig, MFNModel
 from mfn_core.baselines import SAE, NeuronConfig, SAEConfig
-from mfn_core.generation import GenerationRequest, PairEngine, TokenEvent, stream
+from mfn_core.generation import GenerationRequest, SlotEngine, TokenEvent, stream
 from mfn_server.app import create_app
 from mfn_server.settings import Settings
+from mfn_server.steering.service import ROWS
 
 PROMPT = "The ship left the harbour"
 LENGTH = 12
@@ -74,14 +75,11 @@ def served(client: TestClient, *interventions: dict[str, Any]) -> Read:
     return streams
 
 
-def by_hand(base: LlamaForCausalLM, tiny: MFNModel) -> Read:
-    """The same of a bare model, whatever hooks it has."""
-    engine = PairEngine(MFNModel.equip(base, MFNConfig({}), tiny.tokenizer).eval())
-    streams: Read = {"plain": [], "steered": []}
-    for event in stream(engine, GenerationRequest(tuple(tiny.encode_text(PROMPT)), LENGTH)):
-        if isinstance(event, TokenEvent):
-            streams[event.stream].append((event.token, event.logprob))
-    return streams
+def by_hand(base: LlamaForCausalLM, tiny: MFNModel) -> list[tuple[int, float]]:
+    """The same of the one text of a bare model, whatever hooks it has, in an engine like the server's."""
+    engine = SlotEngine(MFNModel.equip(base, MFNConfig({}), tiny.tokenizer).eval(), rows=ROWS)
+    asked = GenerationRequest(tuple(tiny.encode_text(PROMPT)), LENGTH, compare=False)
+    return [(event.token, event.logprob) for event in stream(engine, asked) if isinstance(event, TokenEvent)]
 
 
 def assert_same_text(found: list[tuple[int, float]], expected: list[tuple[int, float]]) -> None:
@@ -94,13 +92,13 @@ def test_the_plain_stream_is_the_bare_model_to_the_last_bit(
 ) -> None:
     assert [(source["kind"], source["signed"]) for source in sources] == [("neurons", True), ("sae", False)]
     expected = by_hand(bare(tiny_model), tiny_model)
-    assert served(client) == expected
+    assert served(client) == {"plain": expected, "steered": expected}
     strong = [{"source": source["key"], "index": 3, "mode": "set", "value": 50.0} for source in sources]
     turned = served(client, *strong)
-    assert turned["plain"] == expected["plain"]
-    assert turned["steered"] != expected["steered"]
+    assert turned["plain"] == expected
+    assert turned["steered"] != expected
     idle = served(client, *[{**one, "mode": "scale", "value": 1.0} for one in strong])
-    assert idle == expected
+    assert idle == {"plain": expected, "steered": expected}
 
 
 def test_an_sae_moves_the_stream_by_its_change_and_keeps_its_error(
@@ -112,14 +110,12 @@ def test_an_sae_moves_the_stream_by_its_change_and_keeps_its_error(
 
     def steer(module: Any, args: Any, output: Tensor) -> Tensor:
         codes, scale = sae.encode(output)
-        step = scale * (value - codes.value_of(feature))[..., None] * sae.directions[feature]
-        return torch.cat([output[:1], (output + step)[1:]])  # the second row is the steered one
+        return output + scale * (value - codes.value_of(feature))[..., None] * sae.directions[feature]
 
     base.model.layers[1].register_forward_hook(steer)
     expected = by_hand(base, tiny_model)
     found = served(client, {"source": sources[1]["key"], "index": feature, "mode": "set", "value": value})
-    assert_same_text(found["steered"], expected["steered"])
-    assert found["plain"] == expected["plain"]
+    assert_same_text(found["steered"], expected)
     assert [token for token, _ in found["steered"]] != [token for token, _ in found["plain"]]
 
 
@@ -130,13 +126,13 @@ def test_a_neuron_is_set_below_0_kept_in_records_or_not(
 
     def steer(module: Any, args: tuple[Tensor]) -> tuple[Tensor]:
         changed = args[0].clone()
-        changed[1, :, neuron] = value
+        changed[..., neuron] = value
         return (changed,)
 
     base.model.layers[0].mlp.down_proj.register_forward_pre_hook(steer)
     expected = by_hand(base, tiny_model)
     found = served(client, {"source": sources[0]["key"], "index": neuron, "mode": "set", "value": value})
-    assert_same_text(found["steered"], expected["steered"])
+    assert_same_text(found["steered"], expected)
     assert [token for token, _ in found["steered"]] != [token for token, _ in found["plain"]]
 
 
