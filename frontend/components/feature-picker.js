@@ -20,6 +20,12 @@ export function parseFeatureId(query) {
   return match ? { layer: Number(match[1]), index: Number(match[2]) } : null;
 }
 
+/** What stands for an answer where the model has no index: a feature can be turned though nobody knows what it is. */
+function unindexed(error, instead) {
+  if (error.code === "index_not_ready") return instead;
+  throw error;
+}
+
 export class FeaturePicker extends HTMLElement {
   #features = [];
   #active = -1;
@@ -64,7 +70,7 @@ export class FeaturePicker extends HTMLElement {
       const id = parseFeatureId(query);
       const [byId, found] = await Promise.all([
         id ? this.#byId(id, signal) : null,
-        api.features({ q: query, limit: LIMIT }, { signal }),
+        api.features({ q: query, limit: LIMIT }, { signal }).catch((error) => (id ? unindexed(error, { items: [] }) : Promise.reject(error))),
       ]);
       const others = found.items.filter((item) => item.source !== byId?.source || item.index !== byId?.index);
       this.#features = byId ? [byId, ...others] : others;
@@ -81,7 +87,8 @@ export class FeaturePicker extends HTMLElement {
     const { sources } = await loadModel();
     const source = sources.find((item) => item.layer === layer);
     if (!source || index >= source.n_features) return null;
-    return api.feature(source.key, index, { signal });
+    return api.feature(source.key, index, { signal }).catch((error) =>
+      unindexed(error, { source: source.key, layer, index, label: null, top_tokens: [], promoted: [], rate: NaN }));
   }
 
   #show(message) {
@@ -102,7 +109,7 @@ export class FeaturePicker extends HTMLElement {
       },
       h("span", { class: "picker-name", dir: "auto" }, featureNameNodes(feature)),
       h("span", { class: "picker-id" }, featureId(feature.layer, feature.index)),
-      h("span", { class: "picker-facts" }, text.facts(
+      h("span", { class: "picker-facts" }, Number.isNaN(feature.rate) ? text.unindexed : text.facts(
         feature.promoted.slice(0, 3).map((token) => visible(token.text).trim()).join(" "), formatPercent(feature.rate))),
     );
   }

@@ -1,5 +1,6 @@
 /**
- * `<mfn-intervention-editor>`: one feature that is turned: how (mode), by how much (slider and typed value), where (scope).
+ * `<mfn-intervention-editor>`: one feature that is turned: how (mode), by how much (slider and typed value), where (scope),
+ * and, folded away, how the value is reached (ramp) and on which tokens alone (condition).
  *
  * Set `.intervention`; the feature's name and strongest activation are fetched, and give the slider its range.
  * Events (bubbling): `interventionchange` {detail: {intervention, settled}} while a slider moves (settled false) and when
@@ -7,20 +8,29 @@
  */
 import { fill, h } from "../lib/dom.js";
 import { formatValue, layerOf } from "../lib/format.js";
-import { loadFeature } from "../lib/store.js";
-import { MODES, valueRange } from "../pages/steer-state.js";
+import { loadFeature, loadModel } from "../lib/store.js";
+import { MODES, rampable, valueRange } from "../pages/steer-state.js";
 import { editor as text } from "../pages/steer-strings.js";
 import { featureLink } from "./feature-hits.js";
+import { parseFeatureId } from "./feature-picker.js";
 
 const SPANS = ["generation", "range"]; // scopes that may begin and end somewhere
+const RAMP_STEPS = 8; // where nobody has said how many
 
 let count = 0;
+
+/** Writes a field's value unless it is there: a field that somebody is about to type in keeps its selection. */
+function show(field, value) {
+  if (field.value !== String(value)) field.value = value;
+}
 
 export class InterventionEditor extends HTMLElement {
   /** Settles when the feature's name and range are known. */
   loaded = Promise.resolve();
   #intervention;
   #maximum = NaN;
+  #signed = false;
+  #sources = [];
   #name;
   #modes;
   #slider;
@@ -30,6 +40,13 @@ export class InterventionEditor extends HTMLElement {
   #range;
   #start;
   #stop;
+  #more;
+  #moreSummary;
+  #ramp;
+  #rampStart;
+  #rampSteps;
+  #condition;
+  #above;
   #error;
 
   /** @param {import("../pages/steer-state.js").Intervention} intervention */
@@ -77,14 +94,31 @@ export class InterventionEditor extends HTMLElement {
       class: "turn-remove", type: "button", title: text.remove,
       onclick: () => this.dispatchEvent(new CustomEvent("interventionremove", { bubbles: true })),
     }, h("span", { "aria-hidden": "true" }, "✕"), h("span", { class: "visually-hidden" }, text.remove));
+    this.#buildMore();
     this.setAttribute("role", "group");
     this.setAttribute("aria-labelledby", this.#name.id);
     this.append(
       h("div", { class: "turn-head" }, this.#name, remove),
       h("div", { class: "segments", role: "radiogroup", "aria-label": text.mode }, this.#modes),
-      h("div", { class: "turn-value" }, this.#slider, this.#number, this.#hint, this.#error),
+      h("div", { class: "turn-value" }, this.#slider, this.#number, this.#hint),
       h("div", { class: "turn-where" }, this.#scope, this.#range),
+      this.#more,
+      this.#error,
     );
+  }
+
+  #buildMore() {
+    const small = (label, props, onchange) => h("input", { class: "turn-position", "aria-label": label, title: label, onchange, ...props });
+    const number = { type: "number", step: "any", inputmode: "decimal" };
+    this.#rampStart = small(text.rampStart, { ...number, placeholder: text.rampNone }, () => this.#setRamp());
+    this.#rampSteps = small(text.rampSteps, { ...number, min: "1", step: "1", inputmode: "numeric" }, () => this.#setRamp());
+    this.#condition = small(text.condition, { type: "text", placeholder: text.conditionNone, spellcheck: "false" }, () => this.#setCondition());
+    this.#above = small(text.above, { ...number, min: "0" }, () => this.#setCondition());
+    this.#ramp = h("span", { class: "turn-range" }, text.rampFrom, this.#rampStart, text.rampOver, this.#rampSteps, text.tokens);
+    this.#moreSummary = h("summary", {});
+    this.#more = h("details", { class: "turn-more" }, this.#moreSummary,
+      h("div", { class: "turn-where" }, this.#ramp,
+        h("span", { class: "turn-range" }, text.conditionIf, this.#condition, text.conditionAbove, this.#above)));
   }
 
   #position() {
@@ -99,30 +133,39 @@ export class InterventionEditor extends HTMLElement {
     this.#maximum = NaN;
     fill(this.#name, featureLink({ source, index, label: text.loading }));
     this.#render();
+    const model = await loadModel().catch(() => null); // whoever shows the page says that there is none
+    this.#sources = model?.sources ?? [];
+    this.#signed = this.#sources.find((known) => known.key === source)?.signed ?? false;
     try {
       const feature = await loadFeature(source, index);
       if (source !== this.#intervention.source || index !== this.#intervention.index) return;
       this.#maximum = feature.max;
       fill(this.#name, featureLink(feature));
       this.#error.textContent = "";
-      const { mode, value } = this.#intervention;
-      if (value === null && mode !== "ablate") this.#change({ value: valueRange(mode, feature.max).initial }, true);
     } catch (error) {
+      if (source !== this.#intervention.source || index !== this.#intervention.index) return;
       fill(this.#name, featureLink({ source, index, label: text.unknown(layerOf(source), index) }));
-      this.#error.textContent = error.message;
+      // Without an index a feature can be turned all the same; nobody knows how far it goes by itself.
+      this.#error.textContent = error.code === "unknown_feature" || !this.#sources.length ? error.message : "";
     }
+    const { mode, value } = this.#intervention;
+    if (value === null && mode !== "ablate") this.#change({ value: this.#valueRange(mode).initial }, true);
     this.#render();
   }
 
+  #valueRange(mode) {
+    return valueRange(mode, this.#maximum, this.#signed);
+  }
+
   #render() {
-    const { mode, value, scope } = this.#intervention;
+    const { mode, value, scope, ramp, condition } = this.#intervention;
     for (const label of this.#modes) label.firstChild.checked = label.firstChild.value === mode;
-    const range = valueRange(mode, this.#maximum);
+    const range = this.#valueRange(mode);
     Object.assign(this.#slider, { min: range.min, max: range.max, step: range.step });
     this.#slider.value = value ?? range.initial;
     this.#slider.style.setProperty("--zero", String(-range.min / (range.max - range.min)));
     this.#slider.style.setProperty("--at", String((Number(this.#slider.value) - range.min) / (range.max - range.min)));
-    if (mode === "add") this.#number.removeAttribute("min");
+    if (mode === "add" || this.#signed) this.#number.removeAttribute("min");
     else this.#number.min = "0";
     if (this.#number.value === "" || Number(this.#number.value) !== value) this.#number.value = value ?? "";
     this.#slider.parentElement.hidden = mode === "ablate";
@@ -138,26 +181,41 @@ export class InterventionEditor extends HTMLElement {
       this.#start.value = scope.start ?? 0;
       this.#stop.value = scope.stop ?? "";
     }
+    this.#ramp.hidden = !rampable(this.#intervention);
+    show(this.#rampStart, ramp ? ramp.start : "");
+    show(this.#rampSteps, ramp ? ramp.steps : RAMP_STEPS);
+    show(this.#condition, condition ? this.#conditionName(condition) : "");
+    show(this.#above, condition?.above || "");
+    const parts = [ramp && !this.#ramp.hidden && text.rampSaid(formatValue(ramp.start), ramp.steps),
+      condition && text.conditionSaid(this.#conditionName(condition), condition.above ? formatValue(condition.above) : null)];
+    this.#moreSummary.textContent = parts.filter(Boolean).join(" · ") || text.more;
+  }
+
+  /** "812" of the same layer, "3/812" of another. */
+  #conditionName({ source, index }) {
+    const layer = source && source !== this.#intervention.source ? layerOf(source) : null;
+    return layer === null ? String(index) : `${layer}/${index}`;
   }
 
   #describe() {
     const { mode, value } = this.#intervention;
     if (value === null) return "";
     if (mode === "scale") return text.factor(formatValue(value));
-    if (!(this.#maximum > 0)) return text.neverFires;
+    if (!(this.#maximum > 0)) return Number.isNaN(this.#maximum) ? text.unknownRange : text.neverFires;
     return text.ofMaximum(formatValue(value / this.#maximum), formatValue(this.#maximum));
   }
 
   #setMode(mode) {
     const { value, mode: before } = this.#intervention;
-    const range = valueRange(mode, this.#maximum);
+    const range = this.#valueRange(mode);
     const sameUnit = mode !== "scale" && before !== "scale" && value !== null && value >= range.min;
-    this.#change({ mode, value: sameUnit ? value : range.initial }, true);
+    const { ramp } = this.#intervention;
+    this.#change({ mode, value: sameUnit ? value : range.initial, ramp: sameUnit && ramp?.start >= range.min ? ramp : null }, true);
   }
 
   #setValue(typed, settled) {
     const value = typed.trim() === "" ? NaN : Number(typed);
-    const low = this.#intervention.mode === "add" ? -Infinity : 0;
+    const low = this.#signed || this.#intervention.mode === "add" ? -Infinity : 0;
     const valid = Number.isFinite(value) && value >= low;
     this.#error.textContent = valid ? "" : low === 0 ? text.notNegative : text.notNumber;
     this.#number.setAttribute("aria-invalid", String(!valid));
@@ -171,6 +229,30 @@ export class InterventionEditor extends HTMLElement {
     const start = Math.max(0, Math.trunc(Number(this.#start.value) || 0));
     const typed = this.#stop.value.trim() === "" ? null : Math.trunc(Number(this.#stop.value));
     this.#change({ scope: { kind, start, stop: typed === null ? null : Math.max(typed, start + 1) } }, true);
+  }
+
+  #setRamp() {
+    const typed = this.#rampStart.value.trim();
+    if (typed === "" || !Number.isFinite(Number(typed))) return this.#change({ ramp: null }, true);
+    const low = this.#signed || this.#intervention.mode === "add" ? -Infinity : 0;
+    const steps = Math.max(1, Math.trunc(Number(this.#rampSteps.value) || RAMP_STEPS));
+    this.#change({ ramp: { start: Math.max(low, Number(typed)), steps } }, true);
+  }
+
+  #setCondition() {
+    const typed = this.#condition.value.trim();
+    const asked = /^\d+$/.test(typed) ? { layer: null, index: Number(typed) } : parseFeatureId(typed);
+    const own = this.#sources.find((known) => known.key === this.#intervention.source);
+    const source = asked && asked.layer !== null ? this.#sources.find((known) => known.layer === asked.layer) : own;
+    const problem = typed && (!asked || (asked.layer !== null && !source) ? text.noCondition
+      : source && asked.index >= source.n_features ? text.noFeature(source.layer, source.n_features - 1)
+        : source && own && source.layer > own.layer ? text.lateCondition(own.layer) : "");
+    this.#error.textContent = problem || "";
+    this.#condition.setAttribute("aria-invalid", String(Boolean(problem)));
+    if (problem) return;
+    const above = Math.max(0, Number(this.#above.value) || 0);
+    const other = source && source.key !== this.#intervention.source ? source.key : null;
+    this.#change({ condition: typed ? { index: asked.index, above, source: other } : null }, true);
   }
 
   #change(patch, settled) {

@@ -35,6 +35,11 @@ export function shade(token, colouring) {
   return 0;
 }
 
+function markChanged(spot, step) {
+  spot.classList.add("is-changed");
+  spot.title = text.changed(step);
+}
+
 export class StreamPane extends HTMLElement {
   #tokens = [];
   #queue = [];
@@ -42,6 +47,7 @@ export class StreamPane extends HTMLElement {
   #colouring = "none";
   #unspoken = "";
   #parting = null;
+  #changes = new Set();
   #body;
   #text;
   #status;
@@ -73,6 +79,7 @@ export class StreamPane extends HTMLElement {
     this.#queue = [];
     this.#unspoken = "";
     this.#parting = null;
+    this.#changes.clear();
     this.#status.textContent = "";
     this.#spoken.replaceChildren();
     this.removeAttribute("data-state");
@@ -137,6 +144,13 @@ export class StreamPane extends HTMLElement {
     this.#text.querySelector(`[data-step="${step}"]`)?.classList.add("is-parting");
   }
 
+  /** Mark the token from which on a change acts: the next one that comes. @param {number} step */
+  changedAt(step) {
+    this.#changes.add(step);
+    const spot = this.#text.querySelector(`[data-step="${step}"]`);
+    if (spot) markChanged(spot, step);
+  }
+
   /** Show which token the details below belong to. @param {{kind: string, step?: number, position?: number}|null} place */
   set selected(place) {
     for (const spot of this.#text.querySelectorAll("[aria-pressed=true]")) spot.setAttribute("aria-pressed", "false");
@@ -180,6 +194,7 @@ export class StreamPane extends HTMLElement {
     spot.classList.toggle("is-break", token.delta.includes("\n"));
     spot.classList.toggle("is-parting", step === this.#parting);
     spot.dataset.step = String(step);
+    if (this.#changes.has(step)) markChanged(spot, step);
     spot.dataset.shade = String(shade(token, this.#colouring));
     spot.textContent = partial ? token.text : token.delta;
     return spot;

@@ -5,7 +5,7 @@
  * Events (bubbling): `featureadd` {detail: {source, index}}; `detailclose`.
  */
 import { fill, h } from "../lib/dom.js";
-import { formatPercent } from "../lib/format.js";
+import { featureId, formatPercent, formatValue, layerOf } from "../lib/format.js";
 import { detail as text } from "../pages/steer-strings.js";
 import { featureHits, withName } from "./feature-hits.js";
 import { tokenChip } from "./token-strip.js";
@@ -27,10 +27,11 @@ export class TokenDetail extends HTMLElement {
   /**
    * @param {{token: {text: string}, where: string, logprob?: number, kl?: number|null,
    *   alternatives?: {id: number, text: string, logprob: number}[], chosen?: number,
+   *   watched?: {source: string, index: number, value: number, untouched: number}[],
    *   hits: Promise<import("./feature-hits.js").Hit[]>|import("./feature-hits.js").Hit[],
    *   turned: (hit: {source: string, index: number}) => boolean}} facts
    */
-  async show({ token, where, logprob, kl = null, alternatives = [], chosen, hits, turned }) {
+  async show({ token, where, logprob, kl = null, alternatives = [], chosen, hits, watched = [], turned }) {
     this.#shown += 1;
     const shown = this.#shown;
     delete this.dataset.empty;
@@ -49,7 +50,8 @@ export class TokenDetail extends HTMLElement {
       h("div", { class: "detail-body" },
         generated && h("section", { class: "detail-alternatives" },
           h("h3", {}, text.alternatives), this.#alternatives(alternatives, { id: chosen, text: token.text, logprob })),
-        h("section", {}, h("h3", {}, generated ? text.fired : text.firedPrompt), list)),
+        h("section", {}, h("h3", {}, generated ? text.fired : text.firedPrompt), list),
+        watched.length > 0 && h("section", { class: "detail-watched" }, h("h3", {}, text.watched), this.#watched(watched))),
     );
     try {
       const named = await Promise.all((await hits).map(withName));
@@ -59,6 +61,13 @@ export class TokenDetail extends HTMLElement {
     } catch (error) {
       if (shown === this.#shown) fill(list, h("p", { class: "error-text" }, error.message));
     }
+  }
+
+  /** What the features that are turned, or asked by a condition, do here; what they would have done, where that differs. */
+  #watched(watched) {
+    return h("ul", { class: "watched" }, watched.map(({ source, index, value, untouched }) =>
+      h("li", {}, h("span", { class: "hit-id" }, featureId(layerOf(source), index)), " ", h("b", { class: "num" }, formatValue(value)),
+        value !== untouched && h("span", { class: "muted" }, " ", text.untouched(formatValue(untouched))))));
   }
 
   #alternatives(alternatives, taken) {

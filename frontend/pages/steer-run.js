@@ -6,7 +6,8 @@
  *
  * @typedef {{id: number, text: string}} PromptToken
  * @typedef {{stream: string, step: number, id: number, text: string, delta: string, logprob: number, kl: number|null,
- *   alternatives: {id: number, text: string, logprob: number}[], fired: {source: string, index: number, value: number}[]}} Token
+ *   alternatives: {id: number, text: string, logprob: number}[], fired: {source: string, index: number, value: number}[],
+ *   watched: {source: string, index: number, value: number, untouched: number}[]}} Token
  * @typedef {{tokens: Token[], text: string, state: "waiting"|"writing"|"done"|"broken", reason: string|null, seconds: number|null}} Stream
  */
 export class SteerRun {
@@ -19,6 +20,8 @@ export class SteerRun {
       names.map((name) => [name, { tokens: [], text: "", state: "waiting", reason: null, seconds: null }]),
     );
     /** @type {number|null} The first step at which the streams chose different tokens. */ this.parting = null;
+    /** @type {{step: number, interventions: object[]}[]} What the steered text was changed to, and from which token on. */
+    this.changes = [];
     this.ended = false;
     /** @type {string|null} */ this.problem = null;
   }
@@ -33,6 +36,10 @@ export class SteerRun {
     if (name === "start") {
       this.requestId = data.request_id;
       this.promptTokens = data.prompt_tokens;
+      return null;
+    }
+    if (name === "updated") {
+      this.changes.push({ step: data.step, interventions: data.interventions });
       return null;
     }
     if (name === "end") {

@@ -32,6 +32,7 @@ class SteerPage extends Page {
   #generation = null;
   #written = null; // the state, as a path, that the texts on screen were begun with
   #entryIsWritten = false; // the current history entry was generated: the next change opens a new one
+  #begun = null; // the state that they were begun with
   #moved = false;
   #pinned = false;
   #inspected = null;
@@ -177,7 +178,8 @@ class SteerPage extends Page {
   #usePreset(preset) {
     this.#preset = preset;
     const { prompt, interventions, settings } = preset;
-    this.form.state = this.effect.state = { prompt, interventions, settings: { ...emptyState().settings, ...settings } };
+    const kept = interventions.map(intervention);
+    this.form.state = this.effect.state = { prompt, interventions: kept, settings: { ...emptyState().settings, ...settings } };
     this.#updateUrl();
     this.#generate();
     scrollTo({ top: 0 });
@@ -188,7 +190,8 @@ class SteerPage extends Page {
     const { state } = this.form;
     const at = (item, place) => {
       if (item.mode === "ablate" || item.value === null || (swept !== null && swept !== place)) return item;
-      return { ...item, value: swept === null ? item.value * dose : dose };
+      if (swept !== null) return { ...item, value: dose };
+      return { ...item, value: item.value * dose, ramp: item.ramp && { ...item.ramp, start: item.ramp.start * dose } };
     };
     const turned = interventions?.map(intervention) ?? state.interventions.map(at);
     this.form.state = this.effect.state = { ...state, interventions: turned, settings: { ...state.settings, ...settings } };
@@ -219,7 +222,8 @@ class SteerPage extends Page {
     else this.#generate();
   }
 
-  async #generate() {
+  /** @param {{step: number, interventions: object[]}[]} changes moves of the sliders, to be made again */
+  async #generate(changes = []) {
     this.#again.cancel();
     const problem = this.form.problem();
     if (problem) {
@@ -232,19 +236,20 @@ class SteerPage extends Page {
     this.form.writing = true;
     await this.form.ready; // a feature just added gets its value from its maximum
     if (generation !== this.#generation) return;
-    this.#begin();
+    this.#begin(changes.length ? this.#begun : this.form.state);
     try {
-      await generation.start(requestBody(this.form.state), (...event) => this.#draw(generation, ...event), { brokenMessage: text.connectionBroke });
+      await generation.start(requestBody(this.#begun, changes), (...event) => this.#draw(generation, ...event), { brokenMessage: text.connectionBroke });
       if (generation === this.#generation) this.#finished(generation.run);
     } catch (error) {
       if (generation === this.#generation) this.#refused(error);
     }
   }
 
-  #begin() {
+  #begin(state) {
     this.#remember.cancel();
     this.#updateUrl();
-    this.#written = steerPath(this.form.state);
+    this.#begun = state;
+    this.#written = steerPath(state);
     this.#entryIsWritten = true;
     this.#moved = false;
     this.#inspected = null;
@@ -258,6 +263,7 @@ class SteerPage extends Page {
     if (generation !== this.#generation) return;
     const { run } = generation;
     if (event === "start") for (const pane of Object.values(this.panes)) pane.begin(run.promptTokens);
+    if (event === "updated") this.panes.steered.changedAt(data.step);
     if (event === "token" && stream) this.panes[stream].push(data);
     if (run.parting === data.step) for (const pane of Object.values(this.panes)) pane.parting = data.step;
     if (event === "done" && stream) {
@@ -279,7 +285,7 @@ class SteerPage extends Page {
     if (run.problem) this.#notice(run.problem, { kind: "error", hint: text.broken, retry: () => this.#generate() });
     else {
       announce(text.finished);
-      this.#staleNotice(this.#moved ? text.movedMeanwhile : "");
+      this.#staleNotice(this.#moved || run.changes.length ? text.movedMeanwhile : "", run.changes);
     }
   }
 
@@ -313,8 +319,8 @@ class SteerPage extends Page {
       this.detail.show({ token: run.promptTokens[position], where: detailText.prompt, hits: this.#inspectPrompt(position), turned });
     } else {
       const token = run.streams[name].tokens[step];
-      const { logprob, kl, alternatives, id: chosen, fired: hits } = token;
-      this.detail.show({ token, where: detailText.generated(text[name], step), logprob, kl, alternatives, chosen, hits, turned });
+      const { logprob, kl, alternatives, id: chosen, fired: hits, watched } = token;
+      this.detail.show({ token, where: detailText.generated(text[name], step), logprob, kl, alternatives, chosen, hits, watched, turned });
     }
     for (const [other, pane] of Object.entries(this.panes)) pane.selected = other === name ? { kind, step, position } : null;
   }
@@ -334,11 +340,12 @@ class SteerPage extends Page {
 
   /* -- messages ---------------------------------------------------------------------------------------------------- */
 
-  #staleNotice(message) {
-    this.#notice(message, { kind: "note", retry: () => this.#generate(), retryLabel: text.again });
+  #staleNotice(message, changes = []) {
+    const replay = changes.length > 0 && h("button", { type: "button", onclick: () => this.#generate(changes) }, text.replay);
+    this.#notice(message, { kind: "note", retry: () => this.#generate(), retryLabel: text.again, extra: replay });
   }
 
-  #notice(message, { kind = "note", hint = null, retry = null, retryAfter = null, retryLabel = null } = {}) {
+  #notice(message, { kind = "note", hint = null, retry = null, retryAfter = null, retryLabel = null, extra = null } = {}) {
     if (!message) {
       fill(this.notice);
       return;
@@ -346,7 +353,7 @@ class SteerPage extends Page {
     const label = retryLabel ?? (retryAfter ? strings.errors.retryIn(retryAfter) : strings.errors.retry);
     const button = retry && h("button", { type: "button", onclick: retry }, label);
     fill(this.notice, h("div", { class: `notice is-${kind}`, role: kind === "error" ? "alert" : null },
-      h("p", {}, message, hint && h("span", { class: "notice-hint" }, " ", hint)), button));
+      h("p", {}, message, hint && h("span", { class: "notice-hint" }, " ", hint)), extra, button));
     if (button && retryAfter) this.#countDown(button, retryAfter);
   }
 

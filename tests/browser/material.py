@@ -14,6 +14,7 @@ from mfn_core.data.tokenizer import fit_tokenizer
 
 CONTEXT = 512
 VOCABULARY = 420
+WIDTH = 256  # of the MLPs
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 TEXTS = [
@@ -30,13 +31,16 @@ TEXTS = [
 ]
 
 
-def write_bundle(folder: Path) -> Path:
-    """A random model, large enough that its writing can be watched, and without an end-of-text token of its own."""
+def write_bundle(folder: Path, codes: MFNConfig | None = None) -> Path:
+    """A random model, large enough that its writing can be watched, and without an end-of-text token of its own.
+
+    `codes` are those that it is equipped with: three layers of features if nothing is said.
+    """
     torch.manual_seed(11)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=128,
-        intermediate_size=256,
+        intermediate_size=WIDTH,
         num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=4,
@@ -48,8 +52,8 @@ def write_bundle(folder: Path) -> Path:
         initializer_range=0.15,
     )
     base = LlamaForCausalLM(config)
-    layer = MFNLayerConfig(n_features=160, k=8)
-    model = MFNModel.equip(base, MFNConfig.uniform(3, layer), fit_tokenizer(TEXTS, VOCABULARY))
+    codes = codes or MFNConfig.uniform(3, MFNLayerConfig(n_features=160, k=8))
+    model = MFNModel.equip(base, codes, fit_tokenizer(TEXTS, VOCABULARY))
     model.save_pretrained(folder)
     (folder / "card.json").write_text(json.dumps({"name": "random", "description": f"Random weights. {HOSTILE}"}))
     return folder

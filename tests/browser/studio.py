@@ -57,12 +57,12 @@ class Studio:
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
 
-    def wait_until_ready(self) -> None:
-        """Until the model is loaded and all features can be browsed."""
+    def wait_until_ready(self, indexed: bool = True) -> None:
+        """Until the model is loaded and, unless it has no index, all features can be browsed."""
         begun = time.monotonic()
         while True:
             health = self.get("/api/health")
-            if health["model_loaded"] and health["index"]["state"] == "ready":
+            if health["model_loaded"] and health["index"]["state"] == ("ready" if indexed else "missing"):
                 return
             if health["index"]["state"] == "error" or time.monotonic() - begun > READY_WITHIN_S:
                 raise RuntimeError(f"the app is not ready: {health}")
@@ -78,15 +78,15 @@ def index(bundle: Path, corpus: Path, database: Path) -> None:
 
 
 @contextmanager
-def serve(*arguments: str, home: Path) -> Iterator[Studio]:
-    """Run `mfn` with these arguments on a free port, until the block is left."""
+def serve(*arguments: str, home: Path, indexed: bool = True) -> Iterator[Studio]:
+    """Run `mfn` with these arguments on a free port, until the block is left. `indexed`: wait for the index, too."""
     command = mfn(*arguments, "--port", "0", "--no-browser")
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment(home)
     ) as process:
         try:
             studio = Studio(_address(process))
-            studio.wait_until_ready()
+            studio.wait_until_ready(indexed)
             yield studio
         finally:
             process.terminate()

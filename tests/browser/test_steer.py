@@ -108,6 +108,18 @@ def test_a_slider_moved_while_the_model_writes_changes_what_follows(page: Page, 
     assert steered[:10] == untouched["steered"][:10], "what was written before the slider moved must stay"
     assert text_of(page, "plain") == untouched["plain"], "the untouched text must not be touched"
     expect(page.get_by_text("Sliders moved while this was written")).to_be_visible()
+    marked = stream(page, "steered").locator(".is-changed")
+    expect(marked.first).to_be_attached()
+    steps = [int(step or "") for step in marked.evaluate_all("spots => spots.map(spot => spot.dataset.step)")]
+    assert steps[0] > 4, "what was written before the slider moved is not marked"
+    first = next(n for n, (a, b) in enumerate(zip(steered, untouched["steered"], strict=False)) if a != b)
+    before = len("".join(tokens(page, "steered").all_text_contents()[: steps[0]]))
+    assert first >= before, "the text changed before the token that is marked"
+    with page.expect_response("**/api/generate"):
+        page.get_by_role("button", name="Replay with the same moves").click()
+    wait_until_written(page)
+    assert text_of(page, "steered") == steered
+    assert marked.evaluate_all("spots => spots.map(spot => Number(spot.dataset.step))") == steps
     page.get_by_role("button", name="Generate again").click()
     expect(page.get_by_text("Sliders moved while this was written")).to_be_hidden()
     wait_until_written(page)
@@ -166,6 +178,44 @@ def test_modes_scopes_and_removal_are_kept_in_the_url(page: Page, feature: dict[
     card.get_by_role("button", name="Remove").click()
     expect(card).to_have_count(0)
     expect(page).not_to_have_url(re.compile(r"[?&]f="))
+
+
+def test_a_ramp_and_a_condition_are_set_kept_and_followed(page: Page, feature: dict[str, Any]) -> None:
+    top = round(feature["max"], 2)
+    page.goto(steer_url(feature, top, n="8"))
+    wait_until_written(page)
+    page.get_by_role("checkbox", name="Write again when I change something").uncheck()
+    card = page.locator("mfn-intervention-editor")
+    card.get_by_text("Ramp, condition").click()
+    card.get_by_role("spinbutton", name="Ramp: the value at the first new token").fill("0")
+    card.get_by_role("spinbutton", name="Ramp: tokens until the whole value").fill("4")
+    card.get_by_role("spinbutton", name="Ramp: tokens until the whole value").press("Tab")
+    expect(page).to_have_url(re.compile(r",ramp:0:4"))
+    expect(card).to_contain_text("from 0 over 4 tokens")
+    with page.expect_response("**/api/generate"):
+        page.get_by_role("button", name="Generate", exact=True).click()
+    wait_until_written(page)
+    values = []
+    for step in range(6):
+        tokens(page, "steered").nth(step).click()
+        followed = page.locator("mfn-token-detail .watched")
+        expect(page.locator("mfn-token-detail")).to_contain_text(f"Steered, token {step + 1}")
+        values.append(float(followed.locator("b").first.inner_text()))
+    assert values == pytest.approx([0, top / 4, top / 2, 3 * top / 4, top, top], abs=0.02 + top / 100)
+
+    condition = card.get_by_role("textbox", name="Condition: a feature")
+    condition.fill(f"{feature['layer'] + 1}/3")
+    condition.press("Tab")
+    expect(card.get_by_role("alert")).to_contain_text("A feature's number")
+    condition.fill("0/5")
+    condition.press("Tab")
+    expect(card.locator(".turn-error")).to_be_empty()
+    card.get_by_role("spinbutton", name="Condition: how strongly").fill("0.5")
+    card.get_by_role("spinbutton", name="Condition: how strongly").press("Tab")
+    expect(page).to_have_url(re.compile(r",if:mfn\.resid_mid\.0-[0-9a-f]+/5:0\.5"))
+    page.reload()
+    expect(card).to_contain_text("from 0 over 4 tokens · only if 0/5 fires above 0.50")
+    wait_until_written(page)
 
 
 def test_a_token_shows_what_was_considered_and_its_features_can_be_added(page: Page, feature: dict[str, Any]) -> None:
