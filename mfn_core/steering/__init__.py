@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Turnover,
     )
     from mfn_core.steering.spots import Answer, Ask, Budget, Plain, Spot, Trial
-    from mfn_core.steering.sweep import dose_response
+    from mfn_core.steering.sweep import dose_response, write_doses
     from mfn_core.steering.sweet_spot import SpotOrder, prepared, search_spot, tried
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "search_spot",
     "side_effects",
     "tried",
+    "write_doses",
 ]
 
 _MODULES = {
@@ -73,7 +74,7 @@ _MODULES = {
     "results": "Agreement DosePoint PredictionReport SideEffect SideEffects Sweep Texts TokenChange Turnover",
     "bystanders": "side_effects",
     "spots": "Answer Ask Budget Plain Spot Trial",
-    "sweep": "dose_response",
+    "sweep": "dose_response write_doses",
     "sweet_spot": "SpotOrder prepared search_spot tried",
 }
 __getattr__ = names_of(__name__, _MODULES)

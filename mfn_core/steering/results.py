@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from mfn_core.interventions import Intervention
 
@@ -193,3 +194,8 @@ class Sweep:
     plain_logprobs: tuple[float, ...]
     plain_written: Texts | None
     points: tuple[DosePoint, ...]
+
+    def with_texts(self, plain: Texts, written: Sequence[Texts]) -> Sweep:
+        """The same with what was written, without interventions and at each dose."""
+        points = (replace(point, written=texts) for point, texts in zip(self.points, written, strict=True))
+        return replace(self, plain_written=plain, points=tuple(points))

@@ -67,10 +67,6 @@ def dose_response(
     followed = gained(logprobs[0], logprobs[1:], TOKENS) if tokens is None else list(tokens)
     predicted = first_order(model, ids, settings[1:], position).through.float()
     kl = divergences(logprobs[1:], logprobs[0])
-    written: list[Texts | None] = [None] * len(settings)
-    if writing is not None:
-        seeds = [writing.seed + sample for sample in range(samples)]
-        written = list(write_texts(model, [prompt] * samples, settings, writing, seeds))
     followed_logprobs = logprobs[:, followed].tolist()
     points = [
         DosePoint(
@@ -78,8 +74,28 @@ def dose_response(
             tuple(followed_logprobs[row]),
             kl[row - 1],
             agreement(predicted[row - 1], logits[row] - logits[0]),
-            written[row],
+            None,
         )
         for row, dose in enumerate(doses, start=1)
     ]
-    return Sweep(swept, tuple(followed), tuple(followed_logprobs[0]), written[0], tuple(points))
+    found = Sweep(swept, tuple(followed), tuple(followed_logprobs[0]), None, tuple(points))
+    if writing is None:
+        return found
+    plain, *written = write_doses(model, prompt, interventions, (None, *doses), swept, writing, samples)
+    return found.with_texts(plain, written)
+
+
+def write_doses(
+    model: MFNModel,
+    prompt: str,
+    interventions: Sequence[Intervention],
+    doses: Sequence[float | None],
+    swept: int | None,
+    writing: Writing,
+    samples: int = 1,
+) -> list[Texts]:
+    """Continues a prompt at some doses, None for no interventions, in one batch. What is written at one does not depend
+    on the others. Arguments as `dose_response` has them; `swept` as it gives it back."""
+    settings = [() if dose is None else at_dose(interventions, dose, swept) for dose in doses]
+    seeds = [writing.seed + sample for sample in range(samples)]
+    return write_texts(model, [prompt] * samples, settings, writing, seeds)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 
-from mfn_core.steering.spots import Answer, Ask, Budget, Plain, Spot, Trial, plan
+from mfn_core.steering.results import Texts
+from mfn_core.steering.spots import Answer, Budget, Plain, Spot, Trial, plan
 from mfn_server.effects import work
 from mfn_server.effects.schemas import (
     PredictBody,
@@ -25,8 +26,9 @@ from mfn_server.studio import Served, StudioDep
 
 router = APIRouter(prefix="/api/effect", tags=["effect"], responses=ERROR_RESPONSES)
 
-ROWS = 40
-"""Texts written in one turn of the model. Streams wait for such a turn: a second or two on the demo model."""
+TURN = 1280
+"""Tokens written in one turn of the model, if not those of a single dose are more. Streams wait for a turn: a second
+or two on the demo model."""
 
 
 async def _placed(studio: StudioDep) -> AsyncIterator[Served]:
@@ -36,6 +38,7 @@ async def _placed(studio: StudioDep) -> AsyncIterator[Served]:
         yield served
 
 
+T = TypeVar("T")
 ServedHere = Annotated[Served, Depends(_placed)]
 
 
@@ -49,10 +52,18 @@ async def post_predict(studio: StudioDep, served: ServedHere, body: PredictBody)
 
 
 @router.post("/sweep")
-async def post_sweep(studio: StudioDep, served: ServedHere, body: SweepBody) -> SweepAnswer:
-    """Dose and response: log-probabilities, KL, and what is written, over a range of strengths in one batch."""
+async def post_sweep(studio: StudioDep, served: ServedHere, request: Request, body: SweepBody) -> SweepAnswer:
+    """Dose and response: log-probabilities, KL, and what is written, over a range of strengths."""
     tokens = ids_of(body.tokens, served, "tokens")
-    found = await studio.worker.run(work.sweep, body, tokens, served.facts.sources)
+    sources = served.facts.sources
+    found = await studio.worker.run(work.sweep, body, tokens, sources)
+    if body.max_new_tokens:
+        doses = [None, *(point.dose for point in found.points)]
+        texts: list[Texts] = []
+        for part in _turns(doses, body.samples * body.max_new_tokens):
+            await _still_there(request)
+            texts += await studio.worker.run(work.write_doses, body, sources, found.swept, part)
+        found = found.with_texts(texts[0], texts[1:])
     return Told(served).sweep(found)
 
 
@@ -73,10 +84,10 @@ async def post_sweet_spot(
     while True:
         plain: Plain | None = ask.plain
         trials: list[Trial] = []
-        for part in _parts(ask, len(body.prompts) * (body.samples if ask.temperature > 0 else 1)):
-            if await request.is_disconnected():
-                raise APIError(400, "client_left", "nobody waits for this search any more")
-            asked = replace(part, plain=plain)
+        texts = len(body.prompts) * (body.samples if ask.temperature > 0 else 1)
+        for part in _turns(ask.doses, texts * body.max_new_tokens):
+            await _still_there(request)
+            asked = replace(ask, doses=tuple(part), plain=plain)
             answer = await studio.worker.run(work.try_spot, body, tokens, sources, swept, most, asked)
             plain, trials = answer.plain, [*trials, *answer.trials]
         assert plain is not None
@@ -87,9 +98,14 @@ async def post_sweet_spot(
             return Told(served).spot(spot, body, swept, most)
 
 
-def _parts(ask: Ask, texts: int) -> Iterator[Ask]:
-    """The same in turns of at most `ROWS` texts, or of one dose."""
-    at_once = max(1, ROWS // texts)
-    doses: Sequence[float] = ask.doses
+def _turns(doses: Sequence[T], tokens: int) -> Iterator[Sequence[T]]:
+    """The doses in parts that a turn of the model has time for; `tokens` are written at each."""
+    at_once = max(1, TURN // tokens)
     for begin in range(0, len(doses), at_once):
-        yield replace(ask, doses=tuple(doses[begin : begin + at_once]))
+        yield doses[begin : begin + at_once]
+
+
+async def _still_there(request: Request) -> None:
+    """Ends the work for a client that has left."""
+    if await request.is_disconnected():
+        raise APIError(400, "client_left", "nobody waits for this answer any more")

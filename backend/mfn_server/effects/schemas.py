@@ -12,7 +12,7 @@ from mfn_server.schemas import Schema, Text, Token
 
 LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, this one spares the tokenizer
 MOST_TOKENS = 32
-MOST_TEXTS = 64  # of one dose
+MOST_WRITTEN = 4096  # tokens at one dose, of all prompts and samples
 LONGEST_PATTERN = 400
 
 Prompt = Annotated[Text, Field(max_length=LONGEST_PROMPT, description="May be empty: the text then begins here.")]
@@ -246,8 +246,8 @@ class SweetSpotBody(Schema):
 
     @model_validator(mode="after")
     def _not_too_much(self) -> SweetSpotBody:
-        if len(self.prompts) * self.samples > MOST_TEXTS:
-            raise ValueError(f"prompts times samples may be at most {MOST_TEXTS}")
+        if len(self.prompts) * self.samples * self.max_new_tokens > MOST_WRITTEN:
+            raise ValueError(f"prompts × samples × max_new_tokens may be at most {MOST_WRITTEN}")
         return self
 
 

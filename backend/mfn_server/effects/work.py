@@ -21,7 +21,7 @@ from mfn_server.intervention_bodies import InterventionBody
 if TYPE_CHECKING:
     from mfn_core.interventions import Intervention
     from mfn_core.model import MFNModel
-    from mfn_core.steering import Answer, Ask, Concept, PredictionReport, SpotOrder, Sweep
+    from mfn_core.steering import Answer, Ask, Concept, PredictionReport, SpotOrder, Sweep, Texts
     from mfn_server.model_facts import SourceFacts
 
 Sources = Sequence["SourceFacts"]
@@ -37,12 +37,18 @@ def predict(model: MFNModel, body: PredictBody, tokens: Sequence[int], sources: 
 
 
 def sweep(model: MFNModel, body: SweepBody, tokens: Sequence[int], sources: Sources) -> Sweep:
-    """Runs all doses. `tokens`: as above; none for those that gain most. Raises APIError, MFNError."""
+    """Runs all doses, and writes nothing. `tokens`: as above; none: those that gain most. Raises APIError, MFNError."""
     from mfn_core.steering import dose_response
-    from mfn_core.writing import Writing
 
-    token_ids(model, body.prompt, "prompt")
-    writing = Writing(body.max_new_tokens, body.temperature, body.seed, batch=96) if body.max_new_tokens else None
+    ids = token_ids(model, body.prompt, "prompt")
+    if len(ids) + body.max_new_tokens > model.max_context:
+        raise APIError(
+            422,
+            "text_too_long",
+            f"the prompt has {len(ids)} tokens; with {body.max_new_tokens} new ones it does not fit the context",
+            hint=f"this model's texts have at most {model.max_context} tokens",
+            field="max_new_tokens",
+        )
     return dose_response(
         model,
         body.prompt,
@@ -50,10 +56,20 @@ def sweep(model: MFNModel, body: SweepBody, tokens: Sequence[int], sources: Sour
         body.doses,
         body.swept,
         tokens or None,
-        writing,
-        body.samples,
-        body.position,
+        position=body.position,
     )
+
+
+def write_doses(
+    model: MFNModel, body: SweepBody, sources: Sources, swept: int | None, doses: Sequence[float | None]
+) -> list[Texts]:
+    """What is written at some doses of a sweep, None for no interventions."""
+    from mfn_core.steering import write_doses
+    from mfn_core.writing import Writing
+
+    turned = _interventions(model, body.interventions, sources)
+    writing = Writing(body.max_new_tokens, body.temperature, body.seed, batch=96)
+    return write_doses(model, body.prompt, turned, doses, swept, writing, body.samples)
 
 
 def prepare_spot(

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from mfn_core import Intervention, MFNModel, Scope
 from mfn_core.steering import Budget, SpotOrder, TokensConcept, dose_response, predict, search_spot
 from mfn_core.writing import Writing
+from mfn_server.effects import routes
 from mfn_server.effects.desk import EffectDesk
 from mfn_server.errors import APIError
 
@@ -54,12 +55,22 @@ def test_a_prediction_is_the_cores_with_texts(
     assert {feature["source"] for feature in effects["features"]} <= set(sources)
 
 
-def test_a_sweep_is_the_cores(bare_client: TestClient, tiny_model: MFNModel, turned: list[dict[str, Any]]) -> None:
-    body = {"prompt": PROMPT, "interventions": turned, "doses": [1.0, 30.0], "max_new_tokens": 6, "temperature": 1.0}
+def test_a_sweep_in_turns_is_the_cores_in_one_go(
+    bare_client: TestClient, tiny_model: MFNModel, turned: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "TURN", 12)
+    body = {
+        "prompt": PROMPT,
+        "interventions": turned,
+        "doses": [1.0, 30.0],
+        "max_new_tokens": 6,
+        "temperature": 1.0,
+        "samples": 2,
+    }
     answer = bare_client.post("/api/effect/sweep", json=body)
     assert answer.status_code == 200, answer.text
     told = answer.json()
-    found = dose_response(tiny_model, PROMPT, [TURN], [1.0, 30.0], writing=Writing(6, 1.0))
+    found = dose_response(tiny_model, PROMPT, [TURN], [1.0, 30.0], writing=Writing(6, 1.0), samples=2)
     assert [t["id"] for t in told["tokens"]] == list(found.tokens)
     assert told["swept"] == 0
     for point, mine in zip(told["points"], found.points, strict=True):
@@ -73,8 +84,9 @@ def test_a_sweep_is_the_cores(bare_client: TestClient, tiny_model: MFNModel, tur
 
 
 def test_a_search_in_turns_is_the_search_in_one_go(
-    bare_client: TestClient, tiny_model: MFNModel, turned: list[dict[str, Any]]
+    bare_client: TestClient, tiny_model: MFNModel, turned: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(routes, "TURN", 100)
     strong = tiny_model.generate(PROMPT, [Intervention(1, 7, "set", 40.0, Scope("generation"))], 3)
     wanted = tiny_model.encode_text(strong)[1]
     body = {
@@ -90,6 +102,8 @@ def test_a_search_in_turns_is_the_search_in_one_go(
     answer = bare_client.post("/api/effect/sweet-spot", json=body)
     assert answer.status_code == 200, answer.text
     told = answer.json()
+    monkeypatch.setattr(routes, "TURN", 10**9)
+    assert bare_client.post("/api/effect/sweet-spot", json=body).json() == told
     found = search_spot(
         tiny_model,
         SpotOrder(
@@ -109,7 +123,6 @@ def test_a_search_in_turns_is_the_search_in_one_go(
     assert told["best"]["dose"] == found.best.dose
     assert told["interventions"][0]["value"] == found.best.dose
     assert told["checked"]["concept"] == pytest.approx(found.checked.concept if found.checked else None)
-    assert bare_client.post("/api/effect/sweet-spot", json=body).json() == told
 
 
 @pytest.mark.parametrize(
@@ -147,7 +160,7 @@ def test_every_kind_of_concept_can_be_searched(
         ("sweep", {"doses": []}, "invalid_request", "doses"),
         ("sweep", {"doses": [-1.0]}, "invalid_intervention", None),
         ("sweep", {"swept": 3}, "invalid_request", None),
-        ("sweep", {"max_new_tokens": 128}, "invalid_request", None),
+        ("sweep", {"max_new_tokens": 128}, "text_too_long", "max_new_tokens"),
         ("sweet-spot", {"concept": {"kind": "pattern", "pattern": "("}}, "invalid_request", "concept.pattern"),
         ("sweet-spot", {"concept": {"kind": "features", "features": [{"source": "x", "index": 0}]}}, "unknown_source",
          "concept.features.0.source"),
