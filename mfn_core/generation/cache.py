@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,20 +18,36 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 @dataclass(slots=True)
 class Place:
-    """Where the tokens of the forward pass at hand belong: one more of each of the first n rows, or several of one row.
+    """Where the tokens of the forward pass at hand belong: T more of each of n rows.
 
     Attributes:
-        rows: the rows that are read or written, a slice of all.
-        length: how many positions of them attention looks at.
-        position: of the first token, where the pass is over one row.
-        flat: int64 [n · H] by H, the entries of a cache seen as [R · H · S, D], where the pass is over one token of
-            each row.
+        rows: int64 [n], which rows.
+        first: they are the first n, so that attention can look at the cache itself instead of a copy.
+        positions: int64 [n, T], of the tokens in their texts.
+        length: how many positions attention looks at.
+        capacity: S, how many there are.
     """
 
-    rows: slice
+    rows: Tensor
+    first: bool
+    positions: Tensor
     length: int
-    position: int = 0
-    flat: dict[int, Tensor] | None = None
+    capacity: int
+    _entries: dict[int, Tensor] = field(default_factory=dict)
+
+    def entries(self, heads: int) -> Tensor:
+        """int64 [n · H · T]: where they belong in a cache seen as [R · H · S, D]."""
+        if heads not in self._entries:
+            each = torch.arange(heads, device=self.rows.device)
+            begins = (self.rows[:, None] * heads + each) * self.capacity
+            self._entries[heads] = (begins[:, :, None] + self.positions[:, None]).reshape(-1)
+        return self._entries[heads]
+
+    def seen(self, whole: Tensor) -> Tensor:
+        """What attention looks at of keys or values [R, H, S, D]: [n, H, length, D]."""
+        if self.first:
+            return whole[: len(self.rows), :, : self.length]
+        return whole[:, :, : self.length].index_select(0, self.rows)
 
 
 class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
@@ -58,24 +74,19 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         assert self.keys is not None
         assert self.values is not None
         place = self._owner.place
+        assert place is not None, "the engine says where tokens belong before each pass"
+        entries = place.entries(key_states.shape[1])
         for whole, new in ((self.keys, key_states), (self.values, value_states)):
-            if place.flat is None:
-                whole[place.rows, :, place.position : place.position + new.shape[2]] = new
-            else:
-                entries = place.flat[new.shape[1]]
-                whole.view(-1, whole.shape[-1]).index_copy_(0, entries, new.reshape(-1, new.shape[-1]))
-        keys, values = self.keys[place.rows], self.values[place.rows]
-        if place.length < self._length:
-            return keys[:, :, : place.length], values[:, :, : place.length]
-        return keys, values
+            whole.view(-1, whole.shape[-1]).index_copy_(0, entries, new.reshape(-1, new.shape[-1]))
+        return place.seen(self.keys), place.seen(self.values)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Length and offset for those who make a mask of their own."""
-        return self._owner.place.length, 0
+        return self._length if self._owner.place is None else self._owner.place.length, 0
 
     def get_seq_length(self) -> int:
-        """The first new token's position, where there is one."""
-        return self._owner.place.position
+        """0: positions are always given."""
+        return 0
 
     def get_max_length(self) -> int:
         """S."""
@@ -104,7 +115,7 @@ class SlotCache(Cache):
             )
         self.window: int | None = decoder.sliding_window if SLIDING in self.kinds else None
         self.rows, self.length = rows, length
-        self.place = Place(slice(0, rows), length)
+        self.place: Place | None = None
         self._slots = [SlotLayer(rows, length, self) for _ in self.kinds]
         super().__init__(layers=list(self._slots))
 
@@ -113,32 +124,17 @@ class SlotCache(Cache):
         """Memory of one row; 0 before the first forward pass."""
         return sum(part.nbytes // self.rows for part in self.parts)
 
-    def one_row(self, row: int, position: int, length: int) -> None:
-        """The next pass reads tokens of one row, the first at `position`; attention looks at `length` positions."""
-        self.place = Place(slice(row, row + 1), length, position)
-
-    def one_token(self, positions: Tensor, length: int) -> None:
-        """The next pass reads one token of each of the first rows, at these positions, int64 [n]."""
-        flat: dict[int, Tensor] = {}
-        for heads in self._heads():
-            rows = torch.arange(len(positions) * heads, device=positions.device) * self.length
-            flat[heads] = rows + positions.repeat_interleave(heads)
-        self.place = Place(slice(0, len(positions)), length, 0, flat)
-
     def copy(self, source: int, target: int, length: int) -> None:
         """Gives a row the first `length` positions of another."""
         for part in self.parts:
             part[target, :, :length] = part[source, :, :length]
 
-    def clear(self, row: int, length: int) -> None:
-        """Forgets the first `length` positions of a row. A number that is none would spread even where it is masked."""
+    def clear(self, row: int, stop: int, start: int = 0) -> None:
+        """Forgets positions of a row, from `start` to before `stop`. What is no number would spread though masked."""
         for part in self.parts:
-            part[row, :, :length] = 0
+            part[row, :, start:stop] = 0
 
     @property
     def parts(self) -> Sequence[Tensor]:
         """All keys and values, [R, H, S, D] each; nothing before the first forward pass."""
         return [part for layer in self._slots for part in (layer.keys, layer.values) if part is not None]
-
-    def _heads(self) -> set[int]:
-        return {part.shape[1] for part in self.parts}

@@ -1,8 +1,8 @@
 """Forward passes over the rows of a cache: a piece of one row's prompt, or one token of each of the first rows.
 
-What a row gives must depend on its own text alone, to the last bit. Two things see to that. A prompt is read row by
-row, in pieces that only its own length decides about. And one token of several rows is read by passes of a few shapes
-that were found, before anything was written, to give every row the same numbers (decision 0019).
+What a row gives must depend on its own text alone, to the last bit. A prompt is read by itself, row by
+row, or together with others in passes of a shape that gives the same numbers as its own; and one token of several rows
+is read by passes of a few shapes. Which shapes do was found before anything was written (decision 0019).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -17,10 +18,12 @@ from torch import Tensor
 from torch.nn import Linear
 from transformers.pytorch_utils import Conv1D
 
+from mfn_core.codes import SparseCodes
 from mfn_core.errors import ConfigError
-from mfn_core.generation.cache import FULL, SLIDING, SlotCache
+from mfn_core.generation.cache import FULL, SLIDING, Place, SlotCache
 from mfn_core.generation.lean import LeanParts
 from mfn_core.interventions import EditBuffers, Intervention
+from mfn_core.kernels.select import whole_rows
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace
 
@@ -29,7 +32,18 @@ logger = logging.getLogger(__name__)
 FEWEST_ROWS = 4  # of fewer rows a CPU's libraries take other sums than of many
 SHORTEST = 64  # positions that attention looks at, at least
 GRAIN = 32768  # numbers that torch gives a thread of an element-wise function at least
+SHORTEST_PIECE = 8  # tokens; pieces of prompts are padded to twice that, and so on
+MOST_JOINED = 4  # pieces of one length that are read together
 PROBE = 12  # tokens on which the cache is held against the model without one
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of one row's prompt: its tokens, and the position of the first."""
+
+    row: int
+    tokens: Sequence[int]
+    position: int
 
 
 class Rows:
@@ -40,7 +54,9 @@ class Rows:
             are as good but may differ in their last bits with the company that they are in.
     """
 
-    def __init__(self, model: MFNModel, rows: int, context: int, slots: int, pack: bool = True) -> None:
+    def __init__(
+        self, model: MFNModel, rows: int, context: int, slots: int, pack: bool = True, piece: int = 128
+    ) -> None:
         """Allocates, and finds out which shapes agree: some twenty forward passes.
 
         Args:
@@ -49,6 +65,7 @@ class Rows:
             context: longest text in tokens.
             slots: interventions that a row can have.
             pack: on a CPU, keep a second copy of the weights that is faster to multiply by.
+            piece: the longest piece of a prompt.
 
         Raises:
             ConfigError: this kind of model cannot be written side by side.
@@ -58,6 +75,13 @@ class Rows:
         self._keys = torch.arange(context, device=model.device)
         self._slots = slots
         unit = alike(model)
+        begin = _up(SHORTEST_PIECE, unit)
+        self._paddings = _doubling(begin, max(_up(piece, begin), begin))
+        device, signed = model.device, model.signed
+        self._own = {
+            count: EditBuffers.allocate(model.n_features, count, slots, device, signed=signed)
+            for count in _doubling(1, MOST_JOINED)
+        }
         # Where a kernel treats the last rows of a number that does not suit it otherwise, a rounder number suits it.
         least = max(rows, FEWEST_ROWS)
         sizes = dict.fromkeys(_up(_up(least, rounder), unit) for rounder in (1, 4, 8, 16, 32))
@@ -71,8 +95,7 @@ class Rows:
             logger.warning("no number of rows was found of which each gives the same numbers on this machine")
             self.cache = SlotCache(model.base.config, next(iter(sizes)), context)
             self.shapes = [next(iter(sizes))]
-        device, signed = model.device, model.signed
-        self._own = EditBuffers.allocate(model.n_features, 1, slots, device, signed=signed)
+        self._joined = self._joinable()
         self._edits = {
             shape: EditBuffers.allocate(model.n_features, shape, slots, device, signed=signed) for shape in self.shapes
         }
@@ -105,31 +128,63 @@ class Rows:
         self.steer(row, (), 0)
         self.cache.clear(row, length)
 
-    def read(
-        self, row: int, tokens: Sequence[int], position: int, record: bool
-    ) -> tuple[Tensor, dict[int, LayerTrace]]:
-        """Reads a piece of one row's text.
+    def read(self, pieces: Sequence[Piece], record: bool) -> list[tuple[Tensor, dict[int, LayerTrace]]]:
+        """Reads pieces of different rows' texts, those of one length together where that gives the same numbers.
 
         Args:
-            row: which.
-            tokens: the piece, T ids.
-            position: of its first token.
+            pieces: one a row.
             record: give traces.
 
         Returns:
-            The logits [V] of the token after it, and what the layers did, [1, T, ...].
+            By piece: the logits [V] of the token after it, and what the layers did at its last token, [1, 1, ...].
         """
-        end = position + len(tokens)
-        length = self._length(end)
-        self.cache.one_row(row, position, length)
-        positions = self._keys[position:end]
+        found: dict[int, tuple[Tensor, dict[int, LayerTrace]]] = {}
+        by_padding: dict[int, list[Piece]] = {}
+        for piece in pieces:
+            by_padding.setdefault(self._padding(piece), []).append(piece)
+        for padding, alike in by_padding.items():
+            while alike:
+                count = max(count for count in self._joined[padding] if count <= len(alike))
+                joined, alike = alike[:count], alike[count:]
+                for piece, one in zip(joined, self._read(joined, padding, record), strict=True):
+                    found[piece.row] = one
+        return [found[piece.row] for piece in pieces]
+
+    def _padding(self, piece: Piece) -> int:
+        return next(padding for padding in self._paddings if padding >= len(piece.tokens))
+
+    def _read(self, pieces: Sequence[Piece], padding: int, record: bool) -> list[tuple[Tensor, dict[int, LayerTrace]]]:
+        """Reads some pieces in one pass [n, padding].
+
+        What fills a piece up sees it, is seen by nobody, and is forgotten.
+        """
+        device, context = self._model.device, self.cache.length
+        ids = torch.tensor([[*piece.tokens, *[0] * (padding - len(piece.tokens))] for piece in pieces], device=device)
+        begins = torch.tensor([[piece.position] for piece in pieces], device=device)
+        positions = (begins + torch.arange(padding, device=device)).clamp_(max=context - 1)
+        length = self._length(max(piece.position + len(piece.tokens) for piece in pieces))
+        rows = [piece.row for piece in pieces]
         edits = None
-        if row in self._steered:
-            edits = self._own
-            edits.write(0, *self._steered[row])
-        ids = torch.tensor([tokens], device=self._model.device)
-        logits, traces = self._forward(ids, positions[None], self._masks(positions, length, False), edits, record)
-        return logits[0], traces
+        if any(row in self._steered for row in rows):
+            edits = self._own[len(pieces)]
+            for number, row in enumerate(rows):
+                edits.write(number, *self._steered.get(row, ((), 0)))
+        ends = [len(piece.tokens) - 1 for piece in pieces]
+        # Never fewer than four rows for the unembedding, either.
+        kept = ends + ends[-1:] * max(FEWEST_ROWS - len(ends), 0)
+        place = Place(torch.tensor(rows, device=device), rows == list(range(len(rows))), positions, length, context)
+        logits, traces = self._forward(ids, place, edits, record, torch.tensor(kept, device=device))
+        for piece in pieces:
+            end = piece.position + len(piece.tokens)
+            if len(piece.tokens) < padding and end < context:
+                self.cache.clear(piece.row, min(piece.position + padding, context), end)
+        return [
+            (
+                logits[number, number],
+                {layer: _at(trace, number, end) for layer, trace in traces.items()},
+            )
+            for number, end in enumerate(ends)
+        ]
 
     def step(
         self, tokens: Tensor, positions: Tensor, longest: int, record: bool
@@ -145,52 +200,66 @@ class Rows:
         Returns:
             The logits [n, V] of the tokens after them, and what the layers did, [n, 1, ...].
         """
+        count = len(tokens)
         length = self._length(longest + 1)
-        self.cache.one_token(positions, length)
-        edits = self._edits[len(tokens)] if any(row < len(tokens) for row in self._steered) else None
-        masks = self._masks(positions, length, True)
-        return self._forward(tokens[:, None], positions[:, None], masks, edits, record)
+        edits = self._edits[count] if any(row < count for row in self._steered) else None
+        place = Place(self._numbers[:count], True, positions[:, None], length, self.cache.length)
+        logits, traces = self._forward(tokens[:, None], place, edits, record, 1)
+        return logits[:, -1], traces
 
     def _length(self, needed: int) -> int:
         return next(length for length in self._lengths if length >= needed)
 
-    def _masks(self, positions: Tensor, length: int, apart: bool) -> Tensor | dict[str, Tensor]:
-        """What each token sees: 0 up to its own position, −∞ behind it, and before its window where there is one.
-
-        Args:
-            positions: int64 [T] of the new tokens.
-            length: how many positions attention looks at.
-            apart: they are in T rows, not in one.
-        """
-        keys, here = self._keys[:length], positions[:, None]
+    def _masks(self, place: Place) -> Tensor | dict[str, Tensor]:
+        """What each token sees, [n, 1, T, length]: 0 up to its own position, −∞ behind it, and before its window."""
+        keys, here = self._keys[: place.length], place.positions[:, None, :, None]
         visible = {FULL: keys <= here}
         if self.cache.window is not None:
             visible[SLIDING] = visible[FULL] & (keys > here - self.cache.window)
         masks = {}
         for kind in set(self.cache.kinds):
-            hidden = torch.zeros(visible[kind].shape, dtype=self._model.dtype, device=positions.device)
-            hidden.masked_fill_(~visible[kind], -torch.inf)
-            masks[kind] = hidden[:, None, None] if apart else hidden[None, None]
+            masks[kind] = torch.zeros(visible[kind].shape, dtype=self._model.dtype, device=keys.device)
+            masks[kind].masked_fill_(~visible[kind], -torch.inf)
         return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def _forward(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        masks: Tensor | dict[str, Tensor],
-        edits: EditBuffers | None,
-        record: bool,
+        self, ids: Tensor, place: Place, edits: EditBuffers | None, record: bool, kept: Tensor | int
     ) -> tuple[Tensor, dict[int, LayerTrace]]:
-        with self._lean.use(), self._model.run(edits, record) as run:
+        """Logits [n, ·, V] of the places kept, and what the layers did, [n, T, ...]."""
+        self.cache.place = place
+        with self._lean.use(), whole_rows(), self._model.run(edits, record) as run:
             out = cast(Any, self._model.base)(
                 input_ids=ids,
-                attention_mask=masks,
-                position_ids=positions,
+                attention_mask=self._masks(place),
+                position_ids=place.positions,
                 past_key_values=self.cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=kept,
             )
-        return out.logits[:, -1], run.traces
+        return out.logits, run.traces
+
+    @torch.inference_mode()
+    def _joinable(self) -> dict[int, list[int]]:
+        """By padded length, how many pieces can be read together so that each gets the numbers it gets alone."""
+        source = torch.Generator().manual_seed(1)
+        found: dict[int, list[int]] = {}
+        for padding in self._paddings:
+            found[padding] = [1]
+            count = min(padding, self.cache.length - 1)
+            texts = torch.randint(self._model.vocab_size, (MOST_JOINED, count), generator=source).tolist()
+            pieces = [Piece(row, text, 0) for row, text in enumerate(texts)]
+            for many in _doubling(2, MOST_JOINED):
+                if many * padding > self._paddings[-1] or many > self.cache.rows:
+                    break
+                together = self._read(pieces[:many], padding, False)
+                singles = [self._read([pieces[row]], padding, False)[0] for row in (0, many - 1)]
+                if undivided(self._model, many * padding) and all(
+                    torch.equal(one[0], together[row][0]) for one, row in zip(singles, (0, many - 1), strict=True)
+                ):
+                    found[padding].append(many)
+        for row in range(min(MOST_JOINED, self.cache.rows)):
+            self.cache.clear(row, self.cache.length)
+        return found
 
     @torch.inference_mode()
     def _agreeing(self, size: int, unit: int) -> list[int]:
@@ -206,6 +275,7 @@ class Rows:
         """
         self._steered: dict[int, tuple[tuple[Intervention, ...], int]] = {}
         self._lengths = _doubling(SHORTEST, self.cache.length)
+        self._numbers = torch.arange(size, device=self._model.device)
         self._hold_against_model()
         source = torch.Generator().manual_seed(0)
         for part in self.cache.parts:
@@ -252,10 +322,10 @@ class Rows:
         with self._model.run():
             expected = cast(Any, self._model.base)(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1]
         tokens = ids[0].tolist()
-        half = max(count // 2, 1)
-        got, _ = self.read(0, tokens[:half], 0, False)
-        if half < count:
-            got, _ = self.read(0, tokens[half:], half, False)
+        half = max(min(count // 2, self._paddings[-1]), 1)
+        for begin in range(0, count, half):
+            piece = Piece(0, tokens[begin : begin + half], begin)
+            got, _ = self._read([piece], self._padding(piece), False)[0]
         tolerance = torch.finfo(self._model.dtype).eps ** 0.5 * float(expected.abs().max())
         if not torch.allclose(got, expected, rtol=0.0, atol=tolerance):
             raise ConfigError(
@@ -263,6 +333,17 @@ class Rows:
                 "attention does not take a mask for keys and values that lie in slots"
             )
         self.cache.clear(0, count)
+
+
+def _at(trace: LayerTrace, row: int, token: int) -> LayerTrace:
+    """A trace with the codes of one token of one row, [1, 1, K]."""
+
+    def one(codes: SparseCodes) -> SparseCodes:
+        parts = (part[row : row + 1, token : token + 1] for part in (codes.indices, codes.values))
+        return SparseCodes(*parts, codes.n_features)
+
+    whole = None if trace.whole is None else (one(trace.whole[0]), one(trace.whole[1]))
+    return trace._replace(codes=one(trace.codes), raw_codes=one(trace.raw_codes), whole=whole)
 
 
 def alike(model: MFNModel) -> int:

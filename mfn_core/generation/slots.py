@@ -34,7 +34,7 @@ from mfn_core.generation.events import (
 )
 from mfn_core.generation.readings import Readings, read, strongest, watched
 from mfn_core.generation.request import Change, GenerationRequest, check_interventions, check_request
-from mfn_core.generation.rows import Rows
+from mfn_core.generation.rows import Piece, Rows
 from mfn_core.generation.text import GrowingText
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
@@ -121,7 +121,7 @@ class SlotEngine:
         self._context = min(context, model.max_context)
         self._slots = slots
         self._piece = piece
-        self._rows = Rows(model, rows, self._context, slots, pack)
+        self._rows = Rows(model, rows, self._context, slots, pack, piece)
         self._chooser = Chooser(self._rows.cache.rows, model.vocab_size, model.device)
         self._pieces = _text_pieces(model)
         self._eos = _ids(model.base.generation_config, model.base.config)
@@ -271,40 +271,43 @@ class SlotEngine:
 
         Where a prompt is cut depends on itself alone.
         """
+        reading = [writing for writing in self._writing.values() if not writing.started]
         left = self._piece
-        ready = []
-        for writing in self._writing.values():
-            if writing.started:
+        due: list[tuple[_Writing, _Stream, Piece]] = []
+        streams = [(writing, stream) for writing in reading for stream in writing.streams]
+        for writing, stream in streams:
+            if stream.logits is not None or self._will_copy(writing, stream):
                 continue
-            for stream in writing.streams:
-                left -= self._read_prompt(writing, stream, left)
-            if any(stream.logits is None for stream in writing.streams):
+            piece = Piece(stream.row, writing.request.prompt[stream.known : stream.known + self._piece], stream.known)
+            left -= len(piece.tokens)
+            if left < 0:
                 break
-            writing.started = True
-            ready.append(writing)
+            due.append((writing, stream, piece))
+        if due:
+            self._read(due)
+        ready = []
+        for writing in reading:
+            twin, stream = writing.streams[0], writing.streams[-1]
+            if twin.logits is not None and self._will_copy(writing, stream):
+                self._rows.cache.copy(twin.row, stream.row, twin.known)
+                stream.known, stream.logits, stream.features = twin.known, twin.logits, twin.features
+            writing.started = all(stream.logits is not None for stream in writing.streams)
+            if writing.started:
+                ready.append(writing)
         return ready
 
-    def _read_prompt(self, writing: _Writing, stream: _Stream, left: int) -> int:
-        """Reads of one stream's prompt what may be read. Gives how many tokens that was."""
-        prompt = writing.request.prompt
-        twin = writing.streams[0]
-        if stream is not twin and stream.known == 0 and twin.logits is not None and not self._rows.steered(stream.row):
-            self._rows.cache.copy(twin.row, stream.row, len(prompt))  # nothing tells the two apart so far
-            stream.known, stream.logits, stream.features = len(prompt), twin.logits, twin.features
-            return 0
-        taken = 0
-        while stream.known < len(prompt):
-            piece = prompt[stream.known : stream.known + self._piece]
-            if taken + len(piece) > left:
-                break
-            last = stream.known + len(piece) == len(prompt)
-            logits, traces = self._rows.read(stream.row, piece, stream.known, record=last and _looks(writing.request))
-            stream.known += len(piece)
-            taken += len(piece)
-            if last:
+    def _will_copy(self, writing: _Writing, stream: _Stream) -> bool:
+        """Whether nothing tells a stream's prompt from its twin's, so that one need not be read."""
+        return stream is not writing.streams[0] and stream.known == 0 and not self._rows.steered(stream.row)
+
+    def _read(self, due: Sequence[tuple[_Writing, _Stream, Piece]]) -> None:
+        record = any(_looks(writing.request) for writing, _, _ in due)
+        found = self._rows.read([piece for _, _, piece in due], record)
+        for (writing, stream, piece), (logits, traces) in zip(due, found, strict=True):
+            stream.known += len(piece.tokens)
+            if stream.known == len(writing.request.prompt):
                 stream.logits = logits
                 stream.features = _features(traces, [(writing.request, 0)])[0]
-        return taken
 
     def _write(self, begun: Iterable[_Writing]) -> list[Event]:
         """One more token of each text."""

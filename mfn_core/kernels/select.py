@@ -12,16 +12,31 @@ has been compared with it in Triton's interpreter, and not yet timed.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 BLOCK = 8  # entries to a block; a block's members lie F / BLOCK apart, so that maxima are taken of whole vectors
 MIN_ENTRIES = 1 << 18  # below, a dozen small operations cost more than they save
-MIN_ROWS = 64  # below, rows are steps of texts side by side, whose order of entries must not hang on each other
 MIN_WIDTH_OVER_K = 64  # F/K; below, too much of a row survives
 MAX_SURVIVING = 0.25  # share of blocks; above (many ties, NaN), sorting out survivors costs more than it saves
 TRITON_MAX_K = 256
+
+
+_screens = True
+
+
+@contextmanager
+def whole_rows() -> Iterator[None]:
+    """Within, the order of a row's entries depends on the row alone: none is screened together with others."""
+    global _screens
+    before, _screens = _screens, False
+    try:
+        yield
+    finally:
+        _screens = before
 
 
 def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -52,10 +67,10 @@ def largest(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _worth_screening(pre: Tensor, k: int) -> bool:
     n_features = pre.shape[-1]
     return (
-        pre.device.type == "cpu"
+        _screens
+        and pre.device.type == "cpu"
         and pre.dtype.is_floating_point
         and pre.numel() >= MIN_ENTRIES
-        and pre.numel() // n_features >= MIN_ROWS
         and n_features % BLOCK == 0
         and n_features >= MIN_WIDTH_OVER_K * k
         and not torch.compiler.is_compiling()  # how many survive decides the shapes within
