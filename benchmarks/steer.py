@@ -156,7 +156,9 @@ class _Continuous:
     def __init__(self, model: MFNModel, count: int, tokens: int) -> None:
         self._base: Any = copy.deepcopy(model.base)
         self._count = count
-        self._generation = GenerationConfig(max_new_tokens=tokens, do_sample=False, eos_token_id=-1, pad_token_id=0)
+        self._generation = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=tokens, do_sample=False, eos_token_id=-1, pad_token_id=0
+        )
         pages = -(-(len(PROMPT) + tokens) // 32) + 1
         self._batching = ContinuousBatchingConfig(
             page_size=32,
