@@ -339,8 +339,8 @@ def _at(trace: LayerTrace, row: int, token: int) -> LayerTrace:
     """A trace with the codes of one token of one row, [1, 1, K]."""
 
     def one(codes: SparseCodes) -> SparseCodes:
-        parts = (part[row : row + 1, token : token + 1] for part in (codes.indices, codes.values))
-        return SparseCodes(*parts, codes.n_features)
+        here = slice(row, row + 1), slice(token, token + 1)
+        return SparseCodes(codes.indices[here], codes.values[here], codes.n_features)
 
     whole = None if trace.whole is None else (one(trace.whole[0]), one(trace.whole[1]))
     return trace._replace(codes=one(trace.codes), raw_codes=one(trace.raw_codes), whole=whole)
