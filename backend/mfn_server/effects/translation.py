@@ -24,7 +24,7 @@ from mfn_server.effects.schemas import (
     WrittenBody,
 )
 from mfn_server.errors import APIError
-from mfn_server.intervention_bodies import InterventionBody, RampBody
+from mfn_server.intervention_bodies import InterventionBody
 from mfn_server.schemas import Token
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Told:
             swept=swept,
             most=most,
             best=_trial(found.best),
-            interventions=None if found.best is None else _at(body.interventions, found.best.dose, swept),
+            interventions=None if found.best is None else bodies_at(body.interventions, found.best.dose, swept),
             checked=_trial(found.checked),
             checked_plain=None if found.checked_plain is None else _plain(found.checked_plain),
             plain=list(map(_plain, found.plain)),
@@ -168,7 +168,7 @@ def _plain(plain: Plain) -> PlainBody:
     return PlainBody(**asdict(plain))
 
 
-def _at(bodies: Sequence[InterventionBody], dose: float, swept: int | None) -> list[InterventionBody]:
+def bodies_at(bodies: Sequence[InterventionBody], dose: float, swept: int | None) -> list[InterventionBody]:
     """The request's interventions at a dose; as `mfn_core.steering.at_dose` has it."""
 
     def moved(number: int, body: InterventionBody) -> InterventionBody:
@@ -176,7 +176,7 @@ def _at(bodies: Sequence[InterventionBody], dose: float, swept: int | None) -> l
             return body
         if swept is not None:
             return body.model_copy(update={"value": dose})
-        ramp = None if body.ramp is None else RampBody(start=body.ramp.start * dose, steps=body.ramp.steps)
+        ramp = body.ramp and body.ramp.model_copy(update={"start": body.ramp.start * dose})
         return body.model_copy(update={"value": body.value * dose, "ramp": ramp})
 
     return [moved(number, body) for number, body in enumerate(bodies)]

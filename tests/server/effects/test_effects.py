@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from mfn_core import Intervention, MFNModel, Scope
-from mfn_core.steering import Budget, SpotOrder, TokensConcept, dose_response, predict, search_spot
+from mfn_core import Intervention, MFNModel, Ramp, Scope
+from mfn_core.steering import Budget, SpotOrder, TokensConcept, at_dose, dose_response, predict, search_spot
 from mfn_core.writing import Writing
 from mfn_server.effects import routes
 from mfn_server.effects.desk import EffectDesk
+from mfn_server.effects.translation import bodies_at
 from mfn_server.errors import APIError
+from mfn_server.intervention_bodies import InterventionBody
 
 PROMPT = "The ship left the harbour"
 
@@ -183,6 +185,24 @@ def test_what_is_wrong_is_said(
     assert error["code"] == code
     if field is not None:
         assert field.split(".")[0] in error["field"]
+
+
+@pytest.mark.parametrize("swept", [None, 0, 2])
+def test_bodies_at_a_dose_are_the_cores_interventions(swept: int | None) -> None:
+    bodies = [
+        InterventionBody(source="a", index=1, mode="set", value=2.0, ramp={"start": 1.0, "steps": 4}),
+        InterventionBody(source="a", index=2, mode="ablate"),
+        InterventionBody(source="a", index=3, mode="scale", value=4.0),
+    ]
+    turns = [
+        Intervention(0, 1, "set", 2.0, ramp=Ramp(1.0, 4)),
+        Intervention(0, 2, "ablate"),
+        Intervention(0, 3, "scale", 4.0),
+    ]
+    found, expected = bodies_at(bodies, 0.5, swept), at_dose(turns, 0.5, swept)
+    assert [(b.mode, b.value, b.ramp and b.ramp.start) for b in found] == [
+        (t.mode, t.value, t.ramp and t.ramp.start) for t in expected
+    ]
 
 
 def test_no_more_than_so_many_at_once() -> None:
