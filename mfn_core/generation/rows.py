@@ -19,8 +19,9 @@ from torch.nn import Linear
 from transformers.pytorch_utils import Conv1D
 
 from mfn_core.codes import SparseCodes
-from mfn_core.errors import ConfigError
+from mfn_core.errors import ConfigError, InterventionError
 from mfn_core.generation.cache import FULL, SLIDING, Place, SlotCache
+from mfn_core.generation.graphs import StepGraphs
 from mfn_core.generation.lean import LeanParts
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.kernels.select import whole_rows
@@ -34,6 +35,7 @@ SHORTEST = 64  # positions that attention looks at, at least
 GRAIN = 32768  # numbers that torch gives a thread of an element-wise function at least
 SHORTEST_PIECE = 8  # tokens; pieces of prompts are padded to twice that, and so on
 MOST_JOINED = 4  # pieces of one length that are read together
+GRAPH_ROUNDS = 2  # interventions on one feature that a CUDA graph has room for; a row with more is stepped without
 PROBE = 12  # tokens on which the cache is held against the model without one
 
 
@@ -55,7 +57,14 @@ class Rows:
     """
 
     def __init__(
-        self, model: MFNModel, rows: int, context: int, slots: int, pack: bool = True, piece: int = 128
+        self,
+        model: MFNModel,
+        rows: int,
+        context: int,
+        slots: int,
+        pack: bool = True,
+        piece: int = 128,
+        graphs: bool = False,
     ) -> None:
         """Allocates, and finds out which shapes agree: some twenty forward passes.
 
@@ -66,12 +75,14 @@ class Rows:
             slots: interventions that a row can have.
             pack: on a CPU, keep a second copy of the weights that is faster to multiply by.
             piece: the longest piece of a prompt.
+            graphs: on CUDA, take steps from graphs.
 
         Raises:
             ConfigError: this kind of model cannot be written side by side.
         """
         self._model = model
         self._lean = LeanParts(model, pack)
+        self._graphs: StepGraphs | None = None  # shapes are tried out without
         self._keys = torch.arange(context, device=model.device)
         self._slots = slots
         unit = alike(model)
@@ -99,6 +110,16 @@ class Rows:
         self._edits = {
             shape: EditBuffers.allocate(model.n_features, shape, slots, device, signed=signed) for shape in self.shapes
         }
+        # What a graph reads: buffers that it looks at as a whole, whatever is in them.
+        self._fixed = {
+            shape: EditBuffers.allocate(
+                model.n_features, shape, slots, device, signed=signed, rounds=min(GRAPH_ROUNDS, slots)
+            )
+            for shape in (self.shapes if graphs else ())
+        }
+        self._deep: set[int] = set()  # rows that do not fit them
+        if graphs:
+            self._graphs = StepGraphs(self._graph_step, self.cache.rows, device)
 
     @property
     def nbytes(self) -> int:
@@ -114,6 +135,14 @@ class Rows:
         for shape, edits in self._edits.items():
             if row < shape:
                 edits.write(row, interventions, prompt_length)
+        self._deep.discard(row)
+        for shape, edits in self._fixed.items():
+            if row < shape:
+                try:
+                    edits.write(row, interventions, prompt_length)
+                except InterventionError:  # valid, as was just seen, but too many on one feature
+                    edits.clear(row)
+                    self._deep.add(row)
         if interventions:
             self._steered[row] = tuple(interventions), prompt_length
         else:
@@ -202,7 +231,21 @@ class Rows:
         """
         count = len(tokens)
         length = self._length(longest + 1)
-        edits = self._edits[count] if any(row < count for row in self._steered) else None
+        steered = any(row < count for row in self._steered)
+        if self._graphs is not None and not any(row < count for row in self._deep):
+            return self._graphs(tokens, positions, length, steered, record)
+        return self._step(tokens, positions, length, self._edits[count] if steered else None, record)
+
+    def _graph_step(
+        self, tokens: Tensor, positions: Tensor, length: int, steered: bool, record: bool
+    ) -> tuple[Tensor, dict[int, LayerTrace]]:
+        """A step that reads nothing but what keeps its place in memory."""
+        return self._step(tokens, positions, length, self._fixed[len(tokens)] if steered else None, record)
+
+    def _step(
+        self, tokens: Tensor, positions: Tensor, length: int, edits: EditBuffers | None, record: bool
+    ) -> tuple[Tensor, dict[int, LayerTrace]]:
+        count = len(tokens)
         place = Place(self._numbers[:count], True, positions[:, None], length, self.cache.length)
         logits, traces = self._forward(tokens[:, None], place, edits, record, 1)
         return logits[:, -1], traces

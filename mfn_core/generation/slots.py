@@ -95,6 +95,7 @@ class SlotEngine:
         slots: int = SLOTS,
         pack: bool = True,
         piece: int = PIECE,
+        graphs: bool | None = None,
     ) -> None:
         """Allocates cache and buffers, and tries out which shapes of forward pass agree.
 
@@ -109,6 +110,7 @@ class SlotEngine:
             slots: how many interventions a request can have.
             pack: on a CPU, keep the second copy, by which it is faster to multiply.
             piece: how many tokens of prompts a step reads, at most. Where a prompt is cut can move its last bits.
+            graphs: take steps from CUDA graphs; on a GPU if left out.
 
         Raises:
             ConfigError: no rows, pieces without tokens, or a kind of model whose texts cannot be written side by side.
@@ -117,11 +119,21 @@ class SlotEngine:
             raise ConfigError(f"an engine has at least one row, not {rows}")
         if piece < 1:
             raise ConfigError(f"a piece of a prompt has at least one token, not {piece}")
+        if graphs and model.device.type != "cuda":
+            raise ConfigError(f"CUDA graphs need a model on a CUDA device; this one is on {model.device}")
         self._model = model
         self._context = min(context, model.max_context)
         self._slots = slots
         self._piece = piece
-        self._rows = Rows(model, rows, self._context, slots, pack, piece)
+        self._rows = Rows(
+            model,
+            rows,
+            self._context,
+            slots,
+            pack,
+            piece,
+            model.device.type == "cuda" if graphs is None else graphs,
+        )
         self._chooser = Chooser(self._rows.cache.rows, model.vocab_size, model.device)
         self._pieces = _text_pieces(model)
         self._eos = _ids(model.base.generation_config, model.base.config)
