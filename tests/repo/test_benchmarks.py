@@ -151,6 +151,7 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
         "meaning",
         "overhead",
         "screening",
+        "steer",
         "storage",
         "training",
         "weights",
