@@ -41,12 +41,16 @@ class Client:
         return self._ask("POST", path, headers, json.dumps(body))
 
     def wait_ready(self) -> None:
-        """Until the index can be browsed. Raises RuntimeError where it cannot be made, or not in time."""
+        """Until the index can be browsed and nothing is computed beside it any longer.
+
+        Raises RuntimeError where the index cannot be made, or all that takes too long.
+        """
         deadline = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < deadline:
             with suppress(OSError, http.client.HTTPException):
-                index = self.json("/api/health")["index"]
-                if index["state"] == "ready":
+                health = self.json("/api/health")
+                index = health["index"]
+                if index["state"] == "ready" and not health["busy"]:
                     return
                 if index["state"] == "error":
                     raise RuntimeError(f"the server has no index: {index['message']}")
@@ -73,7 +77,7 @@ class Server(NamedTuple):
 
 @contextmanager
 def serving(*arguments: str, **environment: str) -> Iterator[Server]:
-    """`mfn` with these arguments, on a free port, once its index is there.
+    """`mfn` with these arguments, on a free port, once its index is there and it computes nothing in the background.
 
     Raises:
         RuntimeError: it ended, or was not ready in time.

@@ -50,6 +50,11 @@ class IndexTask:
         self._waiting: asyncio.Task[None] | None = None
         self._error: str | None = None
 
+    @property
+    def working(self) -> bool:
+        """Whether a process computes in the background."""
+        return self._process is not None and self._process.returncode is None
+
     def has_index(self, served: Served) -> bool:
         """Whether every source of the model shows a finished run."""
         statement = select(func.count()).where(
@@ -124,7 +129,7 @@ class IndexTask:
             run = connection.execute(statement).one_or_none()
         if run is not None and run.state == RunState.BUILDING and datetime.now(UTC) - run.heard_at < _SILENCE:
             return IndexStatus("building", run.progress, run.phase)
-        if self._process is not None and self._process.returncode is None:
+        if self.working:
             return IndexStatus("building", 0.0, "starting")
         error = self._error or (run.message if run is not None and run.state == RunState.FAILED else None)
         if error:

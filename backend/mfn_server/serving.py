@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import socket
 import sys
@@ -72,6 +73,11 @@ class _Server(uvicorn.Server):
         if not startup.cancelled() and startup.exception() is not None:
             self.failure = startup.exception()
             self.should_exit = True
+        else:
+            # What is there by now stays. A full collection would look through all of it, and nobody is answered
+            # meanwhile.
+            gc.collect()
+            gc.freeze()
 
 
 def _listen(host: str, port: int) -> socket.socket:

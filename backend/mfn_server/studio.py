@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
 from mfn_server.db.session import Database
@@ -24,6 +28,15 @@ if TYPE_CHECKING:
 
 MODEL_WAIT_SECONDS = 20.0
 """How long a request waits for a model that is still loading before it is told to come again."""
+
+READERS = 4
+"""How many requests read at once. Python runs one thread at a time, so that many that are answered at once take turns
+every few milliseconds, and all of them end late. One that waits for the disk, or computes in numpy, leaves the turn to
+the others.
+"""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,8 +68,13 @@ class Studio:
     foreign: ForeignStore
     catalogues: Catalogues = field(default_factory=Catalogues)
     effects: EffectDesk = field(default_factory=EffectDesk)
+    readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READERS))
     known: Served | None = None
     startup: asyncio.Task[None] | None = None
+
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what reads the database in a thread; a few at a time, the others in the order in which they came."""
+        return await run_sync(partial(function, *args, **kwargs), limiter=self.readers)
 
     async def model(self) -> MFNModel:
         """The model, waited for if it is still loading.

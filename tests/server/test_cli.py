@@ -357,7 +357,12 @@ def test_a_server_makes_its_index_while_it_runs(tiny_bundle: Path, corpus: Path,
             time.sleep(0.2)
         assert states[0] == "building"
         assert states[-1] == "ready"
-        assert _get(f"{base}/api/features")["total"] > 10
+        listed = _get(f"{base}/api/features")
+        assert listed["total"] > 10
+        while _get(f"{base}/api/health")["busy"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        row = listed["items"][0]
+        assert _get(f"{base}/api/features/{row['source']}/{row['index']}")["weights"], "or it is busy still"
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

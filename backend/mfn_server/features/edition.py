@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Text, bindparam, cast, select
 
 from mfn_server import __version__
 from mfn_server.db.tables import IndexRun, LabelEvent, Source, SourceWeights
@@ -67,7 +67,7 @@ _SHOWN = (
         IndexRun.n_features,
         IndexRun.first_window_id,
         IndexRun.finished_at,
-        SourceWeights.settings,
+        cast(SourceWeights.settings, Text),
         SourceWeights.umap_version,
     )
     .join(IndexRun, IndexRun.id == Source.current_run_id)

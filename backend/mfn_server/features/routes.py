@@ -43,7 +43,7 @@ async def get_features(
         paging = {"total": page.total, "start": page.start, "next_cursor": page.next_cursor}
         return feature_list(connection, catalogue, page.rows, served.token_texts, **paging)
 
-    return await run_in_threadpool(_answer, studio, served, request, if_none_match, read)
+    return await studio.read(_answer, studio, served, request, if_none_match, read)
 
 
 @router.get("/{source}/{index}", response_model=FeaturePage, responses=_UNCHANGED)
@@ -57,7 +57,7 @@ async def get_feature(
         catalogue = studio.catalogues.of(connection, edition)
         return feature_page(connection, catalogue, served.model_id, source, index, served.token_texts)
 
-    return await run_in_threadpool(_answer, studio, served, request, if_none_match, read)
+    return await studio.read(_answer, studio, served, request, if_none_match, read)
 
 
 def _answer(

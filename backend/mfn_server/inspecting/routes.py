@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from sqlalchemy import Row
-from starlette.concurrency import run_in_threadpool
 
 from mfn_server.db.tables import Source
 from mfn_server.errors import ERROR_RESPONSES
@@ -71,7 +70,7 @@ async def post_activations(
             check_feature(row.key, row.n_features, index)
             return row
 
-    layer = (await run_in_threadpool(find)).layer
+    layer = (await studio.read(find)).layer
     ids, values = await studio.worker.run(try_feature, body.text, layer, index)
     return Activations(tokens=describing.tokens(ids, served), values=[round(value, 4) for value in values])
 
@@ -84,4 +83,4 @@ async def _describe(studio: Studio, served: Served, found: list[TextFindings]) -
                 catalogue = studio.catalogues.current(connection, served.model_id, served.facts.fingerprint)
             return describing.describe(connection, catalogue, served, found)
 
-    return await run_in_threadpool(describe)
+    return await studio.read(describe)

@@ -29,7 +29,11 @@ async def get_health(studio: StudioDep) -> Health:
         status = await run_in_threadpool(studio.index_task.status, studio.known)
         index = IndexHealth(state=status.state, progress=status.progress, message=status.message)
     return Health(
-        status="ok" if error is None else "error", version=__version__, model_loaded=studio.worker.loaded, index=index
+        status="ok" if error is None else "error",
+        version=__version__,
+        model_loaded=studio.worker.loaded,
+        busy=studio.startup is None or not studio.startup.done() or studio.index_task.working,
+        index=index,
     )
 
 

@@ -66,4 +66,8 @@ class Health(Schema):
     status: Literal["ok", "error"]
     version: str
     model_loaded: bool
+    busy: bool = Field(
+        description="Whether the app is still starting or computes in the background: an index, what the weights say, "
+        "a map. Pages are there as soon as the index is; this is for who wants to measure."
+    )
     index: IndexHealth
