@@ -30,7 +30,8 @@ _FIRST_ORDER = (
 
 @dataclass(frozen=True)
 class _Table:
-    """A titled table that is HTML or text: cells are plain text, the first `left` columns lean left."""
+    """A titled table that is HTML or text. Cells are plain text; numbers lean right, the first `left` columns and a last
+    one called "text" lean left."""
 
     title: str
     note: str
@@ -39,8 +40,11 @@ class _Table:
     left: int = 1
     chips: int = 0  # the first columns that are tokens
 
+    def leans_left(self, number: int) -> bool:
+        return number < self.left or self.columns[number] == "text"
+
     def html(self) -> str:
-        align = [(name, "left" if number < self.left else "right") for number, name in enumerate(self.columns)]
+        align = [(name, "left" if self.leans_left(number) else "right") for number, name in enumerate(self.columns)]
         cells = [
             [markup.chip(cell) if number < self.chips else escape(cell) for number, cell in enumerate(row)]
             for row in self.rows
@@ -53,7 +57,7 @@ class _Table:
         lines = [f"{self.title}  {self.note}".rstrip()]
         for row in shown:
             cells = [
-                cell.ljust(width) if number < self.left else cell.rjust(width)
+                cell.ljust(width) if self.leans_left(number) else cell.rjust(width)
                 for number, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
             lines.append("  ".join(cells).rstrip())
@@ -110,7 +114,8 @@ class Effect(_Read):
                 (f"{e.layer}/{e.feature}", f"{e.before:.2f}", f"{e.after:.2f}", f"{e.fired_before} → {e.fired_after}")
                 for e in effects.strongest
             ]
-            note = f"{effects.changed} changed, over {effects.strongest[0].positions} tokens"
+            positions = effects.strongest[0].positions
+            note = f"{effects.changed} changed, over {positions} {'token' if positions == 1 else 'tokens'}"
             tables.append(_Table("Other features", note, ("feature", "before", "after", "tokens it fires on"), rows))
         return tables
 
