@@ -30,8 +30,8 @@ _FIRST_ORDER = (
 
 @dataclass(frozen=True)
 class _Table:
-    """A titled table that is HTML or text. Cells are plain text; numbers lean right, the first `left` columns and a last
-    one called "text" lean left."""
+    """A titled table that is HTML or text. Cells are plain text; the first `left` columns lean left, and one called
+    "text"."""
 
     title: str
     note: str
