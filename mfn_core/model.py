@@ -20,6 +20,7 @@ from transformers.cache_utils import Cache
 from mfn_core import bundle
 from mfn_core.coder import SparseCoder
 from mfn_core.config import MFNConfig
+from mfn_core.data.encoder import TextEncoder
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.layer import MFNLayer
@@ -316,10 +317,12 @@ class MFNModel(nn.Module):
 
         Names of special tokens within the text are text.
         """
-        tokenizer = self.required_tokenizer
-        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        start = [] if self.bos_token_id is None else [self.bos_token_id]
-        return start + list(ids)
+        return self.text_encoder(text)
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """What `encode_text` does, without the model."""
+        return TextEncoder(self.required_tokenizer, self.bos_token_id)
 
     @torch.inference_mode()
     def codes(self, text: str | Sequence[int]) -> TextCodes:

@@ -165,6 +165,10 @@ def index(
         Optional[int],  # noqa: UP045
         typer.Option(help="How many workers, with --ray; else one a GPU, or one a machine without any.", min=1),
     ] = None,
+    read_here: Annotated[
+        bool,
+        typer.Option("--read-here", help="With --ray: read the corpus in this process; other machines lack its files."),
+    ] = False,
 ) -> None:
     """Find out where every feature of a model fires in a corpus.
 
@@ -193,6 +197,7 @@ def index(
         map=settings.map,
         ray=ray,
         workers=workers,
+        read_here=read_here,
     )
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:

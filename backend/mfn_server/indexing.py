@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from mfn_server.db.migrate import open_database
 from mfn_server.token_r2 import lines_of_index
 
 if TYPE_CHECKING:
-    from mfn_core.data.corpus import Document
+    from mfn_core.data.pieces import Corpus
     from mfn_core.indexing.from_weights.types import MapMethod
     from mfn_core.indexing.types import CorpusIndex, IndexSettings
     from mfn_core.model import MFNModel
@@ -58,6 +57,7 @@ class IndexOrder:
         map: how the map of features is drawn, as `WeightSettings` says.
         ray: the address of a Ray cluster whose workers index, or `local`; without one, this process does.
         workers: how many of them.
+        read_here: with `ray`, read the corpus in this process.
     """
 
     model: Path
@@ -77,6 +77,7 @@ class IndexOrder:
     map: MapMethod = "auto"
     ray: str | None = None
     workers: int | None = None
+    read_here: bool = False
 
 
 def run_index(order: IndexOrder, progress: Progress) -> str:
@@ -90,7 +91,7 @@ def run_index(order: IndexOrder, progress: Progress) -> str:
     if not order.corpora and order.import_file is None:
         raise MFNError("nothing to index: name a corpus (a file, a folder, a glob or hf:NAME)")
     # without a finished index the corpus is looked at first, so that a wrong name is answered at once
-    corpus = _Corpus(order, look=order.import_file is None)
+    corpus = _corpus(order)
     database = open_database(order.database_url)
     try:
         with index_lock(database):
@@ -137,7 +138,7 @@ def _store(
     order: IndexOrder,
     model: MFNModel,
     facts: ModelFacts,
-    corpus: _Corpus,
+    corpus: Corpus,
     work: IndexWork | None,
     store: IndexStore,
     decode: Callable[[Sequence[int]], str],
@@ -174,7 +175,7 @@ def _store(
 def _stored(
     order: IndexOrder,
     model: MFNModel,
-    corpus: _Corpus,
+    corpus: Corpus,
     work: IndexWork | None,
     store: IndexStore,
     progress: Progress,
@@ -195,7 +196,7 @@ def _index(
     order: IndexOrder,
     model: MFNModel,
     facts: ModelFacts,
-    corpus: _Corpus,
+    corpus: Corpus,
     work: IndexWork | None,
     tell: Progress,
 ) -> CorpusIndex:
@@ -204,7 +205,7 @@ def _index(
         from mfn_server.exchange.loading import load_any
 
         tell("importing", 0.0, str(order.import_file))
-        index = load_any(order.import_file, facts)
+        index = load_any(order.import_file, facts, order.home)
         if index.model_fingerprint == model.fingerprint:
             return index
         if not order.corpora:
@@ -220,7 +221,7 @@ def _index(
         return _computed(order, model, corpus, work, tell)
 
 
-def _computed(order: IndexOrder, model: MFNModel, corpus: _Corpus, work: IndexWork, tell: Progress) -> CorpusIndex:
+def _computed(order: IndexOrder, model: MFNModel, corpus: Corpus, work: IndexWork, tell: Progress) -> CorpusIndex:
     """The index as the model finds it, going on where an earlier run stood."""
     from mfn_core.indexing import build_index
 
@@ -228,11 +229,11 @@ def _computed(order: IndexOrder, model: MFNModel, corpus: _Corpus, work: IndexWo
         tell("indexing", done / total if total else None, f"{done:,} tokens")
 
     if order.ray is None:
-        return build_index(model, corpus.documents(), _settings(order), on_tokens, work.folder)
+        return build_index(model, corpus, _settings(order), on_tokens, work.folder)
     from mfn_core.indexing.ray_run import RayOptions, build_index_on_ray
 
-    options = RayOptions(order.ray, order.workers, order.device)
-    given = model, order.model.resolve(), corpus.documents(), _settings(order), on_tokens, work.folder
+    options = RayOptions(order.ray, order.workers, order.device, order.read_here)
+    given = model, order.model.resolve(), corpus, _settings(order), on_tokens, work.folder
     return build_index_on_ray(*given, options)
 
 
@@ -276,33 +277,18 @@ def _work(order: IndexOrder, model: MFNModel, database: Database) -> IndexWork |
     return IndexWork(database, order.home, {**identity(model, _settings(order)), **corpora})
 
 
-class _Corpus:
-    """What is read. With `look` it is opened at once, and `CorpusError` says what is wrong with it."""
+def _corpus(order: IndexOrder) -> Corpus:
+    """What is read.
 
-    def __init__(self, order: IndexOrder, look: bool) -> None:
-        self._order = order
-        self._open = _documents(order) if look else None
-
-    def documents(self) -> Iterator[Document]:
-        """From the start, every time."""
-        opened, self._open = self._open, None
-        return opened or _documents(self._order)
-
-
-def _documents(order: IndexOrder) -> Iterator[Document]:
-    """All documents of all corpora. The first one is read here and now.
-
-    Raises CorpusError where a corpus cannot be found, or all are empty.
+    Raises:
+        CorpusError: it cannot be found, or holds no text. Of what lies on the hub, that is seen only later.
     """
-    from mfn_core.data.corpus import read_corpus
+    from mfn_core.data.pieces import Corpus
 
-    every = chain.from_iterable(
-        read_corpus(corpus, text_field=order.text_field, limit=order.limit) for corpus in order.corpora
-    )
-    first = next(every, None)
-    if first is None:
+    corpus = Corpus(order.corpora, order.text_field, order.limit)
+    if order.import_file is None and not corpus.has_text():
         raise CorpusError(f"{' and '.join(order.corpora)} holds no text")
-    return chain([first], every)
+    return corpus
 
 
 def _name(order: IndexOrder) -> str:

@@ -43,7 +43,7 @@ def build_index(
 
     Args:
         model: with a tokenizer.
-        documents: read once.
+        documents: read once. Of a `Corpus` on the hub, a run that goes on does not read again what it has read.
         settings: what to keep.
         progress: called after every batch. The total is known once the corpus is read to its end.
         work: a folder for what is done so far. An interrupted run goes on from there when it is called again with the
@@ -57,7 +57,7 @@ def build_index(
     settings = (settings or IndexSettings()).fit(model.max_context)
     tell: Progress = progress or (lambda done, total: None)
     run = Work.open(work, model, settings)
-    with ShardReader(documents, model.encode_text, run.store, settings.shard_tokens) as reader:
+    with ShardReader(documents, model.encode_text, run.store, settings.shard_tokens, run.log) as reader:
         for shard in reader:
             if shard.number not in run.done:
                 collect(model, run.store.of_shard(shard), run.state, lambda done: tell(done, reader.n_tokens))

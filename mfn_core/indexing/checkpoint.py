@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from mfn_core.files import replace_file
+from mfn_core.indexing.reading_log import FILE as READING
+from mfn_core.indexing.reading_log import ReadingLog
 from mfn_core.indexing.state import IndexState
 from mfn_core.indexing.token_store import FILES, Shard, TokenStore
 from mfn_core.indexing.types import IndexSettings
@@ -51,7 +53,7 @@ def identity(model: MFNModel, settings: IndexSettings) -> dict[str, Any]:
 
 def forget_work(folder: Path) -> None:
     """Removes what a run has left in its work folder, and the folder if nothing else is in it."""
-    for path in [*(folder / name for name in FILES), *folder.glob("state-*.npz*")]:
+    for path in [*(folder / name for name in (*FILES, READING)), *folder.glob("state-*.npz*")]:
         path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
@@ -62,14 +64,21 @@ class Work:
 
     Attributes:
         store: the corpus, as far as it was read.
+        log: of the reading.
         state: the shards that are done, indexed.
         done: those, by number, with the digest of their texts.
     """
 
     def __init__(
-        self, store: TokenStore, state: IndexState, done: dict[int, str], checkpoints: Checkpoints | None
+        self,
+        store: TokenStore,
+        log: ReadingLog,
+        state: IndexState,
+        done: dict[int, str],
+        checkpoints: Checkpoints | None,
     ) -> None:
         self.store = store
+        self.log = log
         self.state = state
         self.done = done
         self._checkpoints = checkpoints
@@ -86,16 +95,16 @@ class Work:
             model, settings: of the run.
             about: what computes, if not this model here: an `identity`.
         """
-        store = TokenStore(folder)
+        store, log = TokenStore(folder), ReadingLog(folder)
         if folder is None:
-            return cls(store, IndexState(model, settings), {}, None)
+            return cls(store, log, IndexState(model, settings), {}, None)
         here = identity(model, settings)
         checkpoints = Checkpoints(folder, {name: (about or here)[name] for name in here})
         texts = {shard.number: shard.text_digest for shard in store.shards}
         for arrays, done in checkpoints.saved():
             if done.items() <= texts.items():  # else token ids of shards that are done were lost
-                return cls(store, IndexState.from_arrays(model, settings, arrays), done, checkpoints)
-        return cls(store, IndexState(model, settings), {}, checkpoints)
+                return cls(store, log, IndexState.from_arrays(model, settings, arrays), done, checkpoints)
+        return cls(store, log, IndexState(model, settings), {}, checkpoints)
 
     def add(self, shard: Shard) -> None:
         """A shard is in the state now. Saved if it is time for that."""

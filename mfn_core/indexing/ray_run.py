@@ -11,7 +11,6 @@ it is while shards come and go.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import socket
@@ -26,18 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfn_core.data.corpus import Document
+from mfn_core.data.pieces import Corpus
 from mfn_core.device import find_device
 from mfn_core.errors import ConfigError, MFNError
 from mfn_core.indexing.build import Progress, collect, finish_index
 from mfn_core.indexing.checkpoint import SHARE, Work, identity
+from mfn_core.indexing.feeds import Feed
+from mfn_core.indexing.ray_calls import LostError, result
+from mfn_core.indexing.ray_reading import RayFeed
 from mfn_core.indexing.shards import ShardReader
 from mfn_core.indexing.state import IndexState
 from mfn_core.indexing.token_store import Shard
 from mfn_core.indexing.types import CorpusIndex, IndexSettings
 from mfn_core.model import MFNModel
-
-LOCAL = "local"
-"""Instead of an address: a cluster of this machine, for this run."""
+from mfn_core.ray_cluster import LOCAL, connect, share_out
 
 MOST_LOSSES = 3
 """Of workers, with the same shard or without a shard done in between, after which the fault is not taken for theirs."""
@@ -56,11 +57,13 @@ class RayOptions:
         address: of a cluster, as `ray.init` takes it (`auto`, `HOST:PORT`, `ray://HOST:PORT`), or `LOCAL`.
         workers: how many; without a number one for each GPU, or where there are none one for each machine.
         device: where a worker's model computes, as `find_device` takes it.
+        read_here: whether the corpus is read by this process, for files that other machines do not have.
     """
 
     address: str = LOCAL
     workers: int | None = None
     device: str = "auto"
+    read_here: bool = False
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -78,8 +81,8 @@ def build_index_on_ray(
 ) -> CorpusIndex:
     """`build_index` with the forward passes made by workers of a Ray cluster.
 
-    The corpus is read and cut into token ids here. Progress is told after every shard, and what is done in shards that
-    a lost worker had not handed over is taken back from it.
+    A `Corpus` is read and cut into token ids by tasks of the cluster, other documents are here. Progress is told after
+    every shard, and what is done in shards that a lost worker had not handed over is taken back from it.
 
     Args:
         model: with a tokenizer.
@@ -96,14 +99,17 @@ def build_index_on_ray(
     """
     settings = (settings or IndexSettings()).fit(model.max_context)
     options = options or RayOptions()
-    ray, ours = _connect(options.address)
+    ray, ours = connect(options.address, "indexing")
     try:
         team = _Team(ray, str(folder), settings, options)
         try:
             about = team.first_about()
             _check(about, identity(model, settings))
             run = Work.open(work, model, settings, about)
-            with ShardReader(documents, model.encode_text, run.store, settings.shard_tokens) as reader:
+            feed: Iterable[Document] | Feed = documents
+            if isinstance(documents, Corpus) and not options.read_here:
+                feed = RayFeed(ray, documents, model.text_encoder, len(team.workers))
+            with ShardReader(feed, model.encode_text, run.store, settings.shard_tokens, run.log) as reader:
                 _Pass(team, run, reader, model, about, progress or (lambda done, total: None)).go()
         finally:
             team.dismiss()
@@ -176,7 +182,7 @@ class _Team:
 
     def __init__(self, ray: Any, folder: str, settings: IndexSettings, options: RayOptions) -> None:
         self.ray = ray
-        n, resources = _share_out(ray.nodes(), options)
+        n, resources = share_out(ray.nodes(), options.workers, options.device)
         kind = ray.remote(max_restarts=0, max_task_retries=0, **resources)(ShardWorker)
         self._make: Callable[[], Any] = lambda: kind.remote(folder, settings, options.device)
         self.workers = [_Worker(self._make()) for _ in range(n)]
@@ -186,8 +192,8 @@ class _Team:
         calls = [worker.actor.about.remote() for worker in self.workers]
         ready, _ = self.ray.wait(calls, num_returns=1)
         try:
-            return dict(_result(self.ray, ready[0]))
-        except _LostError as error:
+            return dict(result(self.ray, ready[0]))
+        except LostError as error:
             raise MFNError(f"a worker was lost as it began: {error}") from error
 
     def replace(self, lost: _Worker) -> _Worker:
@@ -266,20 +272,20 @@ class _Pass:
 
     def _take(self, ref: Any, worker: _Worker, kind: str, shard: Shard | None, began: float) -> None:
         try:
-            result = _result(self._team.ray, ref)
-        except _LostError as error:
+            found = result(self._team.ray, ref)
+        except LostError as error:
             self._replace(worker, shard, str(error))
             return
         if kind == "about":
-            _check(result, self._about)
-            worker.where = result["where"]
+            _check(found, self._about)
+            worker.where = found["where"]
         elif kind == "index":
             assert shard is not None
             worker.since = worker.since if worker.unsaved else began
-            worker.unsaved[shard.number] = int(result)
+            worker.unsaved[shard.number] = int(found)
             self._in_a_row = 0
         else:
-            numbers, arrays = result
+            numbers, arrays = found
             worker.unsaved, worker.took = {}, time.monotonic() - began
             state = IndexState.from_arrays(self._model, self._run.state.settings, arrays)
             self._run.merge(state, [self._run.store.shards[number] for number in numbers])
@@ -299,25 +305,6 @@ class _Pass:
         self._call(self._team.replace(worker), "about")
 
 
-class _LostError(Exception):
-    """A worker is gone, or what it gave."""
-
-
-def _result(ray: Any, ref: Any) -> Any:
-    """What a call gave.
-
-    Raises:
-        _LostError: the worker is gone.
-        Exception: what it raised.
-    """
-    try:
-        return ray.get(ref)
-    except ray.exceptions.RayTaskError as error:
-        raise (error.cause or error) from None
-    except ray.exceptions.RayError as error:
-        raise _LostError(" ".join(str(error).split())[:200]) from error
-
-
 def _check(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     """Raises ConfigError where a worker would find other codes. The kind of device is the workers' own affair."""
     for name in ("model", "torch", "settings", "dtype"):
@@ -325,47 +312,3 @@ def _check(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
             raise ConfigError(
                 f"{theirs['where']}, has another {name} than this run: {theirs[name]} instead of {ours[name]}"
             )
-
-
-def _connect(address: str) -> tuple[Any, bool]:
-    """Ray, and whether the connection is ours to end."""
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError as error:
-        raise ConfigError("indexing on many machines needs ray: pip install 'mfn-studio[ray]'") from error
-    if ray.is_initialized():
-        return ray, False
-    _knock(address)
-    try:
-        if address == LOCAL:
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from error
-    return ray, True
-
-
-def _knock(address: str) -> None:
-    """Raises ConfigError where nobody listens at HOST:PORT. Ray itself would go on trying for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not (host and port.isdigit()):
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=5.0).close()
-    except (OSError, OverflowError) as error:
-        raise ConfigError(f"no Ray cluster answers at {address}: {error}") from error
-
-
-def _share_out(nodes: list[dict[str, Any]], options: RayOptions) -> tuple[int, dict[str, float]]:
-    """How many workers, and what each asks of its machine, so that all of them find a place."""
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    gpus = [int(node.get("GPU", 0)) for node in alive]
-    if sum(gpus) and options.device != "cpu":
-        return options.workers or sum(gpus), {"num_gpus": 1, "num_cpus": 1}
-    cores = [int(node.get("CPU", 0)) for node in alive]
-    n = options.workers or sum(1 for count in cores if count)
-    each = max(cores, default=1)
-    while each > 1 and sum(count // each for count in cores) < n:
-        each -= 1
-    return n, {"num_cpus": max(each, 1)}

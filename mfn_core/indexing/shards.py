@@ -7,24 +7,18 @@ same whoever works on it, and whatever was done before.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 
 import numpy as np
 
 from mfn_core.data.corpus import Document
-from mfn_core.errors import CorpusError
+from mfn_core.indexing.feeds import CorpusChangedError, Feed, Item, LocalFeed, Skipped, digest_of, meta_line
+from mfn_core.indexing.reading_log import ReadingLog
 from mfn_core.indexing.token_store import Shard, TokenStore
 
 Encode = Callable[[str], Sequence[int]]
-
-
-class CorpusChangedError(CorpusError):
-    """The corpus is not the one of which a work folder holds a part."""
 
 
 class ShardReader:
@@ -34,10 +28,11 @@ class ShardReader:
     corpus, and not tokenised again. Use it as a context manager: the thread ends with the block.
 
     Args:
-        documents: of the corpus, in order; read once.
+        documents: of the corpus, in order, read once; or a feed of them.
         encode: a text's token ids.
         store: where they go.
         shard_tokens: see `IndexSettings`.
+        log: of the reading, if it is kept beside the store.
 
     Attributes:
         n_tokens: how many tokens of the whole corpus count; None until all of it is read.
@@ -47,13 +42,21 @@ class ShardReader:
         CorpusChangedError: while iterating, where the corpus differs from what the store holds.
     """
 
-    def __init__(self, documents: Iterable[Document], encode: Encode, store: TokenStore, shard_tokens: int) -> None:
+    def __init__(
+        self,
+        documents: Iterable[Document] | Feed,
+        encode: Encode,
+        store: TokenStore,
+        shard_tokens: int,
+        log: ReadingLog | None = None,
+    ) -> None:
         self.n_tokens: int | None = None
         self.ended = False
-        self._documents = iter(documents)
+        self._feed: Feed = LocalFeed(documents) if isinstance(documents, Iterable) else documents
         self._encode = encode
         self._store = store
         self._shard_tokens = shard_tokens
+        self._log = log or ReadingLog()
         self._found: queue.SimpleQueue[Shard | BaseException | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="read corpus", daemon=True)
@@ -64,6 +67,7 @@ class ShardReader:
 
     def __exit__(self, *error: object) -> None:
         self._stopped.set()
+        self._feed.stop()
         self._thread.join()
 
     def __iter__(self) -> Iterator[Shard]:
@@ -95,46 +99,42 @@ class ShardReader:
             self._found.put(error)
 
     def _shards(self) -> Iterator[Shard]:
-        for shard in list(self._store.shards):
-            digest, n = _Texts(), 0
-            for document in islice(self._documents, shard.n_documents):
-                if self._stopped.is_set():
-                    return
-                digest.add(document)
-                n += 1
-            if n < shard.n_documents or digest.hexdigest() != shard.text_digest:
-                raise CorpusChangedError("the corpus has changed since a part of it was indexed")
-            yield shard
-        short = bool(self._store.shards) and self._store.shards[-1].n_ids < self._shard_tokens
-        digest, waiting = _Texts(), False
-        for document in self._documents:
+        known = list(self._store.shards)
+        n_known, read = self._store.n_documents, 0
+        short = bool(known) and known[-1].n_ids < self._shard_tokens
+        for item in self._feed.items(self._log, n_known):
             if self._stopped.is_set():
                 return
-            if short:  # it was the end of the corpus, and no longer is
+            before = read
+            read += item.n if isinstance(item, Skipped) else 1
+            if read > n_known and short:  # it was the end of the corpus, and no longer is
                 raise CorpusChangedError("the corpus has grown since it was indexed")
-            digest.add(document)
-            self._store.append(np.array(self._encode(document.text), np.uint32), document.meta)
-            waiting = True
+            if not isinstance(item, Skipped):
+                self._take(item, before, n_known)
+            while known and known[0].first + known[0].n_documents <= read:
+                yield known.pop(0)
             if self._store.n_open >= self._shard_tokens:
-                yield self._store.close_shard(digest.hexdigest())
-                digest, waiting = _Texts(), False
-        if waiting:
-            yield self._store.close_shard(digest.hexdigest())
+                yield self._store.close_shard()
+        if self._stopped.is_set():
+            return
+        if read < n_known:
+            raise CorpusChangedError("the corpus has shrunk since it was indexed")
+        if read > self._store.n_documents:
+            yield self._store.close_shard()
 
-
-class _Texts:
-    """A digest of documents."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-
-    def add(self, document: Document) -> None:
-        text = document.text.encode(errors="surrogatepass")
-        self._digest.update(len(text).to_bytes(8, "little") + text)
-        self._digest.update(json.dumps(document.meta, default=str).encode() + b"\n")
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
+    def _take(self, item: Item, ordinal: int, n_known: int) -> None:
+        """Compares a document with what is known of it, or adds it to the store."""
+        assert not isinstance(item, Skipped)
+        digest = digest_of(item) if isinstance(item, Document) else item.digest
+        if ordinal < n_known:
+            if digest != self._store.digest(ordinal):
+                raise CorpusChangedError("the corpus has changed since a part of it was indexed")
+        elif isinstance(item, Document):
+            self._store.append(np.array(self._encode(item.text), np.uint32), meta_line(item.meta), digest)
+        elif item.ids is None:  # the piece had fewer documents when it was read
+            raise CorpusChangedError("the corpus has changed since a part of it was indexed")
+        else:
+            self._store.append(item.ids, item.meta, digest)
 
 
 def cut(lengths: Iterable[int], shard_tokens: int) -> list[tuple[int, int]]:

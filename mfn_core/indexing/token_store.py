@@ -1,9 +1,9 @@
 """A corpus as token ids in files, so that memory does not grow with it: written once, document by document.
 
-A folder of five files. `tokens.u4` holds the ids of all documents end to end, `token_ends.i8` where each ends;
-`meta.jsonl` and `meta_ends.i8` what came with each; `shards.txt` a line for each shard that is whole, with a checksum
-of itself and one of what the other files hold. What lies beyond the last whole shard is cut off when a folder is opened
-again.
+A folder of six files. `tokens.u4` holds the ids of all documents end to end, `token_ends.i8` where each ends;
+`meta.jsonl` and `meta_ends.i8` what came with each; `texts.d16` a digest of each as it was read; `shards.txt` a line
+for each shard that is whole, with a checksum of itself and one of what the other files hold. What lies beyond the last
+whole shard is cut off when a folder is opened again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from typing import IO, Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-FILES = ("tokens.u4", "token_ends.i8", "meta.jsonl", "meta_ends.i8", "shards.txt")
+FILES = ("tokens.u4", "token_ends.i8", "meta.jsonl", "meta_ends.i8", "texts.d16", "shards.txt")
+
+DIGEST_BYTES = 16
 
 _IDS = np.dtype("<u4")
 _END = np.dtype("<i8")
@@ -43,7 +45,7 @@ class Shard:
         n_documents: how many.
         n_ids: token ids in all.
         n_tokens: those that count.
-        text_digest: SHA-256 over the texts and what came with them.
+        text_digest: SHA-256 over the digests of its documents.
         data_digest: SHA-256 over what is stored of them.
     """
 
@@ -75,17 +77,26 @@ class TokenStore:
         if folder is None:  # the files live on for as long as they are open
             shutil.rmtree(place)
         self._ids, self._meta = _Entries(files[0], files[1]), _Entries(files[2], files[3])
-        self._table = files[4]
-        weakref.finalize(self, self._table.close)
-        self._digest, self._n_ids, self._n_tokens = hashlib.sha256(), 0, 0
+        self._texts, self._table = files[4], files[5]
+        for file in (self._texts, self._table):
+            weakref.finalize(self, file.close)
+        self._forget_open()
         self._take_up()
 
-    def append(self, ids: NDArray[np.uint32], meta: dict[str, Any]) -> None:
-        """Adds a document to the shard that is being written. What JSON cannot hold becomes text."""
-        row, line = ids.astype(_IDS).tobytes(), json.dumps(meta, ensure_ascii=False, default=str).encode() + b"\n"
+    def append(self, ids: NDArray[np.uint32], meta: bytes, digest: bytes) -> None:
+        """Adds a document to the shard that is being written.
+
+        Args:
+            ids: uint32 [T].
+            meta: what came with it: a line of JSON.
+            digest: 16 bytes, of the document as it was read.
+        """
+        row = ids.astype(_IDS, copy=False).tobytes()
         self._ids.append(row)
-        self._meta.append(line)
-        _digest(self._digest, row, line)
+        self._meta.append(meta)
+        self._texts.write(digest)
+        _digest(self._digest, row, meta, digest)
+        self._text_digest.update(digest)
         self._n_ids += len(ids)
         self._n_tokens += max(len(ids) - 1, 0)
 
@@ -94,30 +105,39 @@ class TokenStore:
         """Token ids of the shard that is being written."""
         return self._n_ids
 
-    def close_shard(self, text_digest: str) -> Shard:
+    def digest(self, ordinal: int) -> bytes:
+        """The digest of a document of a whole shard, as it was when it was read.
+
+        Raises:
+            EOFError: there is no such document.
+        """
+        return _read(self._texts, ordinal * DIGEST_BYTES, DIGEST_BYTES)
+
+    def close_shard(self) -> Shard:
         """The documents since the last shard are one: it can be read from now on."""
-        first = self._end()
+        first = self.n_documents
         shard = Shard(
             number=len(self.shards),
             first=first,
             n_documents=len(self._ids) - first,
             n_ids=self._n_ids,
             n_tokens=self._n_tokens,
-            text_digest=text_digest,
+            text_digest=self._text_digest.hexdigest(),
             data_digest=self._digest.hexdigest(),
         )
         self._ids.flush()
         self._meta.flush()
+        self._texts.flush()
         self._table.write(_line(shard))
         self._table.flush()
         self.shards.append(shard)
-        self._digest, self._n_ids, self._n_tokens = hashlib.sha256(), 0, 0
+        self._forget_open()
         return shard
 
     def sync(self) -> None:
         """What is whole outlives a power cut."""
         if self._durable:
-            for file in (*self._ids.files, *self._meta.files, self._table):
+            for file in (*self._ids.files, *self._meta.files, self._texts, self._table):
                 os.fsync(file.fileno())
 
     def clear(self) -> None:
@@ -132,13 +152,15 @@ class TokenStore:
 
     def documents(self) -> Stored[NDArray[np.uint32]]:
         """Token ids of all documents of whole shards, uint32 [T] each."""
-        return Stored(self._ids, self._end(), lambda row: np.frombuffer(row, _IDS).astype(np.uint32, copy=False))
+        return Stored(self._ids, self.n_documents, lambda row: np.frombuffer(row, _IDS).astype(np.uint32, copy=False))
 
     def meta(self) -> Stored[dict[str, Any]]:
         """What came with each of them."""
-        return Stored(self._meta, self._end(), json.loads)
+        return Stored(self._meta, self.n_documents, json.loads)
 
-    def _end(self) -> int:
+    @property
+    def n_documents(self) -> int:
+        """How many documents whole shards have."""
         return self.shards[-1].first + self.shards[-1].n_documents if self.shards else 0
 
     def _take_up(self) -> None:
@@ -157,22 +179,28 @@ class TokenStore:
     def _undamaged(self, line: bytes) -> Shard | None:
         try:
             shard = Shard(**json.loads(line.partition(b" ")[2]))
-            if line != _line(shard) or (shard.number, shard.first) != (len(self.shards), self._end()):
+            if line != _line(shard) or (shard.number, shard.first) != (len(self.shards), self.n_documents):
                 return None
             digest = hashlib.sha256()
             end = shard.first + shard.n_documents
-            for row, entry in zip(
-                self._ids.between(shard.first, end), self._meta.between(shard.first, end), strict=True
-            ):
-                _digest(digest, row, entry)
+            texts = _read(self._texts, shard.first * DIGEST_BYTES, shard.n_documents * DIGEST_BYTES)
+            rows = zip(self._ids.between(shard.first, end), self._meta.between(shard.first, end), strict=True)
+            for number, (row, entry) in enumerate(rows):
+                _digest(digest, row, entry, texts[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES])
         except (ValueError, TypeError, EOFError):  # no JSON, other fields, files cut short or written over
             return None
         return shard if digest.hexdigest() == shard.data_digest else None
 
     def _cut_off(self) -> None:
-        self._ids.truncate(self._end())
-        self._meta.truncate(self._end())
-        self._digest, self._n_ids, self._n_tokens = hashlib.sha256(), 0, 0
+        self._ids.truncate(self.n_documents)
+        self._meta.truncate(self.n_documents)
+        self._texts.flush()
+        self._texts.truncate(self.n_documents * DIGEST_BYTES)
+        self._forget_open()
+
+    def _forget_open(self) -> None:
+        """No document belongs to the shard that is being written."""
+        self._digest, self._text_digest, self._n_ids, self._n_tokens = hashlib.sha256(), hashlib.sha256(), 0, 0
 
 
 class Stored(Sequence[T], Generic[T]):
@@ -284,7 +312,8 @@ def _line(shard: Shard) -> bytes:
     return b"%08x " % zlib.crc32(line) + line
 
 
-def _digest(digest: Any, row: bytes, meta: bytes) -> None:
+def _digest(digest: Any, row: bytes, meta: bytes, text: bytes) -> None:
     digest.update(len(row).to_bytes(8, "little"))
     digest.update(row)
     digest.update(meta)
+    digest.update(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mfn_core.errors import ConfigError
-from mfn_core.indexing.ray_run import RayOptions, _check, _connect, _share_out
+from mfn_core.indexing.ray_run import RayOptions, _check
+from mfn_core.ray_cluster import connect, share_out
 from mfn_server.cli import app
 from mfn_server.db.migrate import open_database
 from mfn_server.indexing import IndexOrder, run_index
@@ -28,7 +32,7 @@ from .test_index_resuming import quiet, rows, write_corpus
 def test_where_no_cluster_answers_it_is_said_at_once(address: str) -> None:
     pytest.importorskip("ray")
     with pytest.raises(ConfigError, match="no Ray cluster answers at"):
-        _connect(address)
+        connect(address, "indexing")
 
 
 def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
@@ -37,14 +41,14 @@ def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
 
 def test_workers_find_a_place() -> None:
     two = nodes({"CPU": 16.0}, {"CPU": 8.0})
-    assert _share_out(two, RayOptions()) == (2, {"num_cpus": 8})
-    assert _share_out(two, RayOptions(workers=3)) == (3, {"num_cpus": 8})
-    assert _share_out(two, RayOptions(workers=4)) == (4, {"num_cpus": 5})
-    assert _share_out(nodes({"CPU": 2.0}), RayOptions(workers=2)) == (2, {"num_cpus": 1})
-    assert _share_out(nodes({"CPU": 2.0}), RayOptions(workers=5)) == (5, {"num_cpus": 1})
+    assert share_out(two, None) == (2, {"num_cpus": 8})
+    assert share_out(two, 3) == (3, {"num_cpus": 8})
+    assert share_out(two, 4) == (4, {"num_cpus": 5})
+    assert share_out(nodes({"CPU": 2.0}), 2) == (2, {"num_cpus": 1})
+    assert share_out(nodes({"CPU": 2.0}), 5) == (5, {"num_cpus": 1})
     gpus = nodes({"CPU": 16.0, "GPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}, {"CPU": 4.0})
-    assert _share_out(gpus, RayOptions()) == (6, {"num_gpus": 1, "num_cpus": 1})
-    assert _share_out(gpus, RayOptions(device="cpu")) == (3, {"num_cpus": 8})
+    assert share_out(gpus, None) == (6, {"num_gpus": 1, "num_cpus": 1})
+    assert share_out(gpus, None, "cpu") == (3, {"num_cpus": 8})
 
 
 def test_a_worker_with_another_model_is_refused() -> None:
@@ -91,9 +95,20 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [False, True])
 def test_two_workers_make_the_rows_of_one_process(tiny_bundle: Path, tmp_path: Path, kill: bool) -> None:
-    """A local cluster of two worker processes, one of which is killed while it has shards that nobody else has."""
+    """A local cluster of two worker processes, one of which is killed while it has shards that nobody else has.
+
+    The corpus is many files, .jsonl and .parquet, which processes of the cluster read.
+    """
     pytest.importorskip("ray")
-    corpus = write_corpus(tmp_path / "texts.jsonl", 300, seed=5)
+    corpus = tmp_path / "texts"
+    corpus.mkdir()
+    for file in range(6):
+        lines = write_corpus(corpus / f"{file}.jsonl", 50, seed=file)
+        if file % 2:
+            rows_of = [json.loads(line) for line in lines.read_text().splitlines()]
+            table = pa.table({name: [row[name] for row in rows_of] for name in rows_of[0]})
+            pq.write_table(table, corpus / f"{file}.parquet", row_group_size=20)
+            lines.unlink()
     alone, apart = tmp_path / "alone.sqlite3", tmp_path / "apart.sqlite3"
     run_index(
         IndexOrder(
