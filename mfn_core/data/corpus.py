@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -183,7 +183,7 @@ def _lines_before(path: Path, end: int) -> int:
         return sum(file.read(min(1 << 20, end - at)).count(b"\n") for at in range(0, end, 1 << 20))
 
 
-def _packed_lines(opener: Callable[[Path], IO[bytes]]) -> Reader:
+def _packed_lines(opener: Callable[[Path], gzip.GzipFile | lzma.LZMAFile]) -> Reader:
     def read(path: Path, text_field: str, begin: int, end: int | None) -> Iterator[Document]:
         with opener(path) as lines:
             yield from _from_lines(path, lines, text_field, lambda: 0)
@@ -191,9 +191,7 @@ def _packed_lines(opener: Callable[[Path], IO[bytes]]) -> Reader:
     return read
 
 
-def _from_lines(
-    path: Path, lines: Iterator[bytes] | IO[bytes], text_field: str, before: Callable[[], int]
-) -> Iterator[Document]:
+def _from_lines(path: Path, lines: Iterable[bytes], text_field: str, before: Callable[[], int]) -> Iterator[Document]:
     """Documents of lines of JSON. `before` counts the file's lines before the first of these."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -226,11 +224,11 @@ def _brief(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _open_gzip(path: Path) -> IO[bytes]:
+def _open_gzip(path: Path) -> gzip.GzipFile:
     return gzip.open(path, "rb")
 
 
-def _open_xz(path: Path) -> IO[bytes]:
+def _open_xz(path: Path) -> lzma.LZMAFile:
     return lzma.open(path, "rb")
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.indexing.arrays import slices
 from mfn_core.indexing.types import MAX_WINDOW, Contexts, CorpusIndex, LayerIndex
+from mfn_server.exchange.parts import some_contexts
 from mfn_server.index_file import IndexFileError
 
 _SINGLE = ("firing_count", "mean", "maximum")
@@ -30,6 +32,7 @@ _SAMPLED = (
 )
 _PERHAPS = ("token_r2", "half_firings", "sampled_firings")  # not in an index from before there were such figures
 _FIRINGS = ("positions", "values")  # of contexts: one entry a firing
+_ROWS = 1 << 16  # looked at together, so that what is compared with them takes little memory
 _STRENGTHS = ("peak_value", "values")  # of contexts; all else there is whole numbers
 
 
@@ -51,7 +54,7 @@ def check_index(index: CorpusIndex, n_features: Mapping[int, int], vocab_size: i
         raise _damaged("there is not one title for each document")
     for ids in index.documents:
         _within("token ids of documents", ids, vocab_size)
-    lengths = np.array([len(ids) for ids in index.documents], np.int64)
+    lengths = np.fromiter(map(len, index.documents), np.int64, len(index.documents))
     for layer in index.layers:
         _check_arrays(layer, vocab_size)
         _check_contexts(layer, lengths)
@@ -85,9 +88,10 @@ def _check_arrays(layer: LayerIndex, vocab_size: int) -> None:
         _within("cofiring_ids", layer.cofiring_ids, layer.n_features, least=-1)
         _within("next_token_ids", layer.next_token_ids, vocab_size, least=-1)
     for ids, amounts in pairs:
-        none = getattr(layer, ids) < 0
-        if (none[:, :-1] & ~none[:, 1:]).any() or getattr(layer, amounts)[none].any():
-            raise _damaged(f"{ids} of layer {layer.layer} has gaps, or {amounts} where there is nothing")
+        for part in slices(layer.n_features, _ROWS):
+            none = getattr(layer, ids)[part] < 0
+            if (none[:, :-1] & ~none[:, 1:]).any() or getattr(layer, amounts)[part][none].any():
+                raise _damaged(f"{ids} of layer {layer.layer} has gaps, or {amounts} where there is nothing")
 
 
 def _check_contexts(layer: LayerIndex, document_lengths: NDArray[np.int64]) -> None:
@@ -98,8 +102,17 @@ def _check_contexts(layer: LayerIndex, document_lengths: NDArray[np.int64]) -> N
         if array.shape != (firings if name in _FIRINGS else rows + (name == "offsets"),):
             raise _damaged(f"{name} of contexts of layer {layer.layer} are more or fewer than there are")
         _numbers(f"{name} of contexts of layer {layer.layer}", array, whole=name not in _STRENGTHS)
-    if contexts.offsets[0] != 0 or (np.diff(contexts.offsets) < 0).any() or contexts.offsets[-1] != firings:
+    if contexts.offsets[0] != 0 or contexts.offsets[-1] != firings:
         raise _damaged(f"firings of layer {layer.layer} are cut wrongly")
+    for part in slices(rows, _ROWS):
+        begin = max(part.start - 1, 0)  # with the last of the part before, which stands in an order, too
+        if (np.diff(contexts.offsets[begin : part.stop + 1]) < 0).any():
+            raise _damaged(f"firings of layer {layer.layer} are cut wrongly")
+        _check_rows(layer, some_contexts(contexts, begin, part.stop), rows, document_lengths)
+
+
+def _check_rows(layer: LayerIndex, contexts: Contexts, rows: int, document_lengths: NDArray[np.int64]) -> None:
+    """Some contexts that follow each other, of so many `rows` in all."""
     _within("features of contexts", contexts.feature, layer.n_features)
     _within("kinds of contexts", contexts.kind, 2)
     _within("bands of contexts", contexts.band, layer.band_count.shape[1])
@@ -122,15 +135,17 @@ def _numbers(what: str, array: NDArray[Any], whole: bool = False, gaps: bool = F
     """Whether these are numbers, and none of them infinite; NaN only where there may be `gaps`."""
     if array.dtype.kind not in ("iu" if whole else "iuf"):
         raise _damaged(f"{what} are no{' whole' if whole else ''} numbers")
-    if (np.isinf(array) if gaps else ~np.isfinite(array)).any():
-        raise _damaged(f"{what} are not all finite")
+    for part in slices(len(array), _ROWS):
+        if (np.isinf(array[part]) if gaps else ~np.isfinite(array[part])).any():
+            raise _damaged(f"{what} are not all finite")
 
 
 def _within(what: str, values: NDArray[Any], end: int | NDArray[Any], least: int = 0) -> None:
     """Whether values are whole numbers from `least` up to, and without, `end`."""
     _numbers(what, values, whole=True)
-    if ((values < least) | (values >= end)).any():
-        raise _damaged(f"{what} lie outside of what there is")
+    for part in slices(len(values), _ROWS):
+        if ((values[part] < least) | (values[part] >= (end[part] if isinstance(end, np.ndarray) else end))).any():
+            raise _damaged(f"{what} lie outside of what there is")
 
 
 def _damaged(what: str) -> IndexFileError:

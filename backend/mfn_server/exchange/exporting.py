@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,53 +54,71 @@ def run_export(order: ExportOrder) -> str:
         raise MFNError(f"{order.out} is there already; name a folder that is not")
     from mfn_core.model import MFNModel
     from mfn_core.tokens import vocabulary_strings
+    from mfn_server.exchange.from_database import StoredParts, parts_of_database
+    from mfn_server.exchange.parts import parts_of
     from mfn_server.model_facts import ModelFacts
 
     model = MFNModel.from_pretrained(order.model)
     if model.tokenizer is None:
         raise MFNError(f"{order.model} has no tokenizer, and without one token ids have no text")
     facts = ModelFacts.of(model, order.model)
-    found, texts = _found(order, facts), vocabulary_strings(model.tokenizer, facts.vocab_size)
+    texts = vocabulary_strings(model.tokenizer, facts.vocab_size)
     if order.neuronpedia:
-        return _neuronpedia(order, facts, found, texts)
+        return _neuronpedia(order, facts, _found(order, facts), texts)
     try:
         from mfn_server.exchange.folder_writing import write_folder
     except ModuleNotFoundError as error:
         raise MFNError(NEEDS_PYARROW) from error
-    write_folder(found.index, order.out, texts, facts.name, found.corpus, _weights(order, model, facts))
+    with ExitStack() as stack:
+        if order.index is None:
+            database = stack.enter_context(closing(open_database(order.database_url, make=False)))
+            stack.enter_context(index_lock(database))
+            found = parts_of_database(database, facts)
+            weights = _weights(model, _stored_weights(database, facts))
+        else:
+            whole = _loaded(order, order.index, facts)
+            found = StoredParts(parts_of(whole.index), whole.corpus)
+            weights = _weights(model, load_weights(order.index, facts))
+        write_folder(found.index, order.out, texts, facts.name, found.corpus, weights)
     n_features = sum(layer.n_features for layer in found.index.layers)
     return f"{n_features:,} features over {found.index.n_tokens:,} tokens are in {order.out}"
 
 
 def _found(order: ExportOrder, facts: ModelFacts) -> StoredIndex:
-    from mfn_server.exchange.from_database import StoredIndex, index_of_database
+    """All of the index, in memory."""
+    from mfn_server.exchange.from_database import index_of_database
 
-    if order.index is None:
-        with closing(open_database(order.database_url, make=False)) as database, index_lock(database):
-            return index_of_database(database, facts)
-    index = load_any(order.index, facts)
+    if order.index is not None:
+        return _loaded(order, order.index, facts)
+    with closing(open_database(order.database_url, make=False)) as database, index_lock(database):
+        return index_of_database(database, facts)
+
+
+def _loaded(order: ExportOrder, path: Path, facts: ModelFacts) -> StoredIndex:
+    from mfn_server.exchange.from_database import StoredIndex
+
+    index = load_any(path, facts, order.out.parent)
     if index.model_fingerprint != facts.fingerprint:
-        raise IndexFileError(f"{order.index} belongs to another model than {order.model}")
-    return StoredIndex(index, corpus_name(order.index))
+        raise IndexFileError(f"{path} belongs to another model than {order.model}")
+    return StoredIndex(index, corpus_name(path))
 
 
-def _weights(order: ExportOrder, model: MFNModel, facts: ModelFacts) -> WeightRecord:
-    """What the weights say: as the folder to export has it, or the database, or computed here."""
-    from mfn_core.indexing.from_weights import describe_weights
+def _stored_weights(database: Database, facts: ModelFacts) -> WeightRecord | None:
     from mfn_server.weights.command import sources_by_layer
-    from mfn_server.weights.record import kept_settings, record_of
     from mfn_server.weights.store import stored_weights
 
-    record = None
-    if order.index is not None:
-        record = load_weights(order.index, facts)
-    else:
-        with closing(open_database(order.database_url, make=False)) as database, index_lock(database):
-            sources = sources_by_layer(database, facts)
-            with database.read() as connection:
-                record = stored_weights(connection, sources)
+    sources = sources_by_layer(database, facts)
+    with database.read() as connection:
+        return stored_weights(connection, sources)
+
+
+def _weights(model: MFNModel, known: WeightRecord | None) -> WeightRecord:
+    """What the weights say: as it is known, or computed here."""
+    from mfn_core.indexing.from_weights import describe_weights
+    from mfn_server.weights.record import kept_settings, record_of
+
     settings = kept_settings("pca")
-    return record or record_of(describe_weights(model, settings), settings)
+    return known or record_of(describe_weights(model, settings), settings)
 
 
 def _neuronpedia(order: ExportOrder, facts: ModelFacts, found: StoredIndex, texts: list[str]) -> str:

@@ -1,7 +1,7 @@
 """An index becomes a folder of parquet files. docs/reference/exchange.md describes each table.
 
-Layer by layer: a row group belongs to one layer, and those of contexts and documents hold at most so many rows. The
-folder gets its name once all of it is written.
+Block of features by block of features, and documents some at a time: no more is in memory. A row group belongs to one
+layer. The folder gets its name once all of it is written.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfn_core.indexing.arrays import slices
 from mfn_core.indexing.types import Contexts, CorpusIndex, LayerIndex
 from mfn_server.exchange.manifest import (
     ArrayEntry,
+    FileEntry,
     LayerEntry,
     Manifest,
     file_entry,
     write_manifest,
 )
 from mfn_server.exchange.new_folder import new_folder
+from mfn_server.exchange.parts import IndexParts, LayerParts, parts_of
+from mfn_server.exchange.table_names import FIRINGS, OF_FEATURES
 from mfn_server.exchange.tables import (
-    FIRINGS,
-    OF_FEATURES,
-    Column,
-    arrays_of,
-    columns_of,
     described,
     descriptions,
     lists,
-    scalars_of,
     schema,
     to_column,
     type_of,
@@ -51,7 +49,7 @@ _KEY = (
 
 
 def write_folder(
-    index: CorpusIndex,
+    index: CorpusIndex | IndexParts,
     folder: Path,
     vocabulary: Sequence[str],
     model: str,
@@ -61,7 +59,7 @@ def write_folder(
     """Write an index, and what the weights say.
 
     Args:
-        index: what to write.
+        index: what to write. Its blocks are asked for once.
         folder: made here; nothing may be there yet.
         vocabulary: the text of each token id.
         model, corpus: what they are called.
@@ -70,31 +68,31 @@ def write_folder(
     Raises:
         MFNError: there is something of that name already.
     """
+    parts = parts_of(index) if isinstance(index, CorpusIndex) else index
     with new_folder(folder) as partial:
-        _write(index, partial, vocabulary, model, corpus, weights)
+        _write(parts, partial, vocabulary, model, corpus, weights)
 
 
 def _write(
-    index: CorpusIndex,
+    index: IndexParts,
     folder: Path,
     vocabulary: Sequence[str],
     model: str,
     corpus: str,
     weights: WeightRecord | None,
 ) -> None:
-    columns = columns_of(index)
+    files, n_contexts = _write_features(index, folder)
     tables: dict[str, Iterator[pa.Table]] = {
-        "layers": _layers(index, columns),
-        **{table: _of_features(table, index, columns) for table in OF_FEATURES},
-        "contexts": _contexts(index),
+        "layers": _layers(index, n_contexts),
         "documents": _documents(index),
         "vocabulary": iter([_vocabulary(vocabulary)]),
         **({} if weights is None else {"weights": weight_rows(weights)}),
     }
-    files = {}
     for table, parts in tables.items():
-        path = folder / f"{table}.parquet"
-        files[path.name] = file_entry(path, _write_parts(path, parts))
+        with _Writer(folder / f"{table}.parquet") as writer:
+            for part in parts:
+                writer.write(part)
+        files[writer.path.name] = file_entry(writer.path, writer.rows)
     manifest = Manifest(
         model_fingerprint=index.model_fingerprint,
         model=model,
@@ -103,48 +101,74 @@ def _write(
         n_documents=len(index.documents),
         documents_dtype=str(_documents_dtype(index)),
         settings=asdict(index.settings),
-        arrays={name: ArrayEntry(table=c.table, dtype=str(c.dtype)) for name, c in columns.items()},
-        contexts={name: str(dtype) for name, dtype in _context_types(index).items()},
+        arrays={name: ArrayEntry(table=c.table, dtype=str(c.dtype)) for name, c in index.columns.items()},
+        contexts={name: str(dtype) for name, dtype in index.contexts.items()},
         layers=[
-            LayerEntry(
-                layer=layer.layer,
-                n_features=layer.n_features,
-                n_contexts=len(layer.contexts),
-                shapes={name: list(array.shape) for name, array in arrays_of(layer).items()},
-            )
-            for layer in index.layers
+            LayerEntry(layer=layer.layer, n_features=layer.n_features, n_contexts=n, shapes=dict(layer.shapes))
+            for layer, n in zip(index.layers, n_contexts, strict=True)
         ],
         weights=None if weights is None else weight_entry(weights),
-        files=files,
+        files={table: files[table] for table in sorted(files)},
     )
     write_manifest(folder, manifest)
 
 
-def _write_parts(path: Path, parts: Iterator[pa.Table]) -> int:
-    """Write tables of one schema, a row group each. The first may be empty: it gives the schema."""
-    rows = 0
+class _Writer:
+    """A parquet file that is written table by table, a row group each. The first may be empty: it gives the schema."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, 0
+        self._file: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, part: pa.Table) -> None:
+        """Adds rows."""
+        if self._file is None:
+            self._file = pq.ParquetWriter(self.path, part.schema, compression="zstd")
+        if len(part):
+            self._file.write_table(part, row_group_size=len(part))
+        self.rows += len(part)
+
+
+def _write_features(index: IndexParts, folder: Path) -> tuple[dict[str, FileEntry], list[int]]:
+    """Writes all tables of features and that of contexts. Their entries, and the contexts of each layer."""
+    forms = {table: _form(table, index) for table in OF_FEATURES} | {"contexts": _form_of_contexts(index)}
+    n_contexts = []
     with ExitStack() as stack:
-        writer: pq.ParquetWriter | None = None
-        for part in parts:
-            if writer is None:
-                writer = stack.enter_context(pq.ParquetWriter(path, part.schema, compression="zstd"))
-            if len(part):
-                writer.write_table(part, row_group_size=len(part))
-            rows += len(part)
-    return rows
+        writers = {table: stack.enter_context(_Writer(folder / f"{table}.parquet")) for table in forms}
+        for table, form in forms.items():
+            writers[table].write(form.empty_table())
+        for layer in index.layers:
+            first, before = 0, writers["contexts"].rows
+            for block in layer.blocks():
+                for table in OF_FEATURES:
+                    writers[table].write(_of_features(forms[table], layer, block, first))
+                for part in _contexts(block.contexts, layer.layer, forms["contexts"]):
+                    writers["contexts"].write(part)
+                first += block.n_features
+            n_contexts.append(writers["contexts"].rows - before)
+    return {writer.path.name: file_entry(writer.path, writer.rows) for writer in writers.values()}, n_contexts
 
 
-def _layers(index: CorpusIndex, columns: dict[str, Column]) -> Iterator[pa.Table]:
+def _layers(index: IndexParts, n_contexts: Sequence[int]) -> Iterator[pa.Table]:
     said = descriptions(LayerIndex)
-    scalars = [scalars_of(layer) for layer in index.layers]
+    columns = {name: column for name, column in index.columns.items() if column.table == "layers"}
+    scalars = [{n: v for n, v in layer.whole.items() if not isinstance(v, np.ndarray)} for layer in index.layers]
+    odd = {n for each in scalars for n, v in each.items() if not isinstance(v, int | float | str | None)}
+    assert not odd, f"no column is known for {odd}: only arrays, numbers and text are carried"
     known = dict.fromkeys(name for each in scalars for name, value in each.items() if value is not None)
-    arrays: dict[str, Any] = {name: pa.array([each[name] for each in scalars]) for name in known}
-    arrays["n_contexts"] = pa.array([len(layer.contexts) for layer in index.layers], pa.int64())
+    arrays: dict[str, Any] = {name: pa.array([each.get(name) for each in scalars]) for name in known}
+    arrays["n_contexts"] = pa.array(n_contexts, pa.int64())
     for name, column in columns.items():
-        if column.table == "layers":
-            gap = pa.nulls(1, type_of(column.dtype, column.ndim))
-            rows = [arrays_of(layer).get(name) for layer in index.layers]
-            arrays[name] = pa.concat_arrays([gap if row is None else to_column(row[None]) for row in rows])
+        gap = pa.nulls(1, type_of(column.dtype, column.ndim))
+        rows = [layer.whole.get(name) for layer in index.layers]
+        arrays[name] = pa.concat_arrays([gap if row is None else to_column(row[None]) for row in rows])
     said["n_contexts"] = "Rows of the layer in contexts."
     yield pa.table(
         list(arrays.values()),
@@ -152,49 +176,46 @@ def _layers(index: CorpusIndex, columns: dict[str, Column]) -> Iterator[pa.Table
     )
 
 
-def _of_features(table: str, index: CorpusIndex, columns: dict[str, Column]) -> Iterator[pa.Table]:
+def _form(table: str, index: IndexParts) -> pa.Schema:
     said = descriptions(LayerIndex)
-    mine = {name: column for name, column in columns.items() if column.table == table}
-    kinds = {name: type_of(column.dtype, column.ndim - 1) for name, column in mine.items()}
-    form = schema(table, [*_KEY, *(described(name, kinds[name], said.get(name, "")) for name in mine)])
-    yield form.empty_table()
-    for layer in index.layers:
-        arrays, n = arrays_of(layer), layer.n_features
-        key = [np.full(n, layer.layer, np.int32), np.arange(n, dtype=np.int32)]
-        rows = [to_column(arrays[name]) if name in arrays else pa.nulls(n, kinds[name]) for name in mine]
-        yield pa.table([*map(pa.array, key), *rows], schema=form)
+    mine = {name: column for name, column in index.columns.items() if column.table == table}
+    return schema(
+        table,
+        [*_KEY, *(described(name, type_of(c.dtype, c.ndim - 1), said.get(name, "")) for name, c in mine.items())],
+    )
 
 
-def _context_types(index: CorpusIndex) -> dict[str, np.dtype[Any]]:
-    """The types of the arrays of contexts, `offsets` too; those of the first layer are those of all."""
-    first = [layer.contexts for layer in index.layers[:1]]
-    return {field.name: getattr(contexts, field.name).dtype for contexts in first for field in fields(Contexts)}
+def _of_features(form: pa.Schema, layer: LayerParts, block: LayerIndex, first: int) -> pa.Table:
+    n = block.n_features
+    key = [np.full(n, layer.layer, np.int32), np.arange(first, first + n, dtype=np.int32)]
+    rows = [
+        pa.nulls(n, field.type) if (array := getattr(block, field.name, None)) is None else to_column(array)
+        for field in list(form)[len(_KEY) :]
+    ]
+    return pa.table([*map(pa.array, key), *rows], schema=form)
 
 
-def _contexts(index: CorpusIndex) -> Iterator[pa.Table]:
+def _form_of_contexts(index: IndexParts) -> pa.Schema:
     said = descriptions(Contexts) | {"feature": _KEY[1].metadata[b"description"].decode()}
-    types = {name: dtype for name, dtype in _context_types(index).items() if name != "offsets"}
-    kinds = {name: type_of(dtype, int(name in FIRINGS)) for name, dtype in types.items()}
-    form = schema("contexts", [_KEY[0], *(described(name, kinds[name], said.get(name, "")) for name in types)])
-    yield form.empty_table()
-    for layer in index.layers:
-        contexts = layer.contexts
-        for begin in range(0, len(contexts), _CONTEXTS):
-            part = slice(begin, begin + _CONTEXTS)
-            offsets = contexts.offsets[begin : begin + _CONTEXTS + 1]
-            rows = [
-                lists(getattr(contexts, name), offsets) if name in FIRINGS else to_column(getattr(contexts, name)[part])
-                for name in types
-            ]
-            numbers = pa.array(np.full(len(offsets) - 1, layer.layer, np.int32))
-            yield pa.table([numbers, *rows], schema=form)
+    kinds = {n: type_of(dtype, int(n in FIRINGS)) for n, dtype in index.contexts.items() if n != "offsets"}
+    return schema("contexts", [_KEY[0], *(described(name, kinds[name], said.get(name, "")) for name in kinds)])
 
 
-def _documents_dtype(index: CorpusIndex) -> np.dtype[Any]:
+def _contexts(contexts: Contexts, layer: int, form: pa.Schema) -> Iterator[pa.Table]:
+    for part in slices(len(contexts), _CONTEXTS):
+        offsets = contexts.offsets[part.start : part.stop + 1]
+        rows = [
+            lists(getattr(contexts, name), offsets) if name in FIRINGS else to_column(getattr(contexts, name)[part])
+            for name in form.names[1:]
+        ]
+        yield pa.table([pa.array(np.full(len(offsets) - 1, layer, np.int32)), *rows], schema=form)
+
+
+def _documents_dtype(index: IndexParts) -> np.dtype[Any]:
     return index.documents[0].dtype if index.documents else np.dtype(np.uint32)
 
 
-def _documents(index: CorpusIndex) -> Iterator[pa.Table]:
+def _documents(index: IndexParts) -> Iterator[pa.Table]:
     form = schema(
         "documents",
         [

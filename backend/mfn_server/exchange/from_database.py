@@ -1,20 +1,20 @@
-"""The index that a database shows of a model, as arrays again.
+"""The index that a database shows of a model, as arrays again, block of features by block of features.
 
 All that went in comes back exactly. Only in runs from before it was kept, `token_pairs` is not known, and 0 here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from mfn_core.errors import MFNError
-from mfn_core.indexing.arrays import ragged, rank_in_run
+from mfn_core.indexing.arrays import ragged, rank_in_run, slices
 from mfn_core.indexing.types import ContextKind, Contexts, CorpusIndex, IndexSettings, LayerIndex
 from mfn_server.db.blobs import F4, U4, unpack
 from mfn_server.db.contexts import ContextColumns
@@ -33,6 +33,8 @@ from mfn_server.db.tables import (
     TopContexts,
 )
 from mfn_server.db.varints import unpack_rows
+from mfn_server.exchange.parts import BLOCK, IndexParts, LayerParts
+from mfn_server.exchange.table_names import Column, arrays_of, table_of
 from mfn_server.model_facts import ModelFacts
 
 _INTS, _FLOATS = None, F4
@@ -76,30 +78,122 @@ class StoredIndex:
     corpus: str
 
 
+@dataclass(frozen=True)
+class StoredParts:
+    """The same, read as it is asked for: under `index_lock` alone, for nothing may be replaced and half removed."""
+
+    index: IndexParts
+    corpus: str
+
+
 def index_of_database(database: Database, facts: ModelFacts) -> StoredIndex:
-    """Read the current index of a model. Use it under `index_lock`: it takes many statements, and none may find the
-    run replaced and half removed.
+    """Read the current index of a model, all of it. Use it under `index_lock`.
+
+    Raises:
+        MFNError: there is none, or one from before its settings were kept.
+    """
+    stored = parts_of_database(database, facts)
+    parts = stored.index
+    index = CorpusIndex(
+        layers=[joined(list(layer.blocks())) for layer in parts.layers],
+        documents=parts.documents[:],
+        meta=parts.meta[:],
+        n_tokens=parts.n_tokens,
+        settings=parts.settings,
+        model_fingerprint=parts.model_fingerprint,
+    )
+    return StoredIndex(index, stored.corpus)
+
+
+def parts_of_database(database: Database, facts: ModelFacts) -> StoredParts:
+    """Read the current index of a model as one goes through it. Use it, and what it gives, under `index_lock`.
 
     Raises:
         MFNError: there is none, or one from before its settings were kept.
     """
     with database.read() as connection:
         run = _run(connection, database.name, facts)
-        rows = connection.execute(
-            select(Document.ordinal, Document.token_ids, Document.meta)
-            .where(Document.corpus_id == run.corpus_id)
-            .order_by(Document.ordinal)
-        ).all()
+        count = select(func.count()).where(Document.corpus_id == run.corpus_id)
+        n_documents = connection.scalar(count) or 0
         settings = IndexSettings(**run.settings)
-        index = CorpusIndex(
-            layers=[_layer(connection, run, source.key, settings) for source in facts.sources],
-            documents=[unpack(row.token_ids, U4).astype(np.uint32) for row in rows],
-            meta=[row.meta for row in rows],
-            n_tokens=run.n_tokens,
-            settings=settings,
-            model_fingerprint=facts.fingerprint,
-        )
-        return StoredIndex(index, run.name)
+        windows = _Windows.of(connection, run.id)
+        layers = [_StoredLayer.of(database, connection, run, source.key, settings, windows) for source in facts.sources]
+    probes = [layer.probe() for layer in layers]
+    columns: dict[str, Column] = {}
+    for probe in probes:
+        for name, array in arrays_of(probe).items():
+            columns.setdefault(name, Column(table_of(name, name not in _OF_LAYERS), array.dtype, array.ndim))
+    contexts = {
+        field.name: getattr(probe.contexts, field.name).dtype for probe in probes[:1] for field in fields(Contexts)
+    }
+    parts = IndexParts(
+        columns=columns,
+        contexts=contexts,
+        layers=[layer.parts(probe) for layer, probe in zip(layers, probes, strict=True)],
+        documents=_Documents(database, run.corpus_id, n_documents, "token_ids", _token_ids),
+        meta=_Documents(database, run.corpus_id, n_documents, "meta", dict),
+        n_tokens=run.n_tokens,
+        settings=settings,
+        model_fingerprint=facts.fingerprint,
+    )
+    return StoredParts(parts, run.name)
+
+
+def joined(blocks: Sequence[LayerIndex]) -> LayerIndex:
+    """A layer out of its blocks."""
+    contexts = [block.contexts for block in blocks]
+    lengths = np.concatenate([np.diff(each.offsets) for each in contexts])
+    columns = {
+        field.name: np.concatenate([getattr(each, field.name) for each in contexts])
+        for field in fields(Contexts)
+        if field.name != "offsets"
+    }
+    arrays = {
+        name: np.concatenate([getattr(block, name) for block in blocks])
+        for name in arrays_of(blocks[0])
+        if name not in _OF_LAYERS
+    }
+    return replace(
+        blocks[0],
+        n_features=sum(block.n_features for block in blocks),
+        contexts=Contexts(**columns, offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])),
+        **arrays,
+    )
+
+
+_T = TypeVar("_T")
+
+
+class _Documents(Sequence[_T]):
+    """A column of a corpus's documents, read when it is asked for."""
+
+    def __init__(self, database: Database, corpus_id: int, n: int, column: str, decode: Callable[[Any], _T]) -> None:
+        self._database, self._corpus_id, self._n = database, corpus_id, n
+        self._column, self._decode = column, decode
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, which: int) -> _T: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[_T]: ...
+    def __getitem__(self, which: int | slice) -> _T | list[_T]:
+        if isinstance(which, slice):
+            begin, end, step = which.indices(self._n)
+            return self._between(begin, end)[::step] if step == 1 else [self[i] for i in range(begin, end, step)]
+        number = range(self._n)[which]
+        return self._between(number, number + 1)[0]
+
+    def _between(self, begin: int, end: int) -> list[_T]:
+        of = (Document.corpus_id == self._corpus_id, Document.ordinal.between(begin, end - 1))
+        with self._database.read() as connection:
+            found = connection.scalars(select(getattr(Document, self._column)).where(*of).order_by(Document.ordinal))
+            return [self._decode(value) for value in found]
+
+
+def _token_ids(blob: bytes) -> NDArray[np.uint32]:
+    return unpack(blob, U4).astype(np.uint32)
 
 
 def _run(connection: Connection, name: str, facts: ModelFacts) -> Row[Any]:
@@ -123,46 +217,134 @@ def _run(connection: Connection, name: str, facts: ModelFacts) -> Row[Any]:
     return run
 
 
-def _layer(connection: Connection, run: Row[Any], key: str, settings: IndexSettings) -> LayerIndex:
-    source = connection.execute(
-        select(Source.id, Source.layer, SourceIndex.bin_edges, SourceIndex.sampled_tokens, SourceIndex.token_pairs)
-        .join(SourceIndex, SourceIndex.source_id == Source.id)
-        .where(SourceIndex.run_id == run.id, Source.key == key, Source.model_id == run.model_id)
-    ).one()
-    statement = (
-        select(Feature, FeatureDetail)
-        .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
-        .where(Feature.run_id == run.id, Feature.source_id == source.id)
-        .order_by(Feature.number)
-    )
-    rows = connection.execute(statement).all()
-    facts: dict[str, NDArray[Any] | int | None] = {}
-    for name, (column, dtype, kind) in _BLOBS.items():
-        values, _ = _unpacked([getattr(row, column) for row in rows], dtype)
-        facts[name] = values.reshape(len(rows), -1).astype(kind)
-    facts |= {name: np.array([getattr(row, name) for row in rows], dtype) for name, dtype in _FIGURES.items()}
-    if all(row.half_firings is not None for row in rows):
-        r2 = [np.nan if row.token_r2 is None else row.token_r2 for row in rows]
-        facts |= {
-            "token_r2": np.array(r2, np.float32),
-            "half_firings": np.array([row.half_firings for row in rows], np.int64),
-        }
-    if source.sampled_tokens is not None:
-        facts["sampled_firings"] = np.array([row.sampled_firings for row in rows], np.int64)
-        facts["sampled_tokens"] = source.sampled_tokens
-    for name, (column, dtype, kind, fill) in (
-        _TOKENS | (_SAMPLED if source.sampled_tokens is not None else {})
-    ).items():
-        width = settings.n_cofiring if name.startswith("cofiring") else settings.n_tokens
-        facts[name] = _padded([getattr(row, column) for row in rows], dtype, width, kind, fill)
-    return LayerIndex(
-        layer=source.layer,
-        n_features=len(rows),
-        bin_edges=unpack(source.bin_edges, F4).astype(np.float32),
-        token_pairs=source.token_pairs or 0,
-        contexts=_contexts(connection, run, {row.id: row.number for row in rows}),
-        **facts,  # type: ignore[arg-type]  # by name
-    )
+_OF_LAYERS = ("bin_edges",)
+"""Arrays that are not of features."""
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """All windows of a run, [W] each."""
+
+    document: NDArray[np.int32]
+    start: NDArray[np.int32]
+    length: NDArray[np.uint16]
+
+    @classmethod
+    def of(cls, connection: Connection, run_id: int) -> _Windows:
+        places = (
+            select(DocumentWindow.id, Document.ordinal, DocumentWindow.start, DocumentWindow.length)
+            .join(Document, Document.id == DocumentWindow.document_id)
+            .where(DocumentWindow.run_id == run_id)
+            .order_by(DocumentWindow.id)
+            .limit(_WINDOWS)
+        )
+        parts, last = [], 0
+        while rows := connection.execute(places.where(DocumentWindow.id > last)).all():
+            parts.append(np.array([row[1:] for row in rows], np.int32))
+            last = rows[-1].id
+        document, start, length = np.concatenate([np.zeros((0, 3), np.int32), *parts]).T
+        return cls(document.copy(), start.copy(), length.astype(np.uint16))
+
+
+_WINDOWS = 1 << 16  # rows read at a time
+
+
+@dataclass(frozen=True)
+class _StoredLayer:
+    """A layer of a run, and what its rows have in common."""
+
+    database: Database
+    settings: IndexSettings
+    windows: _Windows
+    run_id: int
+    source: Row[Any]
+    n_features: int
+    halves_known: bool
+
+    @classmethod
+    def of(
+        cls,
+        database: Database,
+        connection: Connection,
+        run: Row[Any],
+        key: str,
+        settings: IndexSettings,
+        windows: _Windows,
+    ) -> _StoredLayer:
+        source = connection.execute(
+            select(Source.id, Source.layer, SourceIndex.bin_edges, SourceIndex.sampled_tokens, SourceIndex.token_pairs)
+            .join(SourceIndex, SourceIndex.source_id == Source.id)
+            .where(SourceIndex.run_id == run.id, Source.key == key, Source.model_id == run.model_id)
+        ).one()
+        of = (Feature.run_id == run.id, Feature.source_id == source.id)
+        n, known = connection.execute(select(func.count(), func.count(Feature.half_firings)).where(*of)).one()
+        return cls(database, settings, windows, run.id, source, n, n == known)
+
+    def parts(self, probe: LayerIndex) -> LayerParts:
+        """The layer; `probe` has some of its features."""
+        arrays = arrays_of(probe)
+        shapes = {name: list(array.shape) for name, array in arrays.items()}
+        whole = {field.name: getattr(probe, field.name) for field in fields(LayerIndex) if field.name != "contexts"}
+        return LayerParts(
+            layer=self.source.layer,
+            n_features=self.n_features,
+            whole={name: value for name, value in whole.items() if name not in arrays or name in _OF_LAYERS}
+            | {"n_features": self.n_features},
+            shapes={n: shape if n in _OF_LAYERS else [self.n_features, *shape[1:]] for n, shape in shapes.items()},
+            blocks=self.blocks,
+        )
+
+    def probe(self) -> LayerIndex:
+        """The first feature alone."""
+        return self._block(slice(0, 1))
+
+    def blocks(self) -> Iterator[LayerIndex]:
+        """All features, some at a time."""
+        return map(self._block, slices(self.n_features, BLOCK))
+
+    def _block(self, numbers: slice) -> LayerIndex:
+        statement = (
+            select(Feature, FeatureDetail)
+            .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
+            .where(
+                Feature.run_id == self.run_id,
+                Feature.source_id == self.source.id,
+                Feature.number.between(numbers.start, numbers.stop - 1),
+            )
+            .order_by(Feature.number)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(statement).all()
+            contexts = _contexts(connection, self.windows, {row.id: row.number for row in rows})
+        return LayerIndex(
+            layer=self.source.layer,
+            n_features=len(rows),
+            bin_edges=unpack(self.source.bin_edges, F4).astype(np.float32),
+            token_pairs=self.source.token_pairs or 0,
+            contexts=contexts,
+            **self._facts(rows),
+        )
+
+    def _facts(self, rows: Sequence[Row[Any]]) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        for name, (column, dtype, kind) in _BLOBS.items():
+            values, _ = _unpacked([getattr(row, column) for row in rows], dtype)
+            facts[name] = values.reshape(len(rows), -1).astype(kind)
+        facts |= {name: np.array([getattr(row, name) for row in rows], dtype) for name, dtype in _FIGURES.items()}
+        if self.halves_known:
+            r2 = [np.nan if row.token_r2 is None else row.token_r2 for row in rows]
+            facts |= {
+                "token_r2": np.array(r2, np.float32),
+                "half_firings": np.array([row.half_firings for row in rows], np.int64),
+            }
+        sampled = self.source.sampled_tokens is not None
+        if sampled:
+            facts["sampled_firings"] = np.array([row.sampled_firings for row in rows], np.int64)
+            facts["sampled_tokens"] = self.source.sampled_tokens
+        for name, (column, dtype, kind, fill) in (_TOKENS | (_SAMPLED if sampled else {})).items():
+            width = self.settings.n_cofiring if name.startswith("cofiring") else self.settings.n_tokens
+            facts[name] = _padded([getattr(row, column) for row in rows], dtype, width, kind, fill)
+        return facts
 
 
 def _unpacked(blobs: Sequence[bytes], dtype: np.dtype[Any] | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -180,15 +362,8 @@ def _padded(blobs: Sequence[bytes], dtype: np.dtype[Any] | None, width: int, kin
     return out
 
 
-def _contexts(connection: Connection, run: Row[Any], numbers: Mapping[int, int]) -> Contexts:
+def _contexts(connection: Connection, windows: _Windows, numbers: Mapping[int, int]) -> Contexts:
     """The contexts of features, whose numbers are given by their ids, which are consecutive."""
-    places = connection.execute(
-        select(DocumentWindow.start, DocumentWindow.length, Document.ordinal)
-        .join(Document, Document.id == DocumentWindow.document_id)
-        .where(DocumentWindow.run_id == run.id)
-        .order_by(DocumentWindow.id)
-    ).all()
-    start, length, document = np.array(places, np.int64).reshape(-1, 3).T
     parts = []
     for kind, table in ((ContextKind.TOP, TopContexts), (ContextKind.BAND, SampledContexts)):
         of = select(table).where(table.feature_id.between(min(numbers), max(numbers))).order_by(table.feature_id)
@@ -218,9 +393,9 @@ def _contexts(connection: Connection, run: Row[Any], numbers: Mapping[int, int])
         kind=kept[1].astype(np.uint8),
         band=kept[2].astype(np.uint8),
         rank=rank_in_run(*kept).astype(np.int32),
-        document=document[window].astype(np.int32),
-        start=start[window].astype(np.int32),
-        length=length[window].astype(np.uint16),
+        document=windows.document[window],
+        start=windows.start[window],
+        length=windows.length[window],
         peak=peak[order].astype(np.int16),
         peak_value=peak_value[order].astype(np.float32),
         offsets=offsets,

@@ -16,8 +16,13 @@ from mfn_server.weights.record import WeightRecord
 NEEDS_PYARROW = "reading and writing parquet needs pyarrow: pip install 'mfn-studio[parquet]'"
 
 
-def load_any(path: Path, facts: ModelFacts) -> CorpusIndex:
+def load_any(path: Path, facts: ModelFacts, scratch: Path | None = None) -> CorpusIndex:
     """Read an index file, or a folder of parquet tables, and check it if it says that it is the model's.
+
+    Args:
+        path: of the file, which comes into memory as a whole, or of the folder, which does not.
+        facts: the model.
+        scratch: a folder with room for the arrays of a folder of tables.
 
     Raises:
         IndexFileError: what is wrong with it.
@@ -28,7 +33,7 @@ def load_any(path: Path, facts: ModelFacts) -> CorpusIndex:
             from mfn_server.exchange.folder_reading import read_folder
         except ModuleNotFoundError as error:
             raise MFNError(NEEDS_PYARROW) from error
-        index = read_folder(path)
+        index = read_folder(path, scratch)
     else:
         index = load_index(path)
     if index.model_fingerprint == facts.fingerprint:

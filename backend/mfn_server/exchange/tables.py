@@ -1,4 +1,4 @@
-"""Which table and column each array of an index becomes: the schema of a parquet folder.
+"""Arrays as columns of parquet tables and back: the schema of a folder.
 
 An array's first axis is the table's rows; each further axis becomes a list, so [F, 10] is a column of lists of ten.
 Half precision is widened to float32, which more readers know; the manifest keeps the true type. A column's description
@@ -10,98 +10,18 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mfn_core.indexing.types import Contexts, CorpusIndex, LayerIndex
-
-TABLES: Mapping[str, str] = {
-    "layers": "One row a layer of features, in order.",
-    "features": "One row a feature. (layer, feature) is its key here and in every table of features.",
-    "histograms": "How often each feature fires how strongly. The edges of the bins, common to a layer, are in layers.",
-    "bands": "Each feature's contexts by strength, in bands of about equal count.",
-    "tokens": "The tokens that each feature fires on most.",
-    "logits": "The tokens whose logits each feature's direction raises and lowers most.",
-    "neighbours": "The features of the same layer with the most similar directions.",
-    "cofiring": "The features of the same layer that a feature fires together with, on a sample of tokens.",
-    "weights": "What else the weights alone say of each feature: the shape of its logits, other features, its place.",
-    "contexts": "Windows of documents in which a feature fires, with its firings as lists.",
-    "documents": "The corpus: token ids, each document once.",
-    "vocabulary": "The text of each token id.",
-}
-
-OF_FEATURES = ("features", "histograms", "bands", "tokens", "logits", "neighbours", "cofiring")
-"""Tables with a row a feature, all in the same order."""
-
-_TABLE_OF = {
-    "bin_edges": "layers",
-    "histogram": "histograms",
-    "band_edges": "bands",
-    "band_count": "bands",
-    "top_token_ids": "tokens",
-    "top_token_share": "tokens",
-    "promoted_ids": "logits",
-    "promoted_logits": "logits",
-    "suppressed_ids": "logits",
-    "suppressed_logits": "logits",
-    "neighbour_ids": "neighbours",
-    "neighbour_cos": "neighbours",
-    "cofiring_ids": "cofiring",
-    "cofiring_lift": "cofiring",
-    "cofiring_joint": "cofiring",
-    "next_token_ids": "tokens",
-    "next_token_share": "tokens",
-}
-"""Arrays that are not named here go into `features` where their first axis is the features', else into `layers`."""
-
-FIRINGS = ("positions", "values")
-"""Arrays of `Contexts` that have one entry a firing, cut by its `offsets`; all others have one a context."""
+from mfn_core.indexing.types import Contexts, LayerIndex
+from mfn_server.exchange.table_names import TABLES
 
 _STORED = {np.dtype(np.float16): np.dtype(np.float32)}
-
-
-class Column(NamedTuple):
-    """An array's place: its table, and its type and number of axes, which are the same in every layer."""
-
-    table: str
-    dtype: np.dtype[Any]
-    ndim: int
-
-
-def arrays_of(layer: LayerIndex) -> dict[str, NDArray[Any]]:
-    """All arrays of a layer by name, its contexts' apart."""
-    named = ((field.name, getattr(layer, field.name)) for field in fields(layer))
-    return {name: value for name, value in named if isinstance(value, np.ndarray)}
-
-
-def scalars_of(layer: LayerIndex) -> dict[str, int | float | str | bool | None]:
-    """All else that is known of a layer by name, None where it is not."""
-    rest = {field.name: getattr(layer, field.name) for field in fields(layer) if field.name != "contexts"}
-    scalars = {name: value for name, value in rest.items() if not isinstance(value, np.ndarray)}
-    odd = [name for name, value in scalars.items() if not isinstance(value, int | float | str | None)]
-    assert not odd, f"no column is known for {odd}: only arrays, numbers and text are carried"
-    return scalars
-
-
-def columns_of(index: CorpusIndex) -> dict[str, Column]:
-    """Where each array of the index's layers goes."""
-    found: dict[str, Column] = {}
-    for layer in index.layers:
-        for name, array in arrays_of(layer).items():
-            of_features = array.ndim > 0 and len(array) == layer.n_features
-            table = _TABLE_OF.get(name) or ("features" if of_features else "layers")
-            column = Column(table, array.dtype, array.ndim)
-            before = found.setdefault(name, column)
-            assert before[1:] == column[1:], f"{name} is not of one type in all layers"
-            if before.table == "features" and table == "layers":
-                found[name] = column  # the lengths agreed by chance
-    return found
 
 
 def to_column(array: NDArray[Any]) -> pa.Array:

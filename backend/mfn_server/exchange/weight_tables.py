@@ -118,8 +118,11 @@ def read_weights(folder: Path) -> WeightRecord | None:
     try:
         with ExitStack() as stack:
             table = TableFile(stack.enter_context(pq.ParquetFile(folder / FILE)))
-            layers = {of.layer: _layer(of, table.take(of.n_features)) for of in entry.layers}
-            table.take(0, last=True)
+            layers = {
+                of.layer: _layer(of, pa.concat_tables([table.schema.empty_table(), *table.take(of.n_features)]))
+                for of in entry.layers
+            }
+            table.end()
         if len(layers) != len(entry.layers):
             raise ValueError("a layer comes twice")
         return WeightRecord(layers, entry.settings, entry.umap_version)

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from mfn_core.errors import MFNError
 from mfn_core.indexing.types import Contexts, CorpusIndex, IndexSettings, LayerIndex
-from mfn_server.exchange import folder_reading, folder_writing
+from mfn_server.exchange import folder_reading, folder_writing, parts
 from mfn_server.exchange.checking import check_index
 from mfn_server.exchange.folder_reading import read_folder
 from mfn_server.exchange.folder_writing import write_folder
 from mfn_server.exchange.manifest import MANIFEST, file_entry
-from mfn_server.exchange.tables import OF_FEATURES, TABLES, descriptions
+from mfn_server.exchange.table_names import OF_FEATURES, TABLES
+from mfn_server.exchange.tables import descriptions
 from mfn_server.index_file import IndexFileError
 from mfn_server.weights.record import WeightRecord
 from tests.server.comparing import same
@@ -49,8 +50,8 @@ def array(dtype: Any, shape: tuple[int, ...]) -> st.SearchStrategy[NDArray[Any]]
 
 
 @st.composite
-def contexts(draw: st.DrawFn) -> Contexts:
-    n = draw(st.integers(0, 6))
+def contexts(draw: st.DrawFn, n_features: int) -> Contexts:
+    n = draw(st.integers(0, 6 if n_features else 0))
     lengths = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
     offsets = np.cumsum([0, *lengths], dtype=np.int64)
     kinds = {
@@ -58,6 +59,7 @@ def contexts(draw: st.DrawFn) -> Contexts:
         "start": np.int32, "length": np.uint16, "peak": np.int16, "peak_value": np.float32,
     }  # fmt: skip
     columns = {name: draw(array(dtype, (n,))) for name, dtype in kinds.items()}
+    columns["feature"] = np.sort(draw(hnp.arrays(np.int32, n, elements=st.integers(0, max(n_features - 1, 0)))))
     nnz = int(offsets[-1])
     return Contexts(
         **columns, offsets=offsets, positions=draw(array(np.uint8, (nnz,))), values=draw(array(np.float16, (nnz,)))
@@ -81,7 +83,7 @@ def layers(draw: st.DrawFn, number: int) -> LayerIndex:
         else:
             facts[field.name] = draw(array(kind[1], shape))
     return LayerIndex(
-        layer=number, n_features=f, contexts=draw(contexts()), token_pairs=draw(st.integers(0, 2**40)), **facts
+        layer=number, n_features=f, contexts=draw(contexts(f)), token_pairs=draw(st.integers(0, 2**40)), **facts
     )
 
 
@@ -107,14 +109,23 @@ def indexes(draw: st.DrawFn) -> CorpusIndex:
     )
 
 
-@given(index=indexes(), rows=st.integers(1, 3))
+def in_memory(index: CorpusIndex) -> CorpusIndex:
+    """The same with lists of documents, which lie in files where a folder was read."""
+    return replace(index, documents=list(index.documents), meta=list(index.meta))
+
+
+@given(index=indexes(), rows=st.integers(1, 3), read=st.integers(1, 4), block=st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_is_read_again(index: CorpusIndex, rows: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_is_written_is_read_again(
+    index: CorpusIndex, rows: int, read: int, block: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("index") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_writing, "_CONTEXTS", rows)
         patch.setattr(folder_writing, "_DOCUMENTS", rows)
-        same(read_folder(write(index, folder)), index)
+        patch.setattr(folder_reading, "_ROWS", read)
+        patch.setattr(parts, "BLOCK", block)
+        same(in_memory(read_folder(write(index, folder))), index)
     shutil.rmtree(folder)
 
 
@@ -125,7 +136,7 @@ def folder(tiny_index: CorpusIndex, tmp_path: Path) -> Path:
 
 def test_a_true_index_comes_back(tiny_index: CorpusIndex, folder: Path) -> None:
     found = read_folder(folder)
-    same(found, tiny_index)
+    same(in_memory(found), tiny_index)
     check_index(found, {0: 48, 1: 48}, 300)
     assert not list(folder.parent.glob("*.partial"))
 
@@ -156,7 +167,7 @@ def test_new_arrays_and_numbers_are_carried_without_being_named(
     second = Richer(**plain[1], sampled=0.5, offsets=np.arange(7, dtype=np.float32))
     index = replace(tiny_index, layers=[first, second])
     folder = write(index, tmp_path / "out")
-    same(read_folder(folder), index)
+    same(in_memory(read_folder(folder)), index)
     table = pq.read_table(folder / "features.parquet")
     assert table.column("partner_ids").to_pylist()[:48] == partners.tolist()
     assert table.column("partner_ids").null_count == 48
