@@ -2,8 +2,8 @@
 
 from mfn_core.indexing.build import build_index, collect, index_tokens
 from mfn_core.indexing.checkpoint import forget_work
+from mfn_core.indexing.feeds import CorpusChangedError
 from mfn_core.indexing.from_weights import WeightFacts, weight_facts
-from mfn_core.indexing.shards import CorpusChangedError
 from mfn_core.indexing.state import IndexState
 from mfn_core.indexing.types import ContextKind, Contexts, CorpusIndex, IndexSettings, LayerIndex
 

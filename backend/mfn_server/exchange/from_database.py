@@ -148,7 +148,7 @@ def joined(blocks: Sequence[LayerIndex]) -> LayerIndex:
         for field in fields(Contexts)
         if field.name != "offsets"
     }
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.concatenate([getattr(block, name) for block in blocks])
         for name in arrays_of(blocks[0])
         if name not in _OF_LAYERS
@@ -257,7 +257,7 @@ class _StoredLayer:
     settings: IndexSettings
     windows: _Windows
     run_id: int
-    source: Row[Any]
+    source: Any
     n_features: int
     halves_known: bool
 
@@ -325,7 +325,7 @@ class _StoredLayer:
             **self._facts(rows),
         )
 
-    def _facts(self, rows: Sequence[Row[Any]]) -> dict[str, Any]:
+    def _facts(self, rows: Sequence[Any]) -> dict[str, Any]:
         facts: dict[str, Any] = {}
         for name, (column, dtype, kind) in _BLOBS.items():
             values, _ = _unpacked([getattr(row, column) for row in rows], dtype)
