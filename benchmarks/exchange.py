@@ -29,7 +29,7 @@ def run(quick: bool, features: int | None = None, keep: Path | None = None) -> R
     metrics: dict[str, Metric] = {}
     with tempfile.TemporaryDirectory(prefix="mfn-bench-") as scratch:
         for size in sizes:
-            folder = (keep or Path(scratch)) / f"features-{size}"
+            folder = (keep or Path(scratch)) / f"{size}"
             studio = make_studio(folder, size, 1 << 14 if quick else TOKENS)
             for part in PARTS:
                 command = [
