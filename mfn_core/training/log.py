@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mfn_core.files import replace_file
 from mfn_core.training.objective import Figures
 
 Metrics = dict[str, Any]
@@ -43,9 +44,8 @@ class Log:
         if self.silent:
             return
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
-        draft = self.path.with_suffix(".draft")
-        draft.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        draft.replace(self.path)
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        replace_file(self.path, lambda file: file.write(text.encode()))
 
 
 def read_metrics(log: Path) -> list[Metrics]:

@@ -15,6 +15,7 @@ from mfn_core.data.mix import STRUCTURED, Packed, Source, pack, sample_text
 from mfn_core.data.stream import RowStream
 from mfn_core.data.tokenizer import fit_tokenizer
 from mfn_core.errors import ConfigError
+from mfn_core.files import replace_file
 from mfn_core.training.batches import Batches, PackedRows, StreamedRows
 from mfn_core.training.building import base_tokenizer, start_token
 from mfn_core.training.config import TrainConfig
@@ -42,17 +43,16 @@ def make_data(config: TrainConfig, folder: Path, data_folder: Path, say: Callabl
     say("packing held-out text")
     seen = SeenTexts() if config.data.deduplicate and not config.data.stream else None
     held_out = _packed(config, held_out_sources, tokenizer, start, config.data.valid_tokens, seen, VALID_SEED_OFFSET)
-    np.save(folder / "valid.npy", held_out.rows)
+    replace_file(folder / "valid.npy", lambda file: np.save(file, held_out.rows))
     recipe: dict[str, Any] = {"start": start, "valid": held_out.recipe}
     if not config.data.stream:
         needed = config.steps * config.tokens_per_step
         say(f"packing {needed:,} tokens of training text")
         packed = _packed(config, sources, tokenizer, start, needed, seen)
-        np.save(folder / "train.npy", packed.rows)
+        replace_file(folder / "train.npy", lambda file: np.save(file, packed.rows))
         recipe["train"] = packed.recipe
-    draft = folder / f"{RECIPE}.draft"
-    draft.write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
-    draft.replace(folder / RECIPE)
+    text = json.dumps(recipe, indent=2) + "\n"
+    replace_file(folder / RECIPE, lambda file: file.write(text.encode()))
 
 
 def open_batches(config: TrainConfig, folder: Path, data_folder: Path, tokenizer: PreTrainedTokenizerBase) -> Batches:
