@@ -48,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("name", nargs="?", choices=names, metavar="NAME", help="the benchmark to run")
     parser.add_argument("--quick", action="store_true", help="smaller sizes: shows that it runs, proves nothing")
-    parser.add_argument("--peer", metavar="PYTHON", help="a Python with sae-lens, to compare with it (layer, steer)")
+    parser.add_argument(
+        "--peer",
+        metavar="PYTHON",
+        help="another's Python, to compare with: sae-lens (layer, steer), sae-dashboard (index_peer)",
+    )
     parser.add_argument("--features", type=int, metavar="N", help="how many features (index_memory, storage, browse)")
     parser.add_argument("--keep", metavar="FOLDER", type=Path, help="where made-up indexes stay, to use again (browse)")
     parser.add_argument("--database", metavar="URL", help="an empty database to write to (storage, browse)")

@@ -146,6 +146,7 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
         "effect",
         "index",
         "index_memory",
+        "index_peer",
         "inspect",
         "layer",
         "meaning",
