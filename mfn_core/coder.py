@@ -123,7 +123,8 @@ class PostHocCoder(SparseCoder):
             added = SparseCodes(codes.indices, change, codes.n_features).decode(self.directions)
             changed = (h + scale * added).to(h.dtype)
         if run.record:
-            run.traces[self.number] = LayerTrace(codes, raw, scale.detach(), x.detach(), self.decode(codes))
+            x_hat = None if run.record == "codes" else self.decode(codes)
+            run.traces[self.number] = LayerTrace(codes, raw, scale.detach(), x.detach(), x_hat)
         return changed
 
     def _learn(self, h: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from mfn_core.data.encoder import TextEncoder
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.layer import MFNLayer
-from mfn_core.run import Branch, LayerTrace, Revive, Run, Stage
+from mfn_core.run import Branch, LayerTrace, Record, Revive, Run, Stage
 from mfn_core.sites import Family, family_of
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class MFNModel(nn.Module):
                 raise ConfigError(f"k must lie between 1 and {layer.n_features}, not {k}")
             layer.k = k
 
-    def run(self, edits: EditBuffers | None = None, record: bool = False) -> AbstractContextManager[Run]:
+    def run(self, edits: EditBuffers | None = None, record: Record = False) -> AbstractContextManager[Run]:
         """For as long as it is open, forward passes of `base` are edited or recorded.
 
         Raises:
@@ -277,7 +277,7 @@ class MFNModel(nn.Module):
         past_key_values: Cache | None = None,
         use_cache: bool = False,
         edits: EditBuffers | None = None,
-        record: bool = False,
+        record: Record = False,
         branch: Branch = "none",
         revive: Mapping[int, Revive] | None = None,
         perturbation: Callable[[Tensor], Tensor] | None = None,
@@ -290,7 +290,7 @@ class MFNModel(nn.Module):
             attention_mask: [B, past + T], 0 where there is padding.
             past_key_values: what went before; grows where `use_cache`.
             edits: interventions, one row a row of the batch.
-            record: give traces.
+            record: give traces; `codes` spares reconstructions that only a trace needs.
             branch: `train` gives traces with an auxiliary branch, for the losses; `stability` gives those of a pass
                 that has no gradient but each layer's own.
             revive: which dead features AuxK asks for, by block number; with `branch="train"`.

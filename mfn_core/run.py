@@ -19,6 +19,8 @@ from mfn_core.codes import SparseCodes
 from mfn_core.interventions import EditBuffers
 
 Branch = Literal["none", "train", "stability"]
+Record = bool | Literal["codes"]
+"""Whether traces are kept. `codes`: without reconstructions that are made for the trace alone, as of an SAE."""
 
 
 class AuxBranch(NamedTuple):
@@ -47,7 +49,8 @@ class LayerTrace(NamedTuple):
         scale: [B, T, 1], s_t, what the stream was divided by.
         x: [B, T, d], the normalised input, without gradient.
         x_hat: [B, T, d], its reconstruction from `codes`, in the same units; None where the layer had nothing to
-            reconstruct (α = 0, or a training branch, whose reconstruction stands in `aux`).
+            reconstruct (α = 0, or a training branch, whose reconstruction stands in `aux`), and where codes alone were
+            asked for.
         aux: the auxiliary branch; None outside of training.
         whole: the codes before and after interventions, where `raw_codes` and `codes` keep the strongest entries only
             though others act, too (raw neurons); else None.
@@ -90,7 +93,7 @@ class Run:
     """
 
     edits: EditBuffers | None = None
-    record: bool = False
+    record: Record = False
     branch: Branch = "none"
     revive: Mapping[int, Revive] = field(default_factory=dict)
     perturbation: Callable[[Tensor], Tensor] | None = None
@@ -105,7 +108,7 @@ class Run:
     @property
     def watched(self) -> bool:
         """Whether the layers leave traces."""
-        return self.record or self.branch != "none"
+        return bool(self.record) or self.branch != "none"
 
 
 class Stage:

@@ -81,8 +81,8 @@ class NeuronCoder(PostHocCoder):
             codes = self.activate(edited.dense())
         if run.watched:
             scale = torch.ones_like(h[..., :1])
-            trace = LayerTrace(codes, raw, scale, h.detach(), self.decode(codes), whole=(whole, edited))
-            run.traces[self.number] = trace
+            x_hat = None if run.record == "codes" else self.decode(codes)
+            run.traces[self.number] = LayerTrace(codes, raw, scale, h.detach(), x_hat, whole=(whole, edited))
         return changed
 
     def _all(self, pre: Tensor) -> SparseCodes:

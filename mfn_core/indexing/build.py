@@ -161,7 +161,7 @@ def take_in(
     """
     kind = model.device.type
     with torch.autocast(kind, torch.bfloat16) if state.settings.bf16 else nullcontext():
-        traces = model(upload(batch.input_ids, model.device), record=True, logits_to_keep=1).traces
+        traces = model(upload(batch.input_ids, model.device), record="codes", logits_to_keep=1).traces
     state.count(batch.windows)
     if intake is not None:
         found = {number: trace.codes for number, trace in traces.items()}

@@ -83,6 +83,17 @@ def test_a_model_that_is_only_watched_computes_what_it_did(tiny_model: MFNModel)
             assert torch.equal(logits(model, idle, row), expected[row])
 
 
+def test_codes_alone_are_the_same_codes_and_nothing_is_rebuilt(tiny_model: MFNModel) -> None:
+    for model in everything(tiny_model):
+        whole, lean = model(ids(model), record=True).traces, model(ids(model), record="codes").traces
+        assert len(lean) == 2
+        for number, trace in lean.items():
+            assert trace.x_hat is None
+            assert whole[number].x_hat is not None
+            assert torch.equal(trace.codes.indices, whole[number].codes.indices)
+            assert torch.equal(trace.codes.values, whole[number].codes.values)
+
+
 @torch.inference_mode()
 def test_an_intervention_keeps_the_error_term(tiny_model: MFNModel) -> None:
     """h' = h + s (z' − z) D, held against the same model cut open by hand."""
