@@ -40,8 +40,8 @@ class Client:
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         return self._ask("POST", path, headers, json.dumps(body))
 
-    def wait_ready(self) -> None:
-        """Until the index can be browsed and nothing is computed beside it any longer.
+    def wait_ready(self, index: bool = True) -> None:
+        """Until the model is loaded and, with `index`, can be browsed and nothing is computed beside it any longer.
 
         Raises RuntimeError where the index cannot be made, or all that takes too long.
         """
@@ -49,11 +49,11 @@ class Client:
         while time.monotonic() < deadline:
             with suppress(OSError, http.client.HTTPException):
                 health = self.json("/api/health")
-                index = health["index"]
-                if index["state"] == "ready" and not health["busy"]:
+                state, message = health["index"]["state"], health["index"]["message"]
+                if health["model_loaded"] and not health["busy"] and (state == "ready" or not index):
                     return
-                if index["state"] == "error":
-                    raise RuntimeError(f"the server has no index: {index['message']}")
+                if state == "error":
+                    raise RuntimeError(f"the server has no index: {message}")
             self._connection.close()
             time.sleep(0.1)
         raise RuntimeError(f"the server was not ready within {STARTS_WITHIN:.0f} s")
@@ -76,8 +76,9 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(*arguments: str, **environment: str) -> Iterator[Server]:
-    """`mfn` with these arguments, on a free port, once its index is there and it computes nothing in the background.
+def serving(*arguments: str, index: bool = True, **environment: str) -> Iterator[Server]:
+    """`mfn` with these arguments, on a free port, once its model is loaded, with `index` its index there, and nothing
+    computed in the background.
 
     Raises:
         RuntimeError: it ended, or was not ready in time.
@@ -91,7 +92,7 @@ def serving(*arguments: str, **environment: str) -> Iterator[Server]:
             if found is None:
                 raise RuntimeError("the server ended before it said where it is")
             with closing(Client(int(found.group(1)))) as client:
-                client.wait_ready()
+                client.wait_ready(index)
                 yield Server(int(found.group(1)), process.pid, client)
         finally:
             process.terminate()

@@ -7,10 +7,10 @@ The names below are loaded when they are first used, so that importing a small p
 seconds for torch and transformers. From now on transformers, too, knows models saved here.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from mfn_core.hf.registration import register
+from mfn_core.lazy import names_of
 
 if TYPE_CHECKING:
     from mfn_core.codes import SparseCodes
@@ -43,23 +43,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "codes": ("SparseCodes",),
-    "config": ("MFNConfig", "MFNLayerConfig"),
-    "errors": ("MFNError",),
-    "hf.configuration": ("MFNPretrainedConfig",),
-    "hf.modeling": ("MFNForCausalLM",),
-    "interventions": ("Condition", "EditBuffers", "Intervention", "Ramp", "Scope"),
-    "layer": ("MFNLayer",),
-    "model": ("MFNModel", "MFNOutput"),
-    "run": ("LayerTrace", "Run"),
+    "codes": "SparseCodes",
+    "config": "MFNConfig MFNLayerConfig",
+    "errors": "MFNError",
+    "hf.configuration": "MFNPretrainedConfig",
+    "hf.modeling": "MFNForCausalLM",
+    "interventions": "Condition EditBuffers Intervention Ramp Scope",
+    "layer": "MFNLayer",
+    "model": "MFNModel MFNOutput",
+    "run": "LayerTrace Run",
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
+__getattr__ = names_of(__name__, _MODULES)
 
 register()

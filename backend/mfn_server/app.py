@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from mfn_core.errors import BundleError, MFNError
+from mfn_core.errors import MFNError
 from mfn_server import __version__
 from mfn_server.atlas.install import load_atlas
 from mfn_server.db.index_lock import IndexBusyError, index_lock
@@ -27,43 +25,50 @@ from mfn_server.foreign.store import ForeignStore
 from mfn_server.index_task import IndexTask
 from mfn_server.inspecting.routes import router as inspecting
 from mfn_server.model_info.routes import router as model_info
-from mfn_server.model_worker import ModelWorker
+from mfn_server.operating.measured import Measured
+from mfn_server.operating.meters import Meters
+from mfn_server.operating.routes import router as operating
 from mfn_server.pages import install_pages
 from mfn_server.presets.routes import install_builtin
 from mfn_server.presets.routes import router as presets
 from mfn_server.security import LOOPBACK, Gate
+from mfn_server.served_model import plan_of
 from mfn_server.settings import Settings
 from mfn_server.steering.routes import router as steering
-from mfn_server.steering.service import GenerationService
+from mfn_server.steering.service import GenerationService, Limits
 from mfn_server.studio import Served, Studio
 from mfn_server.threads import to_the_end
 from mfn_server.weights.routes import router as weights
-
-if TYPE_CHECKING:
-    from mfn_core.model import MFNModel
+from mfn_server.worker import ModelWorker, Plan
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
     """Make an app that serves `settings.model`.
 
-    The database is opened and migrated at once; the model is loaded in its own thread when the app starts, so that
+    The database is opened and migrated at once; the model is loaded in its own process when the app starts, so that
     the first page does not wait for it.
+
+    Args:
+        settings: what and where.
+        plan: how the model is loaded and what writes with it, if not as `plan_of` has it.
 
     Raises:
         MFNError: the database cannot be used, or the installation lacks files.
     """
     if settings.model is None:
         raise MFNError("no model to serve: name its folder, or set MFN_MODEL")
+    plan = plan or plan_of(settings.model, settings.rows)
+    meters = Meters()
     dashboards = ForeignStore.of_folders(settings.dashboards)
     database = open_database(settings.database_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker = ModelWorker(_loader(settings))
-        indexing, generation = IndexTask(settings, database), GenerationService(worker)
-        studio = Studio(settings, database, worker, indexing, generation, dashboards)
+        worker = ModelWorker(plan)
+        indexing, generation = IndexTask(settings, database), GenerationService(worker, meters, limits_of(settings))
+        studio = Studio(settings, database, worker, indexing, generation, dashboards, meters)
         app.state.studio = studio
         studio.startup = asyncio.create_task(_start(studio))
         try:
@@ -73,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.gather(studio.startup, return_exceptions=True)
             await studio.generation.close()
             await studio.index_task.stop()
-            await asyncio.to_thread(worker.close)
+            await worker.close()
             database.close()
 
     app = FastAPI(
@@ -88,29 +93,17 @@ def create_app(settings: Settings) -> FastAPI:
     # takes a third of the time of level 5 and leaves a page little longer.
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=1)
     app.add_middleware(Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Measured, meters=meters)
     install_error_handlers(app)
-    for router in (model_info, inspecting, features, weights, presets, steering, effects, foreign):
+    for router in (model_info, inspecting, features, weights, presets, steering, effects, foreign, operating):
         app.include_router(router)
     install_pages(app)
     return app
 
 
-def _loader(settings: Settings) -> Callable[[], MFNModel]:
-    def load() -> MFNModel:
-        import torch
-
-        from mfn_core.model import MFNModel
-
-        # Half of the cores for the model, the rest for the web and the database. More threads than free cores would
-        # wait for each other at every operation: measured 200 times slower beside another busy program.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-        assert settings.model is not None
-        model = MFNModel.from_pretrained(settings.model)
-        if model.tokenizer is None:
-            raise BundleError(f"{settings.model} has no tokenizer, and without one no text can be read")
-        return model
-
-    return load
+def limits_of(settings: Settings) -> Limits:
+    """What the settings say of how much is taken in."""
+    return Limits(settings.queue, settings.per_user, settings.lag, settings.keep_seconds)
 
 
 async def _start(studio: Studio) -> None:

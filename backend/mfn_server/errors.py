@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from mfn_core.errors import InterventionError, MFNError
-from mfn_server.model_worker import ModelNotReadyError
+from mfn_server.worker.errors import ModelNotReadyError
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,14 @@ class APIError(Exception):
         self.status = status
         self.detail = ErrorDetail(code=code, message=message, hint=hint, field=field)
         self.headers = dict(headers or {})
+
+    def __reduce__(self) -> tuple[Callable[..., APIError], tuple[int, ErrorDetail, dict[str, str]]]:
+        """Pickles whole: it may be raised where the model is, in another process."""
+        return _made_again, (self.status, self.detail, self.headers)
+
+
+def _made_again(status: int, detail: ErrorDetail, headers: dict[str, str]) -> APIError:
+    return APIError(status, detail.code, detail.message, hint=detail.hint, field=detail.field, headers=headers)
 
 
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -104,7 +113,9 @@ def install_error_handlers(app: FastAPI) -> None:
         return error_response(APIError(422, code, str(error)))
 
     def on_model(request: Request, error: Exception) -> JSONResponse:
-        return error_response(APIError(503, "model_not_ready", str(error), headers={"Retry-After": "2"}))
+        assert isinstance(error, ModelNotReadyError)
+        later = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+        return error_response(APIError(503, error.code, str(error), headers=later))
 
     def on_storage(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, DBAPIError)

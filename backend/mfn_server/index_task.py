@@ -1,7 +1,7 @@
 """The index of the served model: is it there, and if not, a process that makes it while the app is already running.
 
-A process of its own, so that neither the model's thread nor the web server's waits for it; it is `mfn index`, and its
-progress travels through the database like anyone else's.
+A process of its own, of low priority, so that neither the model nor the web server waits for it; it is `mfn index`, and
+its progress travels through the database like anyone else's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 State = Literal["ready", "building", "missing", "error"]
+LOW_PRIORITY = 10
+"""Of work in the background, as `nice` counts: whoever reads or writes texts meanwhile goes first."""
 _SILENCE = timedelta(seconds=90)  # after which a run that says nothing is taken for dead
 
 
@@ -101,7 +104,7 @@ class IndexTask:
         threads = {}
         if command == "weights" or "--import" in arguments:
             # What comes of the weights meets a server that is in use already, and whose model has half of the cores
-            # (`app._loader`). Threads that wait for each other's cores would take several times as long.
+            # (`served_model.load`). Threads that wait for each other's cores would take several times as long.
             threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))}
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "mfn_server.cli", command, str(self._settings.model), *arguments),
@@ -111,6 +114,8 @@ class IndexTask:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
+        with suppress(OSError, AttributeError):  # it has ended already; or this system knows no priorities
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, LOW_PRIORITY)
         self._waiting = asyncio.create_task(self._wait(self._process))
 
     async def stop(self) -> None:

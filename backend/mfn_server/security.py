@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mfn_server.errors import APIError, error_response
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+# What asks them comes by address, and they tell nothing but whether the server is well.
+PROBES = frozenset({"/healthz", "/readyz"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # The one hash is that of the empty style sheet which plotly.js inserts.
@@ -83,7 +85,7 @@ class Gate:
     def _refusal(self, scope: Scope) -> APIError | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if host_name(host) not in self._hosts:
+        if host_name(host) not in self._hosts and scope["path"] not in PROBES:
             return APIError(
                 421,
                 "unknown_host",

@@ -6,15 +6,22 @@ import asyncio
 import errno
 import gc
 import os
+import signal
 import socket
 import sys
 import webbrowser
 from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from mfn_core.errors import MFNError
+from mfn_server.operating.logs import configure
 from mfn_server.settings import Settings
+
+if TYPE_CHECKING:
+    from mfn_server.studio import Studio
 
 
 def serve(settings: Settings, say: Callable[[str], None], open_browser: bool = False) -> None:
@@ -42,10 +49,16 @@ def serve(settings: Settings, say: Callable[[str], None], open_browser: bool = F
             if open_browser and _has_display():
                 webbrowser.open(url)
 
+        configure(settings.log_format, settings.log_level)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
+            app,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
         )
-        server = _Server(config, ready)
+        server = _Server(config, ready, settings.drain_seconds)
         server.run(sockets=[listener])
     finally:
         listener.close()
@@ -56,18 +69,38 @@ def serve(settings: Settings, say: Callable[[str], None], open_browser: bool = F
 class _Server(uvicorn.Server):
     """Calls back when it answers, and stops when the app finds that it cannot go on (a broken model, say)."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], drain_seconds: float) -> None:
         super().__init__(config)
         self.failure: BaseException | None = None
         self._ready = ready
+        self._drain_seconds = drain_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.started:
             return
+        self._loop = asyncio.get_running_loop()
         startup: asyncio.Task[None] = self.config.app.state.studio.startup  # type: ignore[union-attr]
         startup.add_done_callback(self._look_at)
         self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Told to stop. SIGTERM lets texts go on for a while first; a second one, or Ctrl+C, does not."""
+        if sig == signal.SIGTERM and self._loop is not None and self._draining is None:
+            self._loop.call_soon_threadsafe(self._drain, frame)
+        else:
+            super().handle_exit(sig, frame)
+
+    def _drain(self, frame: FrameType | None) -> None:
+        studio: Studio = self.config.app.state.studio  # type: ignore[union-attr]
+
+        async def drain() -> None:
+            await studio.generation.drain(self._drain_seconds)
+            super(_Server, self).handle_exit(signal.SIGTERM, frame)
+
+        self._draining = asyncio.create_task(drain())
 
     def _look_at(self, startup: asyncio.Task[None]) -> None:
         if not startup.cancelled() and startup.exception() is not None:

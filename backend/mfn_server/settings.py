@@ -49,6 +49,27 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Folders of Neuronpedia's batch files, to be read beside the model's features.",
     )
+    rows: int = Field(
+        default=16,
+        ge=2,
+        le=1024,
+        description="How many streams are written at a time; a text with its plain twin is two.",
+    )
+    queue: int = Field(default=64, ge=0, description="How many texts may wait for the model.")
+    per_user: int = Field(
+        default=16, ge=1, description="How many texts of one user may be waiting, written, read or kept at a time."
+    )
+    lag: int = Field(default=1024, ge=2, description="By how many events a reader may lag behind what is written.")
+    keep_seconds: float = Field(
+        default=120.0, ge=0, description="Longest time for which a text is kept for a client that was cut off."
+    )
+    drain_seconds: float = Field(
+        default=20.0, ge=0, description="How long a server that is told to stop lets texts go on."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Logs as lines, or as JSON objects.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="What is logged; `info` notes every request and text, without its words."
+    )
     max_body_bytes: int = Field(default=1_000_000, description="Longest request body that is read.")
 
     @property

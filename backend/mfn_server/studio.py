@@ -12,22 +12,23 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
+from mfn_server.db.registry import register
 from mfn_server.db.session import Database
 from mfn_server.effects.desk import EffectDesk
 from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.token_texts import TokenTexts
 from mfn_server.model_facts import ModelFacts
-from mfn_server.model_worker import ModelWorker
+from mfn_server.operating.meters import Meters
+from mfn_server.served_model import Description
 from mfn_server.settings import Settings
+from mfn_server.threads import to_the_end
+from mfn_server.worker import ModelWorker
+from mfn_server.worker.client import PATIENCE
 
 if TYPE_CHECKING:
-    from mfn_core.model import MFNModel
     from mfn_server.foreign.store import ForeignStore
     from mfn_server.index_task import IndexTask
     from mfn_server.steering.service import GenerationService
-
-MODEL_WAIT_SECONDS = 20.0
-"""How long a request waits for a model that is still loading before it is told to come again."""
 
 READERS = 4
 """How many requests read at once. Python runs one thread at a time, so that many that are answered at once take turns
@@ -66,6 +67,7 @@ class Studio:
     index_task: IndexTask
     generation: GenerationService
     foreign: ForeignStore
+    meters: Meters
     catalogues: Catalogues = field(default_factory=Catalogues)
     effects: EffectDesk = field(default_factory=EffectDesk)
     readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READERS))
@@ -76,33 +78,22 @@ class Studio:
         """Run what reads the database in a thread; a few at a time, the others in the order in which they came."""
         return await run_sync(partial(function, *args, **kwargs), limiter=self.readers)
 
-    async def model(self) -> MFNModel:
-        """The model, waited for if it is still loading.
+    async def served(self) -> Served:
+        """What is known of the model, waited for if it is still loading.
 
         Raises ModelNotReadyError, which becomes a 503.
         """
-        return await self.worker.wait_loaded(MODEL_WAIT_SECONDS)
-
-    async def served(self) -> Served:
-        """What is known of the model, waited for like the model itself."""
         if self.known is None:
-            await self.model()
-            self.known = await self.worker.run(describe, self.settings, self.database)
+            await self.worker.wait_loaded(PATIENCE)
+            self.known = await to_the_end(_entered, self.database, self.worker.facts)
         return self.known
 
 
-def describe(model: MFNModel, settings: Settings, database: Database) -> Served:
-    """Collect the facts of a loaded model and make sure that it has its rows."""
-    from mfn_core.tokens import vocabulary_strings
-    from mfn_server.db.registry import register
-
-    assert settings.model is not None
-    assert model.tokenizer is not None, "checked when it was loaded"
-    facts = ModelFacts.of(model, settings.model)
+def _entered(database: Database, said: Description) -> Served:
+    """A model that was loaded, once it has its rows."""
     with database.write() as connection:
-        registered = register(connection, facts)
-    texts = vocabulary_strings(model.tokenizer, facts.vocab_size)
-    return Served(facts, registered.model_id, texts, TokenTexts(texts))
+        registered = register(connection, said.facts)
+    return Served(said.facts, registered.model_id, said.token_texts, TokenTexts(said.token_texts))
 
 
 def _studio(request: Request) -> Studio:

@@ -11,6 +11,7 @@
  * @typedef {{tokens: Token[], text: string, state: "waiting"|"writing"|"done"|"broken", reason: string|null, seconds: number|null}} Stream
  */
 export class SteerRun {
+  #ahead = {}; // what was said of each stream's next token
   /** @param {string[]} names streams expected, e.g. ["plain", "steered"] */
   constructor(names = ["plain", "steered"]) {
     /** @type {string|null} */ this.requestId = null;
@@ -50,9 +51,16 @@ export class SteerRun {
       this.break(data.message ?? "The server stopped writing.");
       return null;
     }
+    if (name === "features" || name === "effect") {
+      const { stream = "steered", ...said } = data;
+      this.#ahead[stream] = { ...this.#ahead[stream], ...said };
+      return null;
+    }
     const stream = this.streams[data.stream];
     if (!stream) return null;
     if (name === "token") {
+      Object.assign(data, { kl: null, fired: [], watched: [] }, this.#ahead[data.stream]);
+      delete this.#ahead[data.stream];
       const step = stream.tokens.push(data) - 1;
       const others = Object.values(this.streams).filter((other) => other.tokens.length > step);
       if (others.some((other) => other.tokens[step].id !== data.id)) this.parting ??= step;

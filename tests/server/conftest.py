@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from mfn_server.settings import Settings
 from mfn_server.weights.command import sources_by_layer
 from mfn_server.weights.record import WeightRecord, kept_settings, record_of
 from mfn_server.weights.store import store_weights
+from mfn_server.worker.launch import warm_up
 from tests.conftest import TINY_TEXTS
 from tests.server.plain_index import plain_index
 
@@ -98,6 +100,20 @@ def database(database_url: str) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> None:
+    """The app's worker processes are forked from a server that imports torch, once a session and beside other tests."""
+    warm_up()
+
+
+def wait_for_model(client: TestClient) -> None:
+    """Until the app serves its model. It may take long on a machine that is busy."""
+    end = time.monotonic() + 300
+    while (answer := client.get("/api/model")).status_code != 200:
+        assert answer.json()["error"]["message"] == "the model is still loading"
+        assert time.monotonic() < end
+
+
 @pytest.fixture
 def make_client(tiny_bundle: Path) -> Iterator[Callable[..., TestClient]]:
     """Starts the app on a database; further settings by keyword. The model is loaded when it returns."""
@@ -108,7 +124,7 @@ def make_client(tiny_bundle: Path) -> Iterator[Callable[..., TestClient]]:
         client = TestClient(create_app(Settings(**values)), base_url="http://127.0.0.1", raise_server_exceptions=False)
         client.__enter__()
         open_clients.append(client)
-        assert client.get("/api/model").status_code == 200
+        wait_for_model(client)
         return client
 
     yield make
@@ -122,7 +138,7 @@ def bare_client(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("bare") / "studio.sqlite3"
     app = create_app(Settings(model=tiny_bundle, database=str(path)))
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
-        assert client.get("/api/model").status_code == 200
+        wait_for_model(client)
         yield client
 
 

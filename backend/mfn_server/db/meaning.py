@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mfn_core.indexing.types import LayerIndex
@@ -76,6 +75,8 @@ def _right_singular_vectors(
     row: NDArray[Any], column: NDArray[Any], value: NDArray[np.float32], shape: tuple[int, int], rank: int
 ) -> NDArray[np.float32]:
     """The first right singular vectors [columns, rank] of a sparse matrix; the same for the same matrix."""
+    import torch  # the web server, which imports this module for its constants, does without
+
     place = torch.from_numpy(np.stack([row, column]))
     matrix = torch.sparse_coo_tensor(place, torch.from_numpy(value), shape, check_invariants=True).coalesce()
     transposed = matrix.t().coalesce()

@@ -15,7 +15,7 @@ from mfn_server.schemas import Token
 from mfn_server.studio import Served
 
 if TYPE_CHECKING:
-    from mfn_server.inspecting.inspection import LayerFindings, TextFindings, TokenFit
+    from mfn_server.inspecting.findings import LayerFindings, TextFindings, TokenFit
 
 _AT_ONCE = 5_000  # features named in one statement; SQLite allows some 32,000 parameters
 _DECIMALS = 4  # of values

@@ -1,58 +1,18 @@
-"""What the model's features do on a text. Runs in the model's thread."""
+"""What the model's features do on a text. These functions run in the worker; torch is imported inside them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from mfn_core.model import MFNModel
-from mfn_core.reading import Explained, explain
-from mfn_core.run import LayerTrace
 from mfn_server.errors import APIError
+from mfn_server.inspecting.findings import LayerFindings, TextFindings, TokenFit
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-@dataclass(frozen=True)
-class TokenFit:
-    """How well a code says one token's stream, in shares of its squared length |x|²; see `mfn_core.reading.explain`.
-
-    Attributes:
-        explained: ⟨x, x̂⟩ / |x|², of all features and what is fixed together.
-        fixed: ⟨x, b⟩ / |x|², of the layer's constant and its token lookup.
-        error: |x − x̂|² / |x|².
-    """
-
-    explained: float
-    fixed: float
-    error: float
-
-
-@dataclass(frozen=True)
-class LayerFindings:
-    """One layer on a text of T tokens.
-
-    Attributes:
-        layer: block number.
-        fvu: fraction of variance unexplained over the text, its first position left out; None for one without any.
-        error_kept: the share of the error that the model goes on with.
-        firing: for each token (feature, value, share of |x|² that it explains), furthest from 0 first.
-        fits: for each token; None where a layer does not rebuild the stream, and then shares are None, too.
-    """
-
-    layer: int
-    fvu: float | None
-    error_kept: float
-    firing: list[list[tuple[int, float, float | None]]]
-    fits: list[TokenFit] | None
-
-
-@dataclass(frozen=True)
-class TextFindings:
-    """A text as the model reads it, and its layers."""
-
-    ids: list[int]
-    layers: list[LayerFindings]
+    from mfn_core.model import MFNModel
+    from mfn_core.reading import Explained
+    from mfn_core.run import LayerTrace
 
 
 def token_ids(model: MFNModel, text: str, field: str = "text") -> list[int]:
@@ -94,19 +54,23 @@ def inspect_text(model: MFNModel, text: str, top: int) -> TextFindings:
     return inspect_tokens(model, token_ids(model, text), top)
 
 
-@torch.inference_mode()
 def inspect_tokens(model: MFNModel, ids: list[int], top: int) -> TextFindings:
     """The `top` features furthest from 0 of every token and layer, in a forward pass of this text alone.
 
     Alone even where there are several: arithmetic rounds otherwise in a batch of another shape, features that nearly
     tie for the last of the K places then change places, and what they write changes all later layers.
     """
-    output = model(torch.tensor([ids], device=model.device), record=True, logits_to_keep=1)
-    explained = explain(model, output)
-    layers = [
-        _layer(number, trace, explained.get(number), top, model.coders[number].error_kept)
-        for number, trace in sorted(output.traces.items())
-    ]
+    import torch
+
+    from mfn_core.reading import explain
+
+    with torch.inference_mode():
+        output = model(torch.tensor([ids], device=model.device), record=True, logits_to_keep=1)
+        explained = explain(model, output)
+        layers = [
+            _layer(number, trace, explained.get(number), top, model.coders[number].error_kept)
+            for number, trace in sorted(output.traces.items())
+        ]
     return TextFindings(ids, layers)
 
 
@@ -135,8 +99,10 @@ def _fvu(x: Tensor, error: Tensor) -> float | None:
     return float((error * x.square().sum(-1)).sum() / variance) if variance > 0 else None
 
 
-@torch.inference_mode()
 def try_feature(model: MFNModel, text: str, layer: int, feature: int) -> tuple[list[int], list[float]]:
     """One feature's value on every token of a text."""
+    import torch
+
     ids = token_ids(model, text)
-    return ids, model.codes(ids)[layer].value_of(feature).tolist()
+    with torch.inference_mode():
+        return ids, model.codes(ids)[layer].value_of(feature).tolist()

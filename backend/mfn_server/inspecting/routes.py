@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from sqlalchemy import Row
@@ -15,6 +14,8 @@ from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.features.routes import FeatureIndex, SourceKey
 from mfn_server.inspecting import describing
+from mfn_server.inspecting.findings import TextFindings
+from mfn_server.inspecting.inspection import batch_ids, inspect_text, inspect_tokens, try_feature
 from mfn_server.inspecting.schemas import (
     MOST_ENTRIES,
     Activations,
@@ -26,17 +27,12 @@ from mfn_server.inspecting.schemas import (
 )
 from mfn_server.studio import Served, Studio, StudioDep
 
-if TYPE_CHECKING:
-    from mfn_server.inspecting.inspection import TextFindings
-
 router = APIRouter(prefix="/api", tags=["inspect"], responses=ERROR_RESPONSES)
 
 
 @router.post("/inspect")
 async def post_inspect(studio: StudioDep, body: InspectRequest) -> Inspection:
     """Which features fire on each token of a text, in every layer, and how well they say its residual."""
-    from mfn_server.inspecting.inspection import inspect_text
-
     served = await studio.served()
     found = await studio.worker.run(inspect_text, body.text, body.top)
     (answer,) = await _describe(studio, served, [found])
@@ -46,8 +42,6 @@ async def post_inspect(studio: StudioDep, body: InspectRequest) -> Inspection:
 @router.post("/inspect/batch")
 async def post_inspect_batch(studio: StudioDep, body: InspectBatchRequest) -> InspectionBatch:
     """The same of several texts. Each answer is, digit for digit, the one that its text alone gets."""
-    from mfn_server.inspecting.inspection import batch_ids, inspect_tokens
-
     served = await studio.served()
     texts = await studio.worker.run(batch_ids, body.texts, body.top, MOST_ENTRIES)
     # A turn for each text: whoever else waits for the model, waits for one forward pass and not for the whole batch.
@@ -60,8 +54,6 @@ async def post_activations(
     studio: StudioDep, source: SourceKey, index: FeatureIndex, body: ActivationsRequest
 ) -> Activations:
     """Try one feature: its value on each token of a text."""
-    from mfn_server.inspecting.inspection import try_feature
-
     served = await studio.served()
 
     def find() -> Row[tuple[Source]]:

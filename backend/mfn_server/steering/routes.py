@@ -1,69 +1,131 @@
-"""Routes that write text: a stream of events, and changes to it while it runs."""
+"""Routes that write text: a stream of events, and what can be done to it while it runs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from mfn_core.generation import GenerationRequest
-from mfn_server.errors import ERROR_RESPONSES
-from mfn_server.schemas import Schema
+from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.steering.schemas import GenerateBody, InterventionsBody
-from mfn_server.steering.translation import Translator, interventions_of, request_of, start_event
+from mfn_server.steering.streams import Reader
+from mfn_server.steering.translation import Translator, change_of, request_of
 from mfn_server.studio import StudioDep
 
 router = APIRouter(prefix="/api/generate", tags=["generate"], responses=ERROR_RESPONSES)
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "`start` (StartEvent), then `token` (TokenEventBody) and `done` (DoneEvent) of each stream, "
-        "`updated` (UpdatedEvent) where interventions change, then `end`; or `error` (ErrorEvent) where it breaks off. "
-        "Comments keep the connection alive.",
+        "description": "`start` (StartEvent); then for each token of a stream `features` (FeaturesEvent), "
+        "`effect` (EffectEvent) where there is one, and `token` (TokenEventBody); `done` (DoneEvent) of each stream; "
+        "`updated` (UpdatedEvent) where interventions change; "
+        "then `end`. Or `error` (ErrorEvent) where it breaks off. Every event has an `id`; comments keep "
+        "the connection alive.",
         "content": {"text/event-stream": {}},
     },
 }
+_ID = re.compile(r"(\d{1,9})(?:\.(\d))?")
+
+RequestId = Annotated[str, Path(max_length=64)]
 
 
-async def _admitted(studio: StudioDep, body: GenerateBody) -> AsyncIterator[GenerationRequest]:
+def user_of(request: Request) -> str:
+    """Who asks, for limits: the client's address, or what a trusted proxy says it is."""
+    return request.client.host if request.client is not None else ""
+
+
+User = Annotated[str, Depends(user_of)]
+
+
+async def _admitted(studio: StudioDep, user: User, body: GenerateBody) -> AsyncIterator[Reader]:
     """A checked request with a place in the queue. Refusals happen here, while there is still a status to send."""
     served = await studio.served()
-    with studio.generation.place():
-        engine = await studio.generation.engine()
-        request = await studio.worker.run(request_of, body, served, engine)
-        try:
-            yield request
-        finally:
-            # Runs when the answer is over, however it came to that. The iterator below may be left suspended when
-            # the client goes away, and would be closed no sooner than the garbage collector finds it.
-            studio.generation.drop(request.id)
+    stream = await studio.generation.open(user, request_of, body, served.facts.sources, keep=body.keep)
+    reader = studio.generation.attend(stream)
+    try:
+        yield reader
+    finally:
+        # Runs when the answer is over, however it came to that. The iterators below may be left suspended when the
+        # client goes away, and would be closed no sooner than the garbage collector finds them.
+        studio.generation.leave(reader)
+
+
+async def _resumed(
+    studio: StudioDep,
+    request_id: RequestId,
+    last_event_id: Annotated[str | None, Header(max_length=32, description="The last event that was read.")] = None,
+) -> AsyncIterator[tuple[Reader, int]]:
+    """A stream that was opened before, from behind an event; and how many parts of the first one were read."""
+    after, parts = _place(last_event_id)
+    reader = studio.generation.attend(studio.generation.find(request_id), after)
+    try:
+        yield reader, parts
+    finally:
+        studio.generation.leave(reader)
 
 
 @router.post("", response_class=EventSourceResponse, responses=_STREAM)
 async def post_generate(
-    studio: StudioDep, request: Annotated[GenerationRequest, Depends(_admitted)]
+    studio: StudioDep, reader: Annotated[Reader, Depends(_admitted)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Continue a prompt, plain and steered side by side, as server-sent events. Leaving stops it within a token."""
-    served = await studio.served()
-    translate = Translator(served)
-    yield _sent("start", start_event(request, served))
-    async for event in studio.generation.stream(request):
-        yield _sent(*translate(event))
+    """Continue a prompt, plain and steered side by side, as server-sent events. Leaving stops it within a token.
+
+    With `keep`, a client that was cut off reads on with GET /api/generate/{request_id}.
+    """
+    async for event in _sent(studio, reader):
+        yield event
+
+
+@router.get("/{request_id}", response_class=EventSourceResponse, responses=_STREAM)
+async def get_generate(
+    studio: StudioDep, resumed: Annotated[tuple[Reader, int], Depends(_resumed)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Read on where a connection broke, after the event named by `Last-Event-ID`; from the start without it.
+
+    Whoever reads the stream still, reads no further. 410 where events in between are not kept any more.
+    """
+    reader, parts = resumed
+    async for event in _sent(studio, reader, parts):
+        yield event
 
 
 @router.patch("/{request_id}", status_code=204)
-async def patch_generate(
-    studio: StudioDep, request_id: Annotated[str, Path(max_length=64)], body: InterventionsBody
-) -> None:
+async def patch_generate(studio: StudioDep, request_id: RequestId, body: InterventionsBody) -> None:
     """Replace the interventions of a running generation, from its next token on."""
     served = await studio.served()
-    engine = await studio.generation.engine()
-    await studio.generation.update(
-        request_id, interventions_of(body.interventions, served.facts.sources, engine.context)
-    )
+    await studio.generation.update(request_id, change_of, body.interventions, served.facts.sources)
 
 
-def _sent(name: str, body: Schema) -> ServerSentEvent:
-    return ServerSentEvent(event=name, raw_data=body.model_dump_json())
+@router.delete("/{request_id}", status_code=204)
+async def delete_generate(studio: StudioDep, request_id: RequestId) -> None:
+    """Stop a running generation within a token. Its stream ends with an `error` of code `cancelled`."""
+    studio.generation.cancel(request_id)
+
+
+async def _sent(studio: StudioDep, reader: Reader, parts: int = 0) -> AsyncIterator[ServerSentEvent]:
+    """A reader's events as they are sent, without the first `parts` parts of the first.
+
+    One event of the engine is sent in up to three parts, 7.0, 7.1 and 7: the last one's id has no part.
+    """
+    translate = Translator(await studio.served())
+    async for number, event in reader:
+        told = translate(event)
+        for part, (name, body) in enumerate(told):
+            if part >= parts:
+                id = f"{number}.{part}" if part < len(told) - 1 else str(number)
+                yield ServerSentEvent(event=name, raw_data=body.model_dump_json(), id=id)
+        parts = 0
+
+
+def _place(last_event_id: str | None) -> tuple[int, int]:
+    """Behind which event to go on, and how many parts of the next one were read already."""
+    if last_event_id is None:
+        return -1, 0
+    found = _ID.fullmatch(last_event_id)
+    if found is None:
+        raise APIError(422, "invalid_request", "Last-Event-ID is none of this server's", field="Last-Event-ID")
+    number, part = int(found[1]), found[2]
+    return (number, 0) if part is None else (number - 1, int(part) + 1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
 
 from pydantic import Field, model_validator
 
+from mfn_core.generation.events import Reason, StreamName
 from mfn_server.intervention_bodies import MOST_INTERVENTIONS, InterventionBody
 from mfn_server.schemas import Schema, Text, Token
 
@@ -14,8 +14,6 @@ LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, t
 MOST_REPORTED = 20
 MOST_WATCHED = 32
 MOST_CHANGES = 1024
-
-StreamName = Literal["plain", "steered"]
 
 
 class InterventionsBody(Schema):
@@ -54,6 +52,13 @@ class GenerateBody(Schema):
     interventions: list[InterventionBody] = Field(default_factory=list, max_length=MOST_INTERVENTIONS)
     top_fired: int = Field(default=3, ge=0, le=MOST_REPORTED, description="Strongest features to report at each step.")
     alternatives: int = Field(default=3, ge=0, le=MOST_REPORTED, description="Likeliest tokens to report at each step.")
+    keep: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="Seconds for which the stream stays when its reader has left, to be read on with "
+        "GET /api/generate/{id}; the server may keep it for less. 0: leaving ends it.",
+    )
     watch: list[WatchBody] = Field(
         default_factory=list,
         max_length=MOST_WATCHED,
@@ -122,19 +127,30 @@ class TokenEventBody(Schema):
     text: str = Field(description="The token alone, as it is shown; bytes that are no whole character as ⟨e2 96⟩.")
     delta: str = Field(description="What it adds to the text. The deltas of a stream add up to its text.")
     logprob: float = Field(description="Under the stream's own model, before temperature and filters, in nats.")
-    kl: float | None = Field(
-        description="KL(steered ‖ plain) in nats, on the steered stream while both texts are still the same."
-    )
     alternatives: list[AlternativeToken]
+
+
+class FeaturesEvent(Schema):
+    """`features`: what fires where a stream's next token is predicted, strongest first. The token follows."""
+
+    stream: StreamName
+    step: int
     fired: list[FiredFeature]
     watched: list[WatchedFeature] = Field(description="The features of `watch`, in its order.")
 
 
+class EffectEvent(Schema):
+    """`effect`: what steering does to the steered stream's next token, while both texts are the same. It follows."""
+
+    step: int
+    kl: float = Field(description="KL(steered ‖ plain) of the distributions from which it is taken, in nats.")
+
+
 class DoneEvent(Schema):
-    """`done`: one stream is finished. `context`: the model's context is full."""
+    """`done`: one stream is finished. `context`: the model's context is full; `stop`: a stop string has come."""
 
     stream: StreamName
-    reason: Literal["eos", "length", "context", "stop"]
+    reason: Reason
     text: str
     n_tokens: int
     seconds: float
@@ -145,7 +161,10 @@ class EndEvent(Schema):
 
 
 class ErrorEvent(Schema):
-    """`error`: the generation broke off; what was sent stays valid."""
+    """`error`: the generation broke off; what was sent stays valid. Nothing follows."""
 
-    code: str
+    code: str = Field(
+        description="`generation_failed`, `worker_lost`, `too_slow` (the reader lagged too far behind), `cancelled`, "
+        "`shutting_down`."
+    )
     message: str

@@ -1,188 +1,374 @@
-"""Many web requests, one engine.
+"""Many web requests, one engine in another process.
 
-One task drives the engine: as long as there is work it submits a step to the model's thread, waits for it, and hands
-the events to the requests they belong to. Requests only ever look at their own queue, so a slow or vanished reader
-holds nobody up; what it leaves unread is bounded by the length of a text. Inspections take their turn between steps.
+Requests are checked there before an answer begins, then wait here for rows of the engine, and users take turns. What
+the engine says goes into each request's own buffer, so a slow or vanished reader holds nobody up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import math
+import time
+import uuid
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from mfn_core.generation import Ended, Engine, Event, Failed, GenerationRequest, SlotEngine
-from mfn_core.generation.engine import UnknownRequestError
-from mfn_core.interventions import Intervention
-from mfn_core.model import MFNModel
+from mfn_core.generation.events import Done, Ended, Failed, TokenEvent
 from mfn_server.errors import APIError
-from mfn_server.model_worker import ModelWorker
+from mfn_server.operating.logs import log
+from mfn_server.operating.meters import Meters
+from mfn_server.steering.fairness import FairQueue
+from mfn_server.steering.streams import Broken, EventsLostError, Reader, Started, Stream
+from mfn_server.worker import ModelNotReadyError, ModelWorker, Turn
+
+if TYPE_CHECKING:
+    from mfn_core.generation.request import GenerationRequest
+    from mfn_core.interventions import Intervention
+
+REMEMBERED = 256  # requests that ended; a change that crosses the end of its text on the way is no error
+LONGEST_RETRY = 60
 
 logger = logging.getLogger(__name__)
 
-ROWS = 16  # texts that are written at the same time
-MOST_WAITING = 8
-REMEMBERED = 256  # requests that ended; a change that crosses the end of its text on the way is no error
-RETRY_AFTER_SECONDS = 3
 
-Command = Callable[[Engine], None]
+@dataclass(frozen=True)
+class Limits:
+    """What one server takes in.
 
+    Attributes:
+        waiting: requests that wait for the engine, all users together.
+        per_user: requests of one user, written, waiting or kept.
+        unread: events by which a reader may lag; more are not kept.
+        keep: longest time, in seconds, for which a stream without a reader is kept.
+    """
 
-def standard_engine(model: MFNModel) -> Engine:
-    """The engine of a server."""
-    return SlotEngine(model, rows=ROWS)
+    waiting: int = 64
+    per_user: int = 16
+    unread: int = 1024
+    keep: float = 120.0
 
 
 class GenerationService:
-    """Lets requests in, drives the engine, and forgets a request as soon as nobody reads it.
+    """Lets requests in, hands them to the engine in a fair order, and forgets them when nobody reads them.
 
-    Everything here runs on the event loop; the engine is touched in the model's thread alone.
+    Everything here runs on the event loop.
     """
 
-    def __init__(
-        self,
-        worker: ModelWorker,
-        make_engine: Callable[[MFNModel], Engine] = standard_engine,
-        most_waiting: int = MOST_WAITING,
-    ) -> None:
+    def __init__(self, worker: ModelWorker, meters: Meters, limits: Limits | None = None) -> None:
         self._worker = worker
-        self._make_engine = make_engine
-        self._most_waiting = most_waiting
-        self._engine: Engine | None = None
-        self._admitted = 0
-        self._commands: list[Command] = []  # for the engine, before its next step
-        self._readers: dict[str, asyncio.Queue[list[Event]]] = {}
-        self._ended: deque[str] = deque(maxlen=REMEMBERED)
-        self._driver: asyncio.Task[None] | None = None
+        self._meters = meters
+        self._limits = limits or Limits()
+        self._streams: dict[str, Stream] = {}
+        self._waiting = FairQueue()
+        self._running: dict[str, Stream] = {}
+        self._seconds = 2.0  # a text takes, about
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._forgetting: dict[str, asyncio.TimerHandle] = {}
+        self._closing: str | None = None
+        worker.on_turn, worker.on_lost = self._take, self._lose
+        meters.watch(worker, self)
 
     @property
     def admitted(self) -> int:
-        """How many requests are being written or wait."""
-        return self._admitted
+        """How many requests there are: being checked, waiting, written, read or kept."""
+        return len(self._streams)
 
-    async def engine(self) -> Engine:
-        """The engine, made when it is first needed. Call nothing on it but `check` and its constants."""
-        if self._engine is None:
-            self._engine = await self._worker.run(self._make_once)
-        return self._engine
+    @property
+    def writing(self) -> int:
+        """How many the engine writes."""
+        return len(self._running)
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Holds a place for one request, in writing or in waiting.
+    @property
+    def rows(self) -> int:
+        """How many streams the engine can write at the same time; 0 before the model is loaded."""
+        return self._worker.engine.rows if self._worker.loaded else 0
 
-        Raises:
-            APIError: 429, all are taken.
-        """
-        capacity = 1 if self._engine is None else self._engine.capacity
-        if self._admitted >= capacity + self._most_waiting:
-            raise APIError(
-                429,
-                "busy",
-                f"the model is writing, and {self._most_waiting} other requests wait already",
-                hint="try again in a few seconds",
-                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-            )
-        self._admitted += 1
-        try:
-            yield
-        finally:
-            self._admitted -= 1
+    @property
+    def rows_busy(self) -> int:
+        """How many it writes."""
+        return sum(_rows(stream) for stream in self._running.values())
 
-    async def stream(self, request: GenerationRequest) -> AsyncIterator[Event]:
-        """The events of one request. Closing or cancelling the iterator drops the request before the next step."""
-        await self.engine()
-        queue: asyncio.Queue[list[Event]] = asyncio.Queue()
-        self._readers[request.id] = queue
-        self._tell(lambda engine: engine.submit(request))
-        ended = False
-        try:
-            while not ended:
-                for event in await queue.get():
-                    ended = isinstance(event, Ended | Failed)
-                    yield event
-        finally:
-            if ended:
-                self._readers.pop(request.id, None)
-            self._ended.append(request.id)
-            self.drop(request.id)
+    @property
+    def cache_bytes(self) -> int:
+        """Memory that the engine's cache takes."""
+        return self.rows * self._worker.engine.row_bytes if self._worker.loaded else 0
 
-    def drop(self, request_id: str) -> None:
-        """Stops a request before its next step. One that has ended, or was never begun, is no error."""
-        if self._readers.pop(request_id, None) is not None:
-            self._tell(lambda engine: engine.cancel(request_id))
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing is taken in any more."""
+        return self._closing is not None
 
-    async def update(self, request_id: str, interventions: Sequence[Intervention]) -> None:
-        """Changes a request's interventions from its next token on. One that has just ended has no next token.
+    @property
+    def waiting(self) -> int:
+        """How many wait for the engine."""
+        return len(self._waiting)
+
+    async def open(
+        self,
+        user: str,
+        make: Callable[..., tuple[GenerationRequest, Started]],
+        *args: Any,
+        keep: float = 0.0,
+    ) -> Stream:
+        """Take a request in, checked, and let it wait for its turn. Call `attend` at once: nobody else ends it.
+
+        Args:
+            user: whose it is.
+            make: makes the request in the worker, as `make(model, engine, request_id, *args)`.
+            args: further arguments, which are pickled.
+            keep: seconds for which its events stay when its reader has left.
 
         Raises:
-            APIError: 404, it is not known, or ended long ago.
-            InterventionError: an intervention names what is not there.
+            APIError: 429, the user has too many; 503, too many wait, or the server is stopping; or what `make` raises.
+            ModelNotReadyError: 503.
         """
-        if request_id not in self._readers or self._engine is None:
-            if request_id in self._ended:
-                return
+        try:
+            self._admit(user)
+        except APIError as error:
+            self._meters.texts.labels(f"refused_{error.detail.code}").inc()
+            raise
+        stream = Stream(uuid.uuid4().hex, user, self._limits.unread, min(keep, self._limits.keep))
+        self._streams[stream.id] = stream
+        try:
+            stream.started = await self._worker.prepare(stream.id, make, stream.id, *args)
+            if self._closing is not None:
+                self._worker.cancel(stream.id)
+                raise _stopping(self._closing)
+        except BaseException as error:
+            del self._streams[stream.id]
+            self._meters.texts.labels(_outcome(error)).inc()
+            raise
+        stream.put(stream.started)
+        self._waiting.add(stream)
+        self._fill()
+        return stream
+
+    def find(self, request_id: str) -> Stream:
+        """A stream that was opened. Raises APIError: 404, there is none, or it was forgotten."""
+        stream = self._streams.get(request_id)
+        if stream is None or stream.started is None:
             raise _no_such_request()
-        engine = self._engine
+        return stream
 
-        def change(model: MFNModel) -> None:
-            with suppress(UnknownRequestError):  # its last events are still on their way to the reader
-                engine.update(request_id, interventions)
+    def attend(self, stream: Stream, after: int = -1) -> Reader:
+        """Read a stream from behind event number `after`. Whoever read it before reads no further. Call `leave` after.
 
-        await self._worker.run(change)
+        Raises APIError: 410, the events behind it are not kept any more.
+        """
+        try:
+            reader = stream.attach(after)
+        except EventsLostError as error:
+            raise APIError(410, "events_lost", "the events after that one are not kept any more") from error
+        self._stop_forgetting(stream)
+        return reader
+
+    def leave(self, reader: Reader) -> None:
+        """A reader is gone. Its text is stopped before the next step, unless it is kept or another reads it."""
+        stream = reader.stream
+        if stream.reader is not reader:
+            return
+        stream.reader = None
+        if stream.keep and self._closing is None:
+            loop = asyncio.get_running_loop()
+            self._forgetting[stream.id] = loop.call_later(stream.keep, self._forget, stream)
+        else:
+            self._forget(stream)
+
+    async def update(self, request_id: str, make: Callable[..., tuple[Intervention, ...]], *args: Any) -> None:
+        """Change a request's interventions from its next token on. One that has just ended has no next token.
+
+        Args:
+            request_id: whose.
+            make: makes them in the worker, as `make(model, engine, *args)`.
+            args: further arguments.
+
+        Raises:
+            APIError: 404, it is not known, or ended long ago; or what `make` raises.
+        """
+        if request_id in self._ended:
+            return
+        if self.find(request_id).ended:
+            return
+        await self._worker.update(request_id, make, *args)
+
+    def cancel(self, request_id: str) -> None:
+        """End a text before the next step; its reader is told. One that has ended is no error.
+
+        Raises APIError: 404, it is not known.
+        """
+        if request_id in self._ended:
+            return
+        self._break_off([self.find(request_id)], "cancelled", "the text was cancelled")
+
+    async def drain(self, seconds: float, reason: str = "the server is stopping") -> None:
+        """Take nothing in from now on, give texts `seconds` to end, then end those that are left."""
+        self._closing = reason
+        end = time.monotonic() + seconds
+        while self._running or len(self._waiting):
+            if time.monotonic() >= end:
+                break
+            await asyncio.sleep(0.05)
+        self._break_off(list(self._streams.values()), "shutting_down", reason)
 
     async def close(self) -> None:
-        """Ends the driver and every stream."""
-        if self._driver is not None:
-            self._driver.cancel()
-            await asyncio.gather(self._driver, return_exceptions=True)
-        self._fail_all("the server is stopping")
+        """End every stream."""
+        await self.drain(0)
+        for stream in list(self._streams.values()):
+            self._stop_forgetting(stream)
 
-    def _make_once(self, model: MFNModel) -> Engine:
-        return self._engine or self._make_engine(model)
+    def _admit(self, user: str) -> None:
+        if self._closing is not None:
+            raise _stopping(self._closing)
+        if sum(stream.user == user for stream in self._streams.values()) >= self._limits.per_user:
+            raise APIError(
+                429,
+                "too_many_requests",
+                f"{self._limits.per_user} texts of yours are being written or wait already",
+                hint="try again when one has ended",
+                headers=self._later(),
+            )
+        checking = sum(stream.started is None for stream in self._streams.values())
+        if len(self._waiting) + checking >= self._limits.waiting:
+            raise APIError(
+                503,
+                "busy",
+                f"{self._limits.waiting} requests wait for the model already",
+                hint="try again in a few seconds",
+                headers=self._later(),
+            )
 
-    def _tell(self, command: Command) -> None:
-        self._commands.append(command)
-        if self._driver is None or self._driver.done():
-            self._driver = asyncio.create_task(self._drive(), name="generation")
+    def _later(self) -> dict[str, str]:
+        """When a place may be free, from how long texts took lately."""
+        ahead = (len(self._waiting) + len(self._running)) / max(1, len(self._running))
+        return {"Retry-After": str(max(1, min(LONGEST_RETRY, math.ceil(self._seconds * ahead))))}
 
-    async def _drive(self) -> None:
-        """Steps until there is nothing to do. No await lies between finding that out and the end of the task."""
-        try:
-            busy = False
-            while busy or self._commands:
-                commands, self._commands = self._commands, []
-                events, busy = await self._worker.run(self._turn, commands)
-                self._hand_out(events)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            logger.exception("generation broke off")
-            self._engine = None  # the next request gets a new one
-            self._commands.clear()
-            self._fail_all("the model stopped while it was writing; the server's log says why")
+    def _fill(self) -> None:
+        """Give the engine what fits. The next in turn is never passed over for one that takes less room."""
+        if not self._worker.loaded:
+            return
+        rows = self._worker.engine.rows
+        held: Counter[str] = Counter()
+        for running in self._running.values():
+            held[running.user] += _rows(running)
+        while (stream := self._waiting.first(held)) is not None:
+            if held.total() + _rows(stream) > rows:
+                return
+            self._waiting.take(stream)
+            held[stream.user] += _rows(stream)
+            self._running[stream.id] = stream
+            stream.timing.begun = time.monotonic()
+            self._meters.queue_seconds.observe(stream.timing.begun - stream.timing.asked)
+            self._worker.begin(stream.id)
 
-    def _turn(self, model: MFNModel, commands: Sequence[Command]) -> tuple[list[Event], bool]:
-        """One step, in the model's thread."""
-        engine = self._engine
-        assert engine is not None, "made before anything is submitted"
-        for command in commands:
-            command(engine)
-        return engine.step(), engine.busy
+    def _take(self, turn: Turn) -> None:
+        """Hand out what came of a step."""
+        if turn.seconds:
+            self._meters.step_seconds.observe(turn.seconds)
+        for event in turn.events:
+            stream = self._running.get(event.request)
+            if stream is None:  # it was left or cut while this was on its way
+                continue
+            kept_up = stream.put(event)
+            if isinstance(event, TokenEvent):
+                self._count_token(stream, event)
+            elif isinstance(event, Done):
+                stream.timing.reason = event.reason
+            if isinstance(event, Ended | Failed):
+                self._finish(stream, "failed" if isinstance(event, Failed) else stream.timing.reason)
+            elif not kept_up:
+                self._worker.cancel(stream.id)
+                self._finish(stream, "too_slow")
+                stream.cut("too_slow", f"its reader lagged more than {self._limits.unread} events behind")
+        if turn.fault:
+            message = "the model stopped while it was writing; the server's log says why"
+            self._break_off(list(self._running.values()), "generation_failed", message)
+        self._fill()
 
-    def _hand_out(self, events: Sequence[Event]) -> None:
-        shares: dict[str, list[Event]] = {}
-        for event in events:
-            shares.setdefault(event.request, []).append(event)
-        for request_id, share in shares.items():
-            if request_id in self._readers:
-                self._readers[request_id].put_nowait(share)
+    def _lose(self) -> None:
+        """The worker is gone, and with it whatever it was told."""
+        known = [stream for stream in self._streams.values() if stream.started is not None]
+        self._break_off(known, "worker_lost", "the model's process ended; it is started again")
 
-    def _fail_all(self, message: str) -> None:
-        for request_id, queue in self._readers.items():
-            queue.put_nowait([Failed(request_id, message)])
+    def _break_off(self, streams: Iterable[Stream], code: str, message: str) -> None:
+        for stream in streams:
+            if stream.started is None or stream.ended:
+                continue
+            self._worker.cancel(stream.id)
+            self._waiting.remove(stream)
+            self._finish(stream, code)
+            stream.put(Broken(code, message))
+        self._fill()
+
+    def _count_token(self, stream: Stream, event: TokenEvent) -> None:
+        self._meters.tokens.labels(event.stream).inc()
+        timing = stream.timing
+        timing.tokens += 1
+        if timing.first_token is None:
+            timing.first_token = time.monotonic()
+            self._meters.first_token_seconds.observe(timing.first_token - timing.asked)
+
+    def _finish(self, stream: Stream, outcome: str) -> None:
+        """The engine is done with it, or it never began."""
+        self._running.pop(stream.id, None)
+        now, timing = time.monotonic(), stream.timing
+        self._meters.texts.labels(outcome).inc()
+        if timing.begun is not None:
+            took = now - timing.begun
+            self._seconds += 0.1 * (took - self._seconds)
+            self._meters.text_seconds.observe(took)
+        started = stream.started
+        log(
+            logger,
+            "text",
+            request=stream.id,
+            outcome=outcome,
+            prompt_tokens=len(started.prompt) if started else 0,
+            tokens=timing.tokens,
+            waited=_between(timing.asked, timing.begun or now),
+            first_token=_between(timing.asked, timing.first_token),
+            seconds=_between(timing.asked, now),
+        )
+
+    def _forget(self, stream: Stream) -> None:
+        self._stop_forgetting(stream)
+        if not stream.ended:
+            self._worker.cancel(stream.id)
+            self._waiting.remove(stream)
+            self._finish(stream, "left")
+        del self._streams[stream.id]
+        self._ended[stream.id] = None
+        while len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+        self._fill()
+
+    def _stop_forgetting(self, stream: Stream) -> None:
+        timer = self._forgetting.pop(stream.id, None)
+        if timer is not None:
+            timer.cancel()
+
+
+def _rows(stream: Stream) -> int:
+    assert stream.started is not None, "it was accepted"
+    return len(stream.started.streams)
+
+
+def _outcome(error: BaseException) -> str:
+    """How a request that never began is counted."""
+    if isinstance(error, asyncio.CancelledError):
+        return "left"
+    return "refused_unready" if isinstance(error, ModelNotReadyError) else "refused_invalid"
+
+
+def _between(first: float, second: float | None) -> float | None:
+    return None if second is None else round(second - first, 4)
 
 
 def _no_such_request() -> APIError:
     return APIError(404, "unknown_request", "there is no such generation, or it has ended")
+
+
+def _stopping(reason: str) -> APIError:
+    return APIError(503, "shutting_down", reason, headers={"Retry-After": "5"})

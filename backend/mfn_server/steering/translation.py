@@ -1,34 +1,25 @@
-"""Between the API's names (source keys, texts) and the engine's (layers, token ids)."""
+"""Between the API's names (source keys, texts) and the engine's (layers, token ids).
+
+`request_of` and `interventions_of` run in the worker; what comes back is translated in the web process, without torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mfn_core.generation import (
-    Change,
-    Done,
-    Ended,
-    Engine,
-    Event,
-    Failed,
-    GenerationRequest,
-    PromptTooLongError,
-    Sampling,
-    TokenEvent,
-    Updated,
-)
-from mfn_core.interventions import Intervention
-from mfn_core.model import MFNModel
+from mfn_core.generation.events import Done, Ended, Failed, TokenEvent, Updated
 from mfn_server.errors import APIError
 from mfn_server.intervention_bodies import InterventionBody
-from mfn_server.model_facts import SourceFacts
 from mfn_server.schemas import Schema, Token
 from mfn_server.steering.interventions import body_of, intervention_of, watch_of
 from mfn_server.steering.schemas import (
     AlternativeToken,
     DoneEvent,
+    EffectEvent,
     EndEvent,
     ErrorEvent,
+    FeaturesEvent,
     FiredFeature,
     GenerateBody,
     StartEvent,
@@ -36,7 +27,14 @@ from mfn_server.steering.schemas import (
     UpdatedEvent,
     WatchedFeature,
 )
-from mfn_server.studio import Served
+from mfn_server.steering.streams import Broken, Started, StreamEvent
+
+if TYPE_CHECKING:
+    from mfn_core.generation import Engine, GenerationRequest
+    from mfn_core.interventions import Intervention
+    from mfn_core.model import MFNModel
+    from mfn_server.model_facts import SourceFacts
+    from mfn_server.studio import Served
 
 
 def interventions_of(
@@ -62,23 +60,35 @@ def interventions_of(
     )
 
 
-def request_of(model: MFNModel, body: GenerateBody, served: Served, engine: Engine) -> GenerationRequest:
-    """The request as the engine takes it, checked. Runs in the model's thread, whose tokenizer it uses.
+def change_of(
+    model: MFNModel, engine: Engine, bodies: Sequence[InterventionBody], facts: Sequence[SourceFacts]
+) -> tuple[Intervention, ...]:
+    """What a text that is being written continues with. Raises as `interventions_of`."""
+    return interventions_of(bodies, facts, engine.context)
+
+
+def request_of(
+    model: MFNModel, engine: Engine, request_id: str, body: GenerateBody, facts: Sequence[SourceFacts]
+) -> tuple[GenerationRequest, Started]:
+    """The request as the engine takes it, checked, and what its stream begins with.
 
     Raises:
         APIError: 422, what is wrong with it.
     """
+    from mfn_core.generation import Change, GenerationRequest, PromptTooLongError, Sampling
+
     request = GenerationRequest(
         prompt=tuple(model.encode_text(body.prompt)),
         max_new_tokens=body.max_new_tokens,
-        interventions=interventions_of(body.interventions, served.facts.sources, engine.context),
+        interventions=interventions_of(body.interventions, facts, engine.context),
         sampling=Sampling(body.temperature, body.top_k, body.top_p, body.seed),
         compare=body.compare,
         alternatives=body.alternatives,
         fired=body.top_fired,
-        watch=watch_of(body.watch, {source.key: source for source in served.facts.sources}),
+        id=request_id,
+        watch=watch_of(body.watch, {source.key: source for source in facts}),
         changes=tuple(
-            Change(change.step, interventions_of(change.interventions, served.facts.sources, engine.context, number))
+            Change(change.step, interventions_of(change.interventions, facts, engine.context, number))
             for number, change in enumerate(body.changes)
         ),
     )
@@ -86,61 +96,66 @@ def request_of(model: MFNModel, body: GenerateBody, served: Served, engine: Engi
         engine.check(request)
     except PromptTooLongError as error:
         raise APIError(422, "prompt_too_long", str(error), hint="shorten the prompt", field="prompt") from error
-    return request
-
-
-def start_event(request: GenerationRequest, served: Served) -> StartEvent:
-    """What a stream begins with."""
-    return StartEvent(
-        request_id=request.id,
-        prompt_tokens=[Token(id=token, text=served.token_texts[token]) for token in request.prompt],
-        streams=["plain", "steered"] if request.compare else ["steered"],
-    )
+    return request, Started(request.id, request.prompt, ("plain", "steered") if request.compare else ("steered",))
 
 
 class Translator:
-    """Engine events → named events of the API, for one model."""
+    """Events of a stream → named events of the API, for one model."""
 
     def __init__(self, served: Served) -> None:
         self._texts = served.token_texts
         self._keys = {source.layer: source.key for source in served.facts.sources}
 
-    def __call__(self, event: Event) -> tuple[str, Schema]:
-        """The event's name and body."""
+    def __call__(self, event: StreamEvent) -> list[tuple[str, Schema]]:
+        """Names and bodies, in order; of a token up to three."""
         match event:
+            case Started():
+                prompt = [Token(id=token, text=self._texts[token]) for token in event.prompt]
+                return [
+                    ("start", StartEvent(request_id=event.request, prompt_tokens=prompt, streams=list(event.streams)))
+                ]
             case TokenEvent():
-                return "token", self._token(event)
+                return self._token(event)
             case Updated():
                 bodies = [body_of(intervention, self._keys) for intervention in event.interventions]
-                return "updated", UpdatedEvent(step=event.step, interventions=bodies)
+                return [("updated", UpdatedEvent(step=event.step, interventions=bodies))]
             case Done():
-                return "done", DoneEvent(
+                done = DoneEvent(
                     stream=event.stream,
                     reason=event.reason,
                     text=event.text,
                     n_tokens=event.n_tokens,
                     seconds=round(event.seconds, 4),
                 )
+                return [("done", done)]
+            case Broken():
+                return [("error", ErrorEvent(code=event.code, message=event.message))]
             case Failed():
-                return "error", ErrorEvent(code="generation_failed", message=event.message)
+                return [("error", ErrorEvent(code="generation_failed", message=event.message))]
             case Ended():
-                return "end", EndEvent()
+                return [("end", EndEvent())]
 
-    def _token(self, event: TokenEvent) -> TokenEventBody:
-        return TokenEventBody(
+    def _token(self, event: TokenEvent) -> list[tuple[str, Schema]]:
+        token = TokenEventBody(
             stream=event.stream,
             step=event.step,
             id=event.token,
             text=self._texts[event.token],
             delta=event.delta,
             logprob=event.logprob,
-            kl=event.kl,
             alternatives=[
                 AlternativeToken(id=a.token, text=self._texts[a.token], logprob=a.logprob) for a in event.alternatives
             ],
-            fired=[FiredFeature(source=self._keys[f.layer], index=f.feature, value=f.value) for f in event.fired],
-            watched=[
+        )
+        told: list[tuple[str, Schema]] = []
+        if event.fired or event.watched:
+            fired = [FiredFeature(source=self._keys[f.layer], index=f.feature, value=f.value) for f in event.fired]
+            watched = [
                 WatchedFeature(source=self._keys[w.layer], index=w.feature, value=w.value, untouched=w.untouched)
                 for w in event.watched
-            ],
-        )
+            ]
+            features = FeaturesEvent(stream=event.stream, step=event.step, fired=fired, watched=watched)
+            told.append(("features", features))
+        if event.kl is not None:
+            told.append(("effect", EffectEvent(step=event.step, kl=event.kl)))
+        return [*told, ("token", token)]

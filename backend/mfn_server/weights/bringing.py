@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
-from mfn_core.indexing.from_weights.describe import describe_weights, draw_map
-from mfn_core.indexing.from_weights.layout import umap_wanted
 from mfn_core.indexing.from_weights.types import WeightSettings
+from mfn_core.indexing.from_weights.umap import umap_wanted
 from mfn_server.db.session import Database
 from mfn_server.db.tables import SourceWeights
 from mfn_server.weights.record import record_of
@@ -74,6 +73,8 @@ def bring_weights(
     Raises:
         ConfigError: UMAP is asked for and not installed.
     """
+    from mfn_core.indexing.from_weights import describe_weights, draw_map  # torch comes with it
+
     n_features = sum(model.n_features.values())
     found = missing(database, sources, settings, n_features)
     drawing = found.umap or (anew and umap_wanted(settings, n_features))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,14 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mfn_core.errors import ConfigError
 from mfn_core.indexing.from_weights.extremes import CHUNK, Rows, extremes
 from mfn_core.indexing.from_weights.neighbours import unit
 from mfn_core.indexing.from_weights.pca import principal_plane
 from mfn_core.indexing.from_weights.types import MapPlaces, WeightSettings
-
-MOST_FOR_AUTO = 100_000  # features that `auto` still gives to UMAP
-_FEWEST = 5  # features below which UMAP has no neighbourhoods to speak of
+from mfn_core.indexing.from_weights.umap import umap_wanted
 
 
 def lay_out(
@@ -59,20 +54,6 @@ def lay_out(
         places[layer] = MapPlaces(plane.xy[mine], plane.explained, None if umap is None else umap[mine])
         first += len(part)
     return places
-
-
-@cache
-def umap_installed() -> bool:
-    """Whether umap-learn can be imported."""
-    return find_spec("umap") is not None
-
-
-def umap_wanted(settings: WeightSettings, n: int) -> bool:
-    """Whether a map of n features is to be drawn by UMAP too. Raises ConfigError where it cannot be."""
-    if settings.map == "umap" and not umap_installed():
-        raise ConfigError("a map by UMAP needs umap-learn: pip install 'mfn-studio[map]', or take map='pca'")
-    wanted = settings.map == "umap" or (settings.map == "auto" and umap_installed() and n <= MOST_FOR_AUTO)
-    return wanted and n >= _FEWEST
 
 
 def _umap(

@@ -2,136 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-import uvicorn
 
 from mfn_core import Condition, Intervention, MFNModel, Ramp, Scope
-from mfn_core.generation import Change, Done, Event, GenerationRequest, Sampling, SlotEngine, TokenEvent, stream
-from mfn_server.app import create_app
-from mfn_server.settings import Settings
-from mfn_server.steering.service import GenerationService
-from mfn_server.studio import Studio
-
-PATIENCE = 30.0
-
-
-class PacedEngine(SlotEngine):
-    """The engine, which takes a step only when the test allows one."""
-
-    def __init__(self, model: MFNModel) -> None:
-        super().__init__(model)
-        self.allowed = threading.Semaphore(0)
-        self.free = threading.Event()
-        self.break_at: int | None = None
-        self.steps = 0
-
-    def step(self) -> list[Event]:
-        # A step that is not allowed yet leaves the model's thread to others, as a slow model would between two.
-        if not self.free.is_set() and self.busy and not self.allowed.acquire(timeout=0.01):
-            return []
-        self.steps += 1
-        if self.steps == self.break_at:
-            raise RuntimeError("a fault in the middle of a text")
-        return super().step()
-
-
-class Site:
-    """A running server and its client."""
-
-    def __init__(self, studio: Studio, client: httpx.Client) -> None:
-        self.studio = studio
-        self.client = client
-        self.engines: list[PacedEngine] = []
-        self.use()
-
-    def use(self, most_waiting: int = 2) -> None:
-        """A fresh service with a fresh engine, which runs freely until it is told to be paced."""
-        self.engines = []
-        self.paced = False
-
-        def make(model: MFNModel) -> PacedEngine:
-            engine = PacedEngine(model)
-            if not self.paced:
-                engine.free.set()
-            self.engines.append(engine)
-            return engine
-
-        self.studio.generation = GenerationService(self.studio.worker, make, most_waiting)
-
-    @property
-    def engine(self) -> PacedEngine:
-        return self.engines[-1]
-
-    @property
-    def sources(self) -> list[str]:
-        return [source["key"] for source in self.client.get("/api/model").json()["sources"]]
-
-    def clamp(self, value: float = 9.0) -> dict[str, Any]:
-        return {"source": self.sources[1], "index": 7, "mode": "set", "value": value}
-
-    @contextmanager
-    def open(self, **body: Any) -> Iterator[Iterator[tuple[str, dict]]]:
-        with self.client.stream("POST", "/api/generate", json={"prompt": "The ship", **body}) as response:
-            assert response.status_code == 200, response.read()
-            yield events_of(response)
-
-    def read(self, **body: Any) -> list[tuple[str, dict]]:
-        with self.open(**body) as events:
-            return list(events)
-
-
-def events_of(response: httpx.Response) -> Iterator[tuple[str, dict]]:
-    name = ""
-    for line in response.iter_lines():
-        if line.startswith("event: "):
-            name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            yield name, json.loads(line.removeprefix("data: "))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.005)
-
-
-def tokens(events: list[tuple[str, dict]], name: str) -> list[dict]:
-    return [data for event, data in events if event == "token" and data["stream"] == name]
-
-
-@pytest.fixture(scope="module")
-def running(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    settings = Settings(model=tiny_bundle, database=str(tmp_path_factory.mktemp("steer") / "studio.sqlite3"))
-    app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
-        client.get("/api/model").raise_for_status()
-        yield Site(app.state.studio, client)
-    server.should_exit = True
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-
-
-@pytest.fixture
-def site(running: Site) -> Site:
-    running.use()
-    return running
+from mfn_core.generation import Change, Done, GenerationRequest, Sampling, TokenEvent, stream
+from mfn_server.served_model import make_engine
+from mfn_server.steering.streams import Started, Stream
+from tests.server.steering import paced
+from tests.server.steering.site import PATIENCE, Site, events_of, tokens, wait_until
 
 
 def test_streams_what_the_engine_says(site: Site, tiny_model: MFNModel) -> None:
@@ -154,7 +37,7 @@ def test_streams_what_the_engine_says(site: Site, tiny_model: MFNModel) -> None:
     asked = GenerationRequest(
         tuple(ids), 12, (Intervention(1, 7, "set", 9.0),), Sampling(temperature=1.0, seed=3), alternatives=3, fired=3
     )
-    expected = list(stream(SlotEngine(tiny_model), asked))
+    expected = list(stream(make_engine(2, tiny_model), asked))
     for name in ("plain", "steered"):
         ours = tokens(events, name)
         theirs = [event for event in expected if isinstance(event, TokenEvent) and event.stream == name]
@@ -208,23 +91,23 @@ def test_without_compare_the_steered_stream_comes_alone(site: Site) -> None:
     both = site.read(max_new_tokens=6, interventions=[site.clamp()])
     alone = site.read(max_new_tokens=6, interventions=[site.clamp()], compare=False)
     assert alone[0][1]["streams"] == ["steered"]
-    assert tokens(alone, "steered") == [{**token, "kl": None} for token in tokens(both, "steered")]
+    twin = [{**token, "kl": None} for token in tokens(both, "steered")]  # which is told beside the plain one alone
+    assert tokens(alone, "steered") == twin
     assert not tokens(alone, "plain")
 
 
 def test_a_slider_acts_on_the_next_token(site: Site) -> None:
-    site.paced = True
+    site.pace()
     with site.open(max_new_tokens=10, top_fired=20) as events:
-        _, start = next(events)
-        seen = []
-        wait_until(lambda: bool(site.engines))
-        for _ in range(3):
-            site.engine.allowed.release()
-            seen += [next(events), next(events)]  # plain and steered
-        path = f"/api/generate/{start['request_id']}"
+        seen = [next(events)]
+        for step in range(3):
+            site.allow()
+            while seen[-1][0] != "features" or (seen[-1][1]["stream"], seen[-1][1]["step"]) != ("steered", step):
+                seen.append(next(events))
+        path = f"/api/generate/{seen[0][1]['request_id']}"
         changed = site.client.patch(path, json={"interventions": [site.clamp(8.5)]})
         assert (changed.status_code, changed.content) == (204, b"")
-        site.engine.free.set()
+        site.free()
         seen += list(events)
     held = [
         8.5 in [f["value"] for f in token["fired"] if (f["source"], f["index"]) == (site.sources[1], 7)]
@@ -238,56 +121,54 @@ def test_a_slider_acts_on_the_next_token(site: Site) -> None:
 
 def test_a_change_that_meets_the_last_events_on_their_way_is_no_error(site: Site) -> None:
     assert site.read(max_new_tokens=2)[-1] == ("end", {})
-    site.studio.generation._readers["crossed"] = asyncio.Queue()  # the engine is done with it, its reader is not
+    crossed = Stream("crossed", "someone", 10)  # the engine is done with it, its reader is not
+    crossed.started = Started("crossed", (0,), ("steered",))
+    site.studio.generation._streams["crossed"] = crossed
     answer = site.client.patch("/api/generate/crossed", json={"interventions": [site.clamp()]})
-    del site.studio.generation._readers["crossed"]
     assert answer.status_code == 204
 
 
 def test_a_refused_change_leaves_the_stream_running(site: Site) -> None:
-    site.paced = True
+    site.pace()
     with site.open(max_new_tokens=4) as events:
         _, start = next(events)
         wrong = {**site.clamp(), "index": 48}
         refused = site.client.patch(f"/api/generate/{start['request_id']}", json={"interventions": [wrong]})
         assert (refused.status_code, refused.json()["error"]["code"]) == (422, "unknown_feature")
-        site.engine.free.set()
+        site.free()
         assert [name for name, _ in events][-1] == "end"
 
 
 def test_leaving_frees_the_place_within_a_step(site: Site) -> None:
-    site.paced = True
+    site.pace()
     with site.open(max_new_tokens=90) as events:
         next(events)
-        site.engine.allowed.release()
+        site.allow()
         next(events)
-    wait_until(lambda: not site.engine.busy)
-    steps = site.engine.steps
+    wait_until(lambda: not site.busy)
+    steps = site.steps
     wait_until(lambda: site.studio.generation.admitted == 0)
     assert steps <= 2
-    site.engine.free.set()
+    site.free()
     assert site.read(max_new_tokens=5)[-1] == ("end", {})
 
 
 def test_many_abandoned_streams_leave_nothing_behind(site: Site) -> None:
-    site.use(most_waiting=40)
     for number in range(30):
         with site.open(max_new_tokens=90, temperature=1, seed=number) as events:
             for _ in range(number % 4):
                 next(events)
     service = site.studio.generation
-    wait_until(lambda: service.admitted == 0)
-    # Not `engine.busy`: that is false, too, while the last request and its withdrawal are still on their way there.
-    wait_until(lambda: service._driver is None or service._driver.done())
-    assert not site.engine.busy
-    assert not service._readers
-    before = site.engine.steps
+    wait_until(lambda: service.admitted == service.writing == service.waiting == 0)
+    assert not site.busy  # a job comes behind all that was sent before
+    before = site.steps
     time.sleep(0.1)
-    assert site.engine.steps == before  # the driver sleeps
+    assert site.steps == before
 
 
 def test_refuses_when_the_queue_is_full_and_serves_those_who_wait(site: Site) -> None:
-    site.paced = True
+    site.use(waiting=2)
+    site.pace()
     finished: list[int] = []
 
     def reader(number: int) -> None:
@@ -299,12 +180,12 @@ def test_refuses_when_the_queue_is_full_and_serves_those_who_wait(site: Site) ->
     for number in range(3):  # one writes, two wait
         readers.append(threading.Thread(target=reader, args=(number,)))
         readers[-1].start()
-        wait_until(lambda expected=number + 1: len(site.studio.generation._readers) == expected)
+        wait_until(lambda expected=number: site.studio.generation.waiting == expected)
     refused = site.client.post("/api/generate", json={"prompt": "The ship"})
-    assert refused.status_code == 429
+    assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) >= 1
     assert refused.json()["error"]["code"] == "busy"
-    site.engine.free.set()
+    site.free()
     for thread in readers:
         thread.join(PATIENCE)
     assert sorted(finished) == [0, 1, 2]
@@ -313,52 +194,52 @@ def test_refuses_when_the_queue_is_full_and_serves_those_who_wait(site: Site) ->
 
 
 def test_a_request_that_is_left_while_it_waits_is_never_written(site: Site) -> None:
-    site.paced = True
+    site.pace()
     with site.open(max_new_tokens=4) as first:
         next(first)
         with site.open(max_new_tokens=90) as second:
             next(second)
-            wait_until(lambda: len(site.studio.generation._readers) == 2)
+            wait_until(lambda: site.studio.generation.waiting == 1)
         wait_until(lambda: site.studio.generation.admitted == 1)
-        site.engine.free.set()
+        site.free()
         assert list(first)[-1] == ("end", {})
-    assert site.engine.steps == 4
+    assert site.steps == 4
 
 
 def test_inspection_takes_its_turn_between_tokens(site: Site) -> None:
-    site.paced = True
+    site.pace()
     with site.open(max_new_tokens=20) as events:
         next(events)
         for _ in range(2):
-            site.engine.allowed.release()
+            site.allow()
             next(events)
             assert site.client.post("/api/inspect", json={"text": "The harbour"}).status_code == 200
-        assert site.engine.busy
+        assert site.busy
 
 
 def test_keeps_a_waiting_connection_alive(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
-    site.paced = True
+    site.pace()
     with site.client.stream("POST", "/api/generate", json={"prompt": "The ship", "max_new_tokens": 2}) as response:
         lines = response.iter_lines()
         assert any(line == ": ping" for line in lines)
-        site.engine.free.set()
+        site.free()
         assert any(line == "event: end" for line in lines)
 
 
 def test_a_fault_is_told_and_the_next_request_is_served(site: Site) -> None:
-    site.paced = True
+    before = site.job(paced.look)["number"]
+    site.pace()
     with site.open(max_new_tokens=20) as events:
         next(events)
-        site.engine.break_at = 3
-        site.engine.free.set()
+        site.job(paced.tell, break_at=3)
+        site.free()
         seen = list(events)
     assert seen[-1][0] == "error"
     assert seen[-1][1]["code"] == "generation_failed"
     assert len(tokens(seen, "steered")) == 2
-    site.paced = False
     assert site.read(max_new_tokens=3)[-1] == ("end", {})
-    assert len(site.engines) == 2
+    assert site.job(paced.look)["number"] == before + 1
 
 
 OK = {"source": "SOURCE", "index": 7, "mode": "set", "value": 1.0}
@@ -440,7 +321,7 @@ def test_bad_requests_are_refused_before_anything_runs(site: Site, body: dict, c
         assert error["field"] == field
     assert error["message"]
     assert site.studio.generation.admitted == 0
-    assert all(engine.steps == 0 for engine in site.engines)
+    assert site.steps == 0
 
 
 def test_a_long_prompt_is_told_its_length_and_the_limit(site: Site, tiny_model: MFNModel) -> None:
@@ -468,7 +349,7 @@ def test_a_change_in_the_middle_is_that_of_the_engine_and_can_be_had_again(site:
     for _ in range(20):  # a text may be written before the change has come
         with site.open(**body) as events:
             _, start = next(events)
-            seen = [next(events) for _ in range(4)]
+            seen = [next(events) for _ in range(12)]
             path = f"/api/generate/{start['request_id']}"
             assert site.client.patch(path, json={"interventions": [other, clamp]}).status_code == 204
             seen += list(events)
@@ -495,7 +376,7 @@ def test_a_change_in_the_middle_is_that_of_the_engine_and_can_be_had_again(site:
         watch=((0, 3),),
         changes=(Change(change["step"], by_hand),),
     )
-    theirs = [event for event in stream(SlotEngine(tiny_model), asked) if isinstance(event, TokenEvent)]
+    theirs = [event for event in stream(make_engine(2, tiny_model), asked) if isinstance(event, TokenEvent)]
     for name in ("plain", "steered"):
         assert [(t["id"], t["logprob"], t["kl"]) for t in tokens(seen, name)] == [
             (t.token, t.logprob, t.kl) for t in theirs if t.stream == name

@@ -20,8 +20,9 @@ from mfn_core import MFNConfig, MFNModel
 from mfn_core.baselines import SAE, NeuronConfig, SAEConfig
 from mfn_core.generation import GenerationRequest, SlotEngine, TokenEvent, stream
 from mfn_server.app import create_app
+from mfn_server.served_model import ROWS
 from mfn_server.settings import Settings
-from mfn_server.steering.service import ROWS
+from tests.server.conftest import wait_for_model
 
 PROMPT = "The ship left the harbour"
 LENGTH = 12
@@ -48,6 +49,7 @@ def client(model: MFNModel, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     model.save_pretrained(folder / "bundle")
     app = create_app(Settings(model=folder / "bundle", database=str(folder / "studio.sqlite3")))
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        wait_for_model(client)
         yield client
 
 

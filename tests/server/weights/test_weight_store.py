@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 
 from mfn_core import MFNModel
 from mfn_core.errors import ConfigError
-from mfn_core.indexing.from_weights import LayerWeights, describe_weights, layout
+from mfn_core.indexing.from_weights import LayerWeights, describe_weights, layout, umap
 from mfn_server.db.session import Database
 from mfn_server.db.tables import FeatureWeights, SourceWeights
 from mfn_server.model_facts import ModelFacts
@@ -139,7 +139,7 @@ def test_umap_draws_last_and_once(
         drawn.append(len(start))
         return np.arange(2 * len(start), dtype=np.float32).reshape(-1, 2)
 
-    monkeypatch.setattr(layout, "umap_installed", lambda: True)
+    monkeypatch.setattr(umap, "umap_installed", lambda: True)
     monkeypatch.setattr(layout, "_umap", draw)
     assert bring_weights(database, tiny_model, sources, quiet, kept_settings("pca")) == (True, False)
     assert bring_weights(database, tiny_model, sources, quiet, kept_settings("auto")) == (False, True)
@@ -162,7 +162,7 @@ def test_umap_draws_last_and_once(
 def test_umap_that_is_missing_is_said_before_anything_is_computed(
     database: Database, sources: dict[int, int], tiny_model: MFNModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layout, "umap_installed", lambda: False)
+    monkeypatch.setattr(umap, "umap_installed", lambda: False)
     monkeypatch.setattr(bringing, "describe_weights", None)
     with pytest.raises(ConfigError, match="mfn-studio\\[map\\]"):
         bring_weights(database, tiny_model, sources, quiet, kept_settings("umap"))
