@@ -144,6 +144,7 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     [
         "browse",
         "effect",
+        "exchange",
         "index",
         "index_memory",
         "index_peer",
