@@ -1,4 +1,4 @@
-"""Browsing through HTTP at 10⁴ and 10⁶ features: latencies under an open-loop load of 40 requests a second.
+"""Browsing through HTTP at 10⁴ to 10⁶ features: latencies under an open-loop load of 40 requests a second.
 
 A server in its own process, a synthetic index (see `benchmarks.synthetic`), eight connections. Requests are due at
 times drawn beforehand (a Poisson process) and wait for a free connection if they must; a latency runs from when a
@@ -28,7 +28,7 @@ from benchmarks.serving import Client, serving
 from benchmarks.synthetic.index import Vocabulary
 from benchmarks.synthetic.studio import SyntheticStudio, make_studio
 
-SIZES = (10_000, 1_000_000)
+SIZES = (10_000, 100_000, 1_000_000)
 QUICK = (2_000,)
 TOKENS, QUICK_TOKENS = 4_000_000, 100_000
 CONNECTIONS = 8
@@ -64,7 +64,7 @@ def run(quick: bool, features: int | None = None, keep: Path | None = None, data
 
     Args:
         quick: a small index and a few seconds, to show that it runs.
-        features: one size instead of 10⁴ and 10⁶.
+        features: one size instead of 10⁴, 10⁵ and 10⁶.
         keep: a folder where synthetic indexes stay, to be used again.
         database: URL of an empty database for the index, with one size alone; else SQLite.
     """
