@@ -90,6 +90,7 @@ def _sqlite_engine(url: str) -> Engine:
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False, "isolation_level": None},
         pool_size=8,
         max_overflow=32,
+        pool_use_lifo=True,  # each connection has a cache of pages: the one that was used last has the most in it
     )
 
     @event.listens_for(engine, "connect")

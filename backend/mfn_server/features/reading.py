@@ -141,6 +141,7 @@ def feature_page(
     others = _others(catalogue, place, {*numbers, *joint}, token_texts)
     previous, following = _alive_beside(columns.firing_count[place.begin : place.end], index)
     of_feature = {"source_id": place.source.id, "number": index}
+    version: int = connection.scalar(_VERSION, of_feature) or 0  # 0: nobody has said anything of it
     body = {
         **_figures(catalogue, line),
         "top_tokens": _shares(unpack_ints(row.token_ids).tolist(), row.token_shares, token_texts),
@@ -157,8 +158,8 @@ def feature_page(
         "contexts": top,
         "bands": _bands(row, samples),
         "n_tokens": place.source.n_tokens,
-        "labels": _labels(connection, of_feature),
-        "version": connection.scalar(_VERSION, of_feature) or 0,
+        "labels": _labels(connection, of_feature) if version else [],
+        "version": version,
         "weights": weight_facts_of(connection, catalogue, model_id, place, index, token_texts),
         "previous": previous,
         "next": following,
