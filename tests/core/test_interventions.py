@@ -246,7 +246,7 @@ def test_a_ramp_goes_from_one_value_to_the_other_and_holds() -> None:
 
 
 def test_the_end_of_a_ramp_is_its_value_to_the_last_bit() -> None:
-    steps, first, last = 7, 0.1, 1e-17 + 0.3
+    steps, first, last = 7, 100.1, 0.3  # first + (last - first) is not last
     got = values_of(act("set", 4, last, ramp=Ramp(first, steps)), tokens=12, prompt_length=1)
     assert (got[0], got[steps:]) == (first, [last] * 5)
 

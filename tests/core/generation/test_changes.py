@@ -119,6 +119,20 @@ def test_who_changes_a_run_takes_it_over(tiny_model: MFNModel, engine: Engine) -
     ]
 
 
+def test_a_prompt_is_read_to_its_end_as_it_was_begun(tiny_model: MFNModel) -> None:
+    engine = SlotEngine(tiny_model, piece=2)
+    asked = request(tiny_model, interventions=(Intervention(0, 3, "set", 5.0),))
+    engine.submit(asked)
+    assert engine.step() == []  # a piece of the prompt is read
+    engine.update(asked.id, (STRONG,))
+    events: list[Event] = []
+    while engine.busy:
+        events += engine.step()
+    assert [event for event in events if isinstance(event, Updated)] == [Updated(asked.id, 1, (STRONG,))]
+    again = list(stream(engine, replace(asked, changes=(Change(1, (STRONG,)),), id="again")))
+    assert said(again) == said(events)
+
+
 def test_a_ramp_counts_from_its_scope_whenever_it_was_asked_for(tiny_model: MFNModel, engine: Engine) -> None:
     """Sent again with another slider moved, it goes on; to begin in the middle, its scope says where."""
     ramped = Intervention(1, 7, "set", 9.0, ramp=Ramp(1.0, 4))
