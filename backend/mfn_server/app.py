@@ -25,6 +25,8 @@ from mfn_server.foreign.store import ForeignStore
 from mfn_server.index_task import IndexTask
 from mfn_server.inspecting.routes import router as inspecting
 from mfn_server.model_info.routes import router as model_info
+from mfn_server.openai.errors import openai_error_response
+from mfn_server.openai.routes import router as openai
 from mfn_server.operating.measured import Measured
 from mfn_server.operating.meters import Meters
 from mfn_server.operating.routes import router as operating
@@ -42,6 +44,8 @@ from mfn_server.weights.routes import router as weights
 from mfn_server.worker import ModelWorker, Plan
 
 logger = logging.getLogger(__name__)
+
+DIALECTS = {"/v1/": openai_error_response}
 
 
 def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
@@ -61,6 +65,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
         raise MFNError("no model to serve: name its folder, or set MFN_MODEL")
     plan = plan or plan_of(settings.model, settings.rows)
     meters = Meters()
+    settings.check_chat_template()
     dashboards = ForeignStore.of_folders(settings.dashboards)
     database = open_database(settings.database_url)
 
@@ -92,10 +97,12 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
     # Within the gate, so that its refusals stay as they are; event streams are left alone, or they would stall. Level 1
     # takes a third of the time of level 5 and leaves a page little longer.
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=1)
-    app.add_middleware(Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes, dialects=DIALECTS
+    )
     app.add_middleware(Measured, meters=meters)
-    install_error_handlers(app)
-    for router in (model_info, inspecting, features, weights, presets, steering, effects, foreign, operating):
+    install_error_handlers(app, DIALECTS)
+    for router in (model_info, inspecting, features, weights, presets, steering, effects, openai, foreign, operating):
         app.include_router(router)
     install_pages(app)
     return app

@@ -51,6 +51,18 @@ Dashboards = Annotated[
         file_okay=False,
     ),
 ]
+ModelAlias = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--model-alias", metavar="NAME", help="A further name of the model for clients of OpenAI's API."),
+]
+ChatTemplate = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--chat-template",
+        metavar="FILE|plain",
+        help="How a chat becomes a text, if not as the tokenizer has it: Jinja; plain: messages joined by blank lines.",
+    ),
+]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")]
 
 
@@ -107,11 +119,21 @@ def serve(
     home: Home = None,
     allow_host: AllowHost = None,
     dashboards: Dashboards = None,
+    model_alias: ModelAlias = None,
+    chat_template: ChatTemplate = None,
     no_browser: NoBrowser = False,
 ) -> None:
     """Open the dashboard on a model of yours. Index it first, with `mfn index`."""
     settings = settings_of(
-        home=home, host=host, port=port, allowed_hosts=allow_host, dashboards=dashboards, model=model, database=db
+        home=home,
+        host=host,
+        port=port,
+        allowed_hosts=allow_host,
+        dashboards=dashboards,
+        model=model,
+        database=db,
+        model_aliases=model_alias,
+        chat_template=chat_template,
     )
     _serve(settings, no_browser)
 

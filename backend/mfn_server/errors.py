@@ -80,6 +80,16 @@ def error_response(error: APIError) -> JSONResponse:
     return JSONResponse(body, status_code=error.status, headers=error.headers)
 
 
+Dialects = Mapping[str, Callable[[APIError], JSONResponse]]
+"""How errors are answered below some paths: those that speak like somebody else's API. By the beginning of the path."""
+
+
+def respond(error: APIError, path: str, dialects: Dialects) -> JSONResponse:
+    """The error as the path's clients expect it."""
+    answer = next((answer for prefix, answer in dialects.items() if path.startswith(prefix)), error_response)
+    return answer(error)
+
+
 def storage_error(error: DBAPIError) -> APIError:
     """What a failure of the database means to the person in front of it. The driver's words go to the log alone."""
     text = str(error.orig).lower()
@@ -92,39 +102,44 @@ def storage_error(error: DBAPIError) -> APIError:
     return APIError(503, "database_unavailable", "the database cannot be used now; nothing was saved")
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Give every error of the app the one shape."""
+def install_error_handlers(app: FastAPI, dialects: Dialects) -> None:
+    """Give every error of the app the one shape, or the one of its dialect."""
+
+    def respond_to(request: Request, error: APIError) -> JSONResponse:
+        return respond(error, request.url.path, dialects)
 
     def on_api_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, APIError)
-        return error_response(error)
+        return respond_to(request, error)
 
     def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return error_response(_from_validation(error))
+        return respond_to(request, _from_validation(error))
 
     def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StarletteHTTPException)
         code = _HTTP_CODES.get(error.status_code, f"http_{error.status_code}")
-        return error_response(APIError(error.status_code, code, str(error.detail), headers=error.headers))
+        return respond_to(request, APIError(error.status_code, code, str(error.detail), headers=error.headers))
 
     def on_user_error(request: Request, error: Exception) -> JSONResponse:
         code = "invalid_intervention" if isinstance(error, InterventionError) else "invalid_request"
-        return error_response(APIError(422, code, str(error)))
+        return respond_to(request, APIError(422, code, str(error)))
 
     def on_model(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ModelNotReadyError)
         later = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
-        return error_response(APIError(503, error.code, str(error), headers=later))
+        return respond_to(request, APIError(503, error.code, str(error), headers=later))
 
     def on_storage(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, DBAPIError)
         logger.error("database error in %s %s: %s", request.method, request.url.path, error.orig)
-        return error_response(storage_error(error))
+        return respond_to(request, storage_error(error))
 
     def on_bug(request: Request, error: Exception) -> JSONResponse:
         logger.exception("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
-        return error_response(APIError(500, "internal_error", "something went wrong in the server; its log says more"))
+        return respond_to(
+            request, APIError(500, "internal_error", "something went wrong in the server; its log says more")
+        )
 
     app.add_exception_handler(APIError, on_api_error)
     app.add_exception_handler(RequestValidationError, on_validation)

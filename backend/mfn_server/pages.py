@@ -16,7 +16,7 @@ from mfn_server import resources
 
 # Browsers ask each time whether a file has changed (by its ETag), so that after an update no old module stays behind.
 _REVALIDATE = {"Cache-Control": "no-cache"}
-_NOT_PAGES = ("api", "assets", "vendor")
+_NOT_PAGES = ("api", "v1", "assets", "vendor")
 
 
 class _Revalidated(StaticFiles):

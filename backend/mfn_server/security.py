@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mfn_server.errors import APIError, error_response
+from mfn_server.errors import APIError, Dialects, respond
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # What asks them comes by address, and they tell nothing but whether the server is well.
@@ -56,10 +56,11 @@ def host_name(host: str) -> str:
 class Gate:
     """ASGI middleware: refuses what may not come in, and sets the headers on what goes out."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str], max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str], max_body_bytes: int, dialects: Dialects) -> None:
         self._app = app
         self._hosts = LOOPBACK | {host.lower() for host in allowed_hosts}
         self._max_body_bytes = max_body_bytes
+        self._dialects = dialects
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -72,13 +73,13 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith("/api/"):
+                if scope["path"].startswith(("/api/", "/v1/")):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         refusal = self._refusal(scope)
         if refusal is not None:
-            await error_response(refusal)(scope, receive, send_with_headers)
+            await respond(refusal, scope["path"], self._dialects)(scope, receive, send_with_headers)
             return
         await self._app(scope, self._limited(receive), send_with_headers)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfn_core.errors import BundleError
+from mfn_server.build import Build
 from mfn_server.model_facts import ModelFacts
 from mfn_server.worker.messages import Plan
 
@@ -26,10 +27,16 @@ class Description:
     Attributes:
         facts: names, sizes, sources.
         token_texts: the text that each token id is shown as.
+        token_bytes: the bytes that each adds to a text; of a special one its name.
+        special_tokens: ids that add nothing to a text.
+        build: what it is computed with.
     """
 
     facts: ModelFacts
     token_texts: list[str]
+    token_bytes: list[bytes]
+    special_tokens: frozenset[int]
+    build: Build
 
 
 def plan_of(folder: Path, rows: int = ROWS) -> Plan:
@@ -37,7 +44,7 @@ def plan_of(folder: Path, rows: int = ROWS) -> Plan:
     # Half of the cores for the model, the rest for the web and the database. More threads than free cores would
     # wait for each other at every operation: measured 200 times slower beside another busy program.
     threads = max(1, (os.cpu_count() or 1) // 2)
-    return Plan(partial(load, folder, threads), partial(make_engine, rows), partial(describe, folder))
+    return Plan(partial(load, folder, threads), partial(make_engine, rows), partial(describe, folder, rows))
 
 
 def load(folder: Path, threads: int) -> MFNModel:
@@ -60,10 +67,17 @@ def make_engine(rows: int, model: MFNModel) -> Engine:
     return SlotEngine(model, rows=rows)
 
 
-def describe(folder: Path, model: MFNModel) -> Description:
+def describe(folder: Path, rows: int, model: MFNModel) -> Description:
     """What is said of it."""
-    from mfn_core.tokens import vocabulary_strings
+    from mfn_core.tokens import token_bytes, vocabulary_strings
 
     facts = ModelFacts.of(model, folder)
-    assert model.tokenizer is not None, "checked when it was loaded"
-    return Description(facts, vocabulary_strings(model.tokenizer, facts.vocab_size))
+    tokenizer = model.required_tokenizer
+    pieces = token_bytes(tokenizer)[: facts.vocab_size]
+    return Description(
+        facts,
+        vocabulary_strings(tokenizer, facts.vocab_size),
+        pieces + [b""] * (facts.vocab_size - len(pieces)),
+        frozenset(tokenizer.all_special_ids),
+        Build.here(model, rows),
+    )

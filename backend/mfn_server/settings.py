@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from jinja2 import TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from platformdirs import user_data_path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mfn_core.errors import ConfigError
+
+PLAIN = "plain"
+"""Instead of a chat template: the messages' texts, parted by blank lines, which the model continues."""
 
 
 class Settings(BaseSettings):
@@ -70,6 +77,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="What is logged; `info` notes every request and text, without its words."
     )
+    model_aliases: list[str] = Field(
+        default_factory=list, description="Further names of the model for clients of OpenAI's API."
+    )
+    chat_template: str = Field(
+        default="",
+        description="How a chat becomes a text where the model's tokenizer does not say, or other than it says: a file "
+        "of Jinja; or `plain`: the messages' texts, parted by blank lines.",
+    )
     max_body_bytes: int = Field(default=1_000_000, description="Longest request body that is read.")
 
     @property
@@ -79,6 +94,26 @@ class Settings(BaseSettings):
             return self.database.replace("postgresql://", "postgresql+psycopg://", 1)
         path = Path(self.database) if self.database else self.home / "studio.sqlite3"
         return f"sqlite:///{path.expanduser().resolve()}"
+
+    def check_chat_template(self) -> None:
+        """Raises ConfigError where the file of the chat template cannot be read, or is none."""
+        template = self.chat_template_text
+        if template is None or template == PLAIN:
+            return
+        try:
+            ImmutableSandboxedEnvironment().parse(template)
+        except TemplateSyntaxError as error:
+            raise ConfigError(f"{self.chat_template}, line {error.lineno}: {error.message}") from None
+
+    @property
+    def chat_template_text(self) -> str | None:
+        """The template itself, or `plain`; None to go by the tokenizer."""
+        if self.chat_template in ("", PLAIN):
+            return self.chat_template or None
+        try:
+            return Path(self.chat_template).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the chat template {self.chat_template} cannot be read: {error}") from None
 
     @property
     def atlas_path(self) -> Path | None:

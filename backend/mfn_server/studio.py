@@ -12,6 +12,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
+from mfn_server.build import Build
 from mfn_server.db.registry import register
 from mfn_server.db.session import Database
 from mfn_server.effects.desk import EffectDesk
@@ -49,12 +50,18 @@ class Served:
         model_id: its row.
         token_texts: the text that each token id is shown as.
         tokens: the same, to be looked up by what a person types.
+        token_bytes: the bytes that each adds to a text; of a special one its name.
+        special_tokens: ids that add nothing to a text.
+        build: what it is computed with.
     """
 
     facts: ModelFacts
     model_id: int
     token_texts: list[str]
     tokens: TokenTexts
+    token_bytes: list[bytes]
+    special_tokens: frozenset[int]
+    build: Build
 
 
 @dataclass
@@ -93,7 +100,15 @@ def _entered(database: Database, said: Description) -> Served:
     """A model that was loaded, once it has its rows."""
     with database.write() as connection:
         registered = register(connection, said.facts)
-    return Served(said.facts, registered.model_id, said.token_texts, TokenTexts(said.token_texts))
+    return Served(
+        facts=said.facts,
+        model_id=registered.model_id,
+        token_texts=said.token_texts,
+        tokens=TokenTexts(said.token_texts),
+        token_bytes=said.token_bytes,
+        special_tokens=said.special_tokens,
+        build=said.build,
+    )
 
 
 def _studio(request: Request) -> Studio:

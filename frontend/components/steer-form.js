@@ -120,7 +120,7 @@ export class SteerForm extends HTMLElement {
 
   #field(name, { label, min, max, step }) {
     const field = h("input", { type: "number", name, min, max, step: name === "temperature" ? "any" : step, required: true,
-      inputmode: step < 1 ? "decimal" : "numeric", title: name === "temperature" ? text.greedy : null });
+      inputmode: step < 1 ? "decimal" : "numeric", title: text.hints[name] ?? null });
     field.addEventListener("input", () => this.#setSetting(field, false));
     field.addEventListener("change", () => this.#setSetting(field, true));
     this.#fields[name] = field;

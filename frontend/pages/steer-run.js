@@ -8,7 +8,8 @@
  * @typedef {{stream: string, step: number, id: number, text: string, delta: string, logprob: number, kl: number|null,
  *   alternatives: {id: number, text: string, logprob: number}[], fired: {source: string, index: number, value: number}[],
  *   watched: {source: string, index: number, value: number, untouched: number}[]}} Token
- * @typedef {{tokens: Token[], text: string, state: "waiting"|"writing"|"done"|"broken", reason: string|null, seconds: number|null}} Stream
+ * @typedef {{tokens: Token[], text: string, state: "waiting"|"writing"|"done"|"broken", reason: string|null, seconds: number|null,
+ *   outcome: {digest: string, exact: string}|null}} Stream `outcome`: digests of what was written, once it has ended
  */
 export class SteerRun {
   #ahead = {}; // what was said of each stream's next token
@@ -18,7 +19,7 @@ export class SteerRun {
     /** @type {PromptToken[]} */ this.promptTokens = [];
     /** @type {Record<string, Stream>} */
     this.streams = Object.fromEntries(
-      names.map((name) => [name, { tokens: [], text: "", state: "waiting", reason: null, seconds: null }]),
+      names.map((name) => [name, { tokens: [], text: "", state: "waiting", reason: null, seconds: null, outcome: null }]),
     );
     /** @type {number|null} The first step at which the streams chose different tokens. */ this.parting = null;
     /** @type {{step: number, interventions: object[]}[]} What the steered text was changed to, and from which token on. */
@@ -71,6 +72,7 @@ export class SteerRun {
       stream.reason = data.reason;
       stream.seconds = data.seconds;
       stream.text = data.text ?? stream.text;
+      stream.outcome = { digest: data.digest, exact: data.exact_digest };
     }
     return data.stream;
   }

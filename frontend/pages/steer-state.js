@@ -22,6 +22,11 @@ export const SETTINGS = {
   max_new_tokens: { param: "n", initial: 80, min: 1, max: 400, step: 1, label: "Tokens" },
   temperature: { param: "t", initial: 0, min: 0, max: 5, step: 0.1, label: "Temperature" },
   top_p: { param: "top_p", initial: 1, min: 0.01, max: 1, step: 0.01, label: "Top-p" },
+  top_k: { param: "top_k", initial: 0, min: 0, max: 100_000, step: 1, label: "Top-k" },
+  min_p: { param: "min_p", initial: 0, min: 0, max: 1, step: 0.01, label: "Min-p" },
+  repetition_penalty: { param: "rep", initial: 1, min: 0.1, max: 10, step: 0.05, label: "Repetition penalty" },
+  frequency_penalty: { param: "freq", initial: 0, min: -5, max: 5, step: 0.1, label: "Frequency penalty" },
+  presence_penalty: { param: "pres", initial: 0, min: -5, max: 5, step: 0.1, label: "Presence penalty" },
   seed: { param: "seed", initial: 0, min: 0, max: 2 ** 31 - 1, step: 1, label: "Seed" },
 };
 

@@ -16,9 +16,23 @@ export const steer = {
   meaning: "What do the numbers mean?",
   meaningText: "Values are in units of the code. A feature at value v moves the model's inner stream by α · s · v along the feature's direction, where s is the length (rms) of the stream at that token. Features in the middle of their range do best; far beyond the maximum the text falls apart.",
   settings: "Settings",
-  settingsSummary: ({ max_new_tokens: length, temperature, top_p: topP, seed }) =>
-    [tokens(length), ...(temperature === 0 ? ["likeliest token"] : [`temperature ${temperature}`, ...(topP < 1 ? [`top-p ${topP}`] : []), `seed ${seed}`])].join(" · "),
-  greedy: "0 always takes the likeliest token",
+  settingsSummary: ({ max_new_tokens: length, temperature, top_p: topP, top_k: topK, min_p: minP, seed, ...rest }) => {
+    const filters = [topP < 1 && `top-p ${topP}`, topK > 0 && `top-k ${topK}`, minP > 0 && `min-p ${minP}`];
+    const chance = temperature === 0 ? ["likeliest token"] : [`temperature ${temperature}`, ...filters, `seed ${seed}`];
+    const { repetition_penalty: repetition, frequency_penalty: frequency, presence_penalty: presence } = rest;
+    const penalties = repetition !== 1 || frequency !== 0 || presence !== 0;
+    return [tokens(length), ...chance, penalties && "penalties"].filter(Boolean).join(" · ");
+  },
+  hints: {
+    temperature: "0 always takes the likeliest token",
+    top_p: "Only the likeliest tokens that together reach this probability",
+    top_k: "Only so many of the likeliest tokens; 0 for all",
+    min_p: "Only tokens with at least this share of the likeliest one's probability",
+    repetition_penalty: "Above 1 against tokens that the prompt or the text has already",
+    frequency_penalty: "Taken from a token's logit for each time that the text has it",
+    presence_penalty: "Taken once from the logit of each token that the text has",
+    seed: "Of the random numbers; both texts share them",
+  },
   generate: "Generate",
   again: "Generate again",
   stop: "Stop",
@@ -28,6 +42,8 @@ export const steer = {
   shared: "Link copied. It holds the prompt, the features and the settings.",
   curl: "Copy as curl",
   curled: "Command copied.",
+  python: "Copy as Python",
+  pythoned: "Program copied. It needs OpenAI's client (pip install openai) and has the steered text written.",
   copyFailed: "The browser did not allow copying. Copy it from here:",
   close: "Close",
   plain: "Untouched",
@@ -77,6 +93,19 @@ export const steer = {
   outOf: (label, min, max) => `${label} must lie between ${formatInteger(min)} and ${formatInteger(max)}.`,
   shortcuts: { generate: "Generate or stop", add: "Add a feature" },
   group: "Steer",
+};
+
+/** What links say, and what is said of them. */
+export const share = {
+  withRun: "Link copied. Who opens it gets this text again, and is told if anything differs.",
+  otherModel: (fingerprint) => `This link was made with another model (fingerprint ${fingerprint}…): its features are not those of this one.`,
+  otherBuild: (name, there, here) => `${name}: ${there} there, ${here} here.`,
+  build: { version: "MFN Studio", torch: "PyTorch", transformers: "transformers", device: "Device", cpu: "Processor", threads: "Threads", dtype: "Number format", rows: "Streams in one pass" },
+  buildLead: "This link was made on another build, on which sums are rounded in another order, so the text may come out different.",
+  exact: "Reproduced: both texts and every probability are those of the link, bit for bit.",
+  text: "Reproduced: both texts are those of the link. Their probabilities differ in the last digits.",
+  other: "Not reproduced: the text is not the one that the link was made from.",
+  otherHere: "Model, build and settings are the same, so something else has changed what the model computes.",
 };
 
 export const editor = {

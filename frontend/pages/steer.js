@@ -18,12 +18,14 @@ import { formatPercent } from "../lib/format.js";
 import { Page } from "../lib/page.js";
 import { navigate } from "../lib/router.js";
 import { addShortcut } from "../lib/shortcuts.js";
+import { loadModel } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { Generation } from "./steer-run.js";
+import { openaiProgram } from "./steer-code.js";
+import { STREAMS, differences, factsOf, formatFacts, outcome, parseFacts } from "./steer-share.js";
 import { curlCommand, emptyState, intervention, parseQuery, requestBody, requestInterventions, steerPath } from "./steer-state.js";
-import { detail as detailText, steer as text } from "./steer-strings.js";
+import { detail as detailText, share as shareText, steer as text } from "./steer-strings.js";
 
-const STREAMS = ["plain", "steered"];
 const WRITE_AGAIN_AFTER_MS = 400;
 const SHEET = matchMedia("(max-width: 639px)"); // as in steer.css
 
@@ -36,6 +38,7 @@ class SteerPage extends Page {
   #moved = false;
   #pinned = false;
   #inspected = null;
+  #expected = null; // {path, facts}: what the link that was opened says of its run, and the state it says it of
   #preset = null; // the one that the form was last filled from
   #again = debounce(() => this.#generate(), WRITE_AGAIN_AFTER_MS);
   #remember = debounce(() => this.#updateUrl(), 150);
@@ -61,12 +64,15 @@ class SteerPage extends Page {
   onRoute({ query }) {
     this.setTitle(text.title);
     const { state, problems } = parseQuery(`?${query}`);
+    const facts = parseFacts(`?${query}`);
+    if (facts) this.#expected = { path: steerPath(state), facts };
     if (this.#arrived && steerPath(state) === steerPath(this.form.state)) return;
     this.#generation?.stop();
     this.#ended();
     this.form.state = this.effect.state = state;
     if (!state.prompt.trim()) this.#startOver();
-    else if (this.#arrived || state.interventions.length) this.#generate();
+    else if (this.#arrived || state.interventions.length || facts) this.#generate();
+    this.#showProvenance();
     fill(this.lost, problems.length > 0 && h("p", { class: "notice is-error", role: "alert" }, problems.join(" ")));
     if (!this.#arrived && !state.prompt && state.interventions.length) this.form.focusPrompt();
     this.#arrived = true;
@@ -94,11 +100,13 @@ class SteerPage extends Page {
       this.presets.load();
     });
     this.lost = h("div", { class: "steer-notice" });
+    this.provenance = h("div", { class: "steer-notice", "aria-live": "polite" });
     this.notice = h("div", { class: "steer-notice", "aria-live": "polite" });
     this.presetsTitle = h("h2", {}, text.presets);
     const output = h("section", { class: "steer-output", "aria-label": text.title },
       this.#colouring(),
       this.lost,
+      this.provenance,
       this.notice,
       h("div", { class: "streams" }, Object.values(this.panes)),
       this.detail,
@@ -114,8 +122,9 @@ class SteerPage extends Page {
   #tools() {
     const button = (label, onclick) => h("button", { class: "quiet", type: "button", onclick }, label);
     return h("div", { class: "steer-tools" },
-      button(text.share, () => this.#copy(new URL(steerPath(this.form.state), location.href).href, text.shared)),
+      button(text.share, () => this.#share()),
       button(text.curl, () => this.#copy(curlCommand(this.form.state, location.origin), text.curled)),
+      button(text.python, () => this.#copyProgram()),
       button(text.savePreset, () => this.#savePreset()));
   }
 
@@ -150,6 +159,7 @@ class SteerPage extends Page {
     this.effect.state = this.form.state;
     this.#remember();
     this.#showFirstRun();
+    this.#showProvenance();
     if (part === "interventions" && this.#generation?.started) {
       this.#moved = true;
       this.#generation.update(requestInterventions(this.form.state.interventions));
@@ -163,7 +173,7 @@ class SteerPage extends Page {
   }
 
   #updateUrl() {
-    const path = steerPath(this.form.state);
+    const path = this.#path();
     // On the way to another page the address has changed before this element is gone: it is no longer ours to write.
     if (path === location.pathname + location.search || location.pathname !== steerPath({})) return;
     navigate(path, { replace: !this.#entryIsWritten });
@@ -215,6 +225,47 @@ class SteerPage extends Page {
     this.presetsTitle.textContent = first ? text.presetsLead : text.presets;
   }
 
+  /* -- links ------------------------------------------------------------------------------------------------------- */
+
+  /** The address of what is in the form; with what a link said of its run, for as long as it says it of that. */
+  #path() {
+    const path = steerPath(this.form.state);
+    return this.#expected?.path === path ? `${path}&${formatFacts(this.#expected.facts)}` : path;
+  }
+
+  /** A link to the state; where it has been written to its end, the link says what came out. */
+  async #share() {
+    const path = steerPath(this.form.state);
+    const run = this.#generation ? null : this.lastRun;
+    const model = await loadModel().catch(() => null);
+    const facts = run && model && !this.#moved && path === this.#written ? factsOf(run, model) : null;
+    const link = facts ? `${path}&${formatFacts(facts)}` : path;
+    this.#copy(new URL(link, location.href).href, facts ? shareText.withRun : text.shared);
+  }
+
+  async #copyProgram() {
+    const model = await loadModel().catch(() => null);
+    if (model) this.#copy(openaiProgram(this.form.state, model.name, location.origin), text.pythoned);
+  }
+
+  /** Where the text of a link was written, if not on a build like this; and, with a run, whether it came out the same. */
+  async #showProvenance(run = null) {
+    const facts = this.#expected?.path === steerPath(this.form.state) ? this.#expected.facts : null;
+    const model = facts && await loadModel().catch(() => null);
+    if (!model) {
+      fill(this.provenance);
+      return;
+    }
+    const found = differences(facts, model);
+    const result = run && !this.#moved && !run.changes.length && outcome(facts, run);
+    const otherModel = facts.model !== model.fingerprint.slice(0, facts.model.length);
+    const why = result === "other" && !found.length ? shareText.otherHere : null;
+    const lead = found.length && !otherModel ? shareText.buildLead : null;
+    const worrying = result === "other" || found.length > 0;
+    fill(this.provenance, (result || found.length > 0) && h("div", { class: `notice is-${worrying ? "warning" : "note"} provenance` },
+      h("p", {}, result && h("strong", {}, shareText[result]), " ", [why, lead, ...found].filter(Boolean).join(" "))));
+  }
+
   /* -- generation -------------------------------------------------------------------------------------------------- */
 
   #toggle() {
@@ -256,6 +307,7 @@ class SteerPage extends Page {
     this.#showFirstRun();
     this.#closeDetail();
     this.#notice("");
+    this.#showProvenance();
     for (const pane of Object.values(this.panes)) pane.wait(text.waiting);
   }
 
@@ -285,6 +337,7 @@ class SteerPage extends Page {
     if (run.problem) this.#notice(run.problem, { kind: "error", hint: text.broken, retry: () => this.#generate() });
     else {
       announce(text.finished);
+      this.#showProvenance(run);
       this.#staleNotice(this.#moved || run.changes.length ? text.movedMeanwhile : "", run.changes);
     }
   }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
@@ -396,6 +398,69 @@ def test_a_preset_has_versions_and_travels_as_a_file(page: Page, feature: dict[s
     page.get_by_role("button", name="Use preset “Ashore”").click()
     expect(page.get_by_role("spinbutton", name="Value, typed")).to_have_value("1.5")
     page.get_by_role("button", name="Delete preset “Ashore”").click()
+
+
+def copied(page: Page, button: str, said: str) -> str:
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_text(said).last).to_be_visible()
+    text: str = page.evaluate("navigator.clipboard.readText()")
+    return text
+
+
+def test_a_link_reproduces_its_run_and_says_so(page: Page, new_page: NewPage, feature: dict[str, Any]) -> None:
+    shown = generated_text(page, steer_url(feature, 2 * feature["max"], n="9", t="1", seed="5"))
+    link = copied(page, "Copy link", "Who opens it gets this text again")
+    other = new_page()
+    assert generated_text(other, link) == shown
+    expect(other.locator(".provenance")).to_have_text(re.compile("^Reproduced: .* bit for bit"))
+    other.reload()
+    wait_until_written(other)
+    expect(other.locator(".provenance")).to_contain_text("bit for bit")
+    other.get_by_role("spinbutton", name="Value, typed").fill("0.5")  # no longer what the link is about
+    expect(other.locator(".provenance")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        (("torch", "9.9.9"), ["PyTorch: 9.9.9 there", "Reproduced", "bit for bit"]),
+        (("threads", "64"), ["Threads: 64 there, ", "Reproduced"]),
+        (("m", "0123456789abcdef"), ["made with another model (fingerprint 0123456789abcdef…)"]),
+        (("exact", "0123456789abcdef"), ["differ in the last digits"]),
+        (("digest", "0123456789abcdef"), ["Not reproduced", "something else has changed"]),
+    ],
+)
+def test_a_link_from_elsewhere_says_what_is_different(
+    page: Page, feature: dict[str, Any], part: tuple[str, str], says: list[str]
+) -> None:
+    page.goto(steer_url(feature, 1.5, n="4"))
+    wait_until_written(page)
+    url = urlsplit(copied(page, "Copy link", "Who opens it gets this text again"))
+    query = dict(parse_qsl(url.query))
+    facts, digests = query["b"].split("~"), query["r"].split(".")
+    which, value = part
+    if which in ("torch", "threads"):
+        facts[{"torch": 1, "threads": 5}[which]] = value
+    elif which == "m":
+        query["m"] = value
+    else:
+        digests[{"digest": 2, "exact": 3}[which]] = value
+    query |= {"b": "~".join(facts), "r": ".".join(digests)}
+    page.goto("/")
+    page.goto(f"/steer?{urlencode(query)}")
+    wait_until_written(page)
+    for part_of_it in says:
+        expect(page.locator(".provenance")).to_contain_text(part_of_it)
+
+
+def test_the_python_program_gives_the_same_text(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 2 * feature["max"], n="9"))
+    wait_until_written(page)
+    program = copied(page, "Copy as Python", "Program copied")
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    assert out.removesuffix("\n") == page.evaluate("document.querySelector('steer-page').lastRun.streams.steered.text")
 
 
 def test_the_curl_command_gives_the_same_text(page: Page, feature: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from mfn_server import __version__
 from mfn_server.db.tables import Corpus, IndexRun, Label, Origin, Source, SourceIndex
 from mfn_server.errors import ERROR_RESPONSES
-from mfn_server.model_info.schemas import CorpusView, Health, IndexHealth, ModelView, SourceView
+from mfn_server.model_info.schemas import BuildView, CorpusView, Health, IndexHealth, ModelView, SourceView
 from mfn_server.studio import Served, StudioDep
 
 router = APIRouter(prefix="/api", tags=["model"], responses=ERROR_RESPONSES)
@@ -108,6 +108,7 @@ def _view(connection: Connection, served: Served) -> ModelView:
         max_context=facts.max_context,
         sources=sources,
         card=facts.card,
+        build=BuildView.model_validate(served.build.as_dict()),
         corpus=corpus and CorpusView(name=corpus.name, n_documents=corpus.n_documents, n_tokens=corpus.n_tokens),
     )
 

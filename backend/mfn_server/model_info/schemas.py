@@ -36,6 +36,19 @@ class CorpusView(Schema):
     n_tokens: int
 
 
+class BuildView(Schema):
+    """What the model is computed with. Two builds that agree write the same texts, bit for bit."""
+
+    version: str = Field(description="Of MFN Studio.")
+    torch: str
+    transformers: str
+    device: str = Field(description="`cpu`, or the accelerator's name.")
+    cpu: str = Field(description="The processor's family, and the widest instructions that are used.")
+    threads: int
+    dtype: str
+    rows: int = Field(description="How many streams are written in one pass.")
+
+
 class ModelView(Schema):
     """The served model."""
 
@@ -49,6 +62,7 @@ class ModelView(Schema):
     max_context: int
     sources: list[SourceView]
     card: JsonObject
+    build: BuildView
     corpus: CorpusView | None
 
 

@@ -42,15 +42,14 @@ User = Annotated[str, Depends(user_of)]
 
 async def _admitted(studio: StudioDep, user: User, body: GenerateBody) -> AsyncIterator[Reader]:
     """A checked request with a place in the queue. Refusals happen here, while there is still a status to send."""
-    served = await studio.served()
-    stream = await studio.generation.open(user, request_of, body, served.facts.sources, keep=body.keep)
-    reader = studio.generation.attend(stream)
+    served, service = await studio.served(), studio.generation
+    reader = service.attend(await service.open(user, request_of, body, served.facts.sources, keep=body.keep))
     try:
         yield reader
     finally:
         # Runs when the answer is over, however it came to that. The iterators below may be left suspended when the
         # client goes away, and would be closed no sooner than the garbage collector finds them.
-        studio.generation.leave(reader)
+        service.leave(reader)
 
 
 async def _resumed(
@@ -60,11 +59,12 @@ async def _resumed(
 ) -> AsyncIterator[tuple[Reader, int]]:
     """A stream that was opened before, from behind an event; and how many parts of the first one were read."""
     after, parts = _place(last_event_id)
-    reader = studio.generation.attend(studio.generation.find(request_id), after)
+    service = studio.generation
+    reader = service.attend(service.find(request_id), after)
     try:
         yield reader, parts
     finally:
-        studio.generation.leave(reader)
+        service.leave(reader)
 
 
 @router.post("", response_class=EventSourceResponse, responses=_STREAM)
@@ -110,7 +110,7 @@ async def _sent(studio: StudioDep, reader: Reader, parts: int = 0) -> AsyncItera
 
     One event of the engine is sent in up to three parts, 7.0, 7.1 and 7: the last one's id has no part.
     """
-    translate = Translator(await studio.served())
+    translate = Translator(await studio.served(), reader.stream)
     async for number, event in reader:
         told = translate(event)
         for part, (name, body) in enumerate(told):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -14,6 +15,10 @@ LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, t
 MOST_REPORTED = 20
 MOST_WATCHED = 32
 MOST_CHANGES = 1024
+
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+StopText = Annotated[Text, Field(min_length=1, max_length=256)]
 
 
 class InterventionsBody(Schema):
@@ -48,6 +53,24 @@ class GenerateBody(Schema):
     top_k: int = Field(default=0, ge=0, le=2**31 - 1, description="Only the k likeliest tokens; 0 for all.")
     top_p: float = Field(default=1.0, gt=0, le=1, description="Only the likeliest tokens that together reach p.")
     seed: int = Field(default=0, ge=0, le=2**53 - 1, description="Both streams share its random numbers.")
+    min_p: float = Field(
+        default=0.0, ge=0, le=1, description="Only tokens of at least this share of the likeliest's probability."
+    )
+    repetition_penalty: float = Field(
+        default=1.0, gt=0, le=100, description="Above 1 against tokens that prompt or text have; 1 for none."
+    )
+    frequency_penalty: float = Field(
+        default=0.0, ge=-100, le=100, description="Taken from a token's logit for each time that the text has it."
+    )
+    presence_penalty: float = Field(
+        default=0.0, ge=-100, le=100, description="Taken once from the logit of each token that the text has."
+    )
+    logit_bias: dict[TokenId, Bias] = Field(
+        default_factory=dict, max_length=1024, description="Added to the logits of tokens, by id."
+    )
+    stop: list[StopText] = Field(
+        default_factory=list, max_length=16, description="Strings that end a text; they are no part of it."
+    )
     compare: bool = Field(default=True, description="Send the plain stream too.")
     interventions: list[InterventionBody] = Field(default_factory=list, max_length=MOST_INTERVENTIONS)
     top_fired: int = Field(default=3, ge=0, le=MOST_REPORTED, description="Strongest features to report at each step.")
@@ -154,6 +177,8 @@ class DoneEvent(Schema):
     text: str
     n_tokens: int
     seconds: float
+    digest: str = Field(description="Of the token ids: equal where the texts are.")
+    exact_digest: str = Field(description="Of ids and log-probabilities: equal where every number is, bit for bit.")
 
 
 class EndEvent(Schema):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-from mfn_core.generation.events import Ended, Event, Failed, StreamName
+from mfn_core.generation.events import Ended, Event, Failed, StreamName, TokenEvent
+from mfn_server.steering.digests import StreamDigest
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Stream:
         started: what was accepted; None while the request is being checked.
         ended: whether its last event is there.
         reader: who reads it.
+        digests: of what has been written, by stream; also of what a reader that came back has read before.
         timing: when what happened.
     """
 
@@ -75,6 +77,7 @@ class Stream:
         self.ended = False
         self.reader: Reader | None = None
         self.timing = Timing()
+        self.digests: dict[StreamName, StreamDigest] = defaultdict(StreamDigest)
         self._most = most
         self._events: deque[StreamEvent] = deque()
         self._first = 0  # the number of the first of them
@@ -96,6 +99,8 @@ class Stream:
         if self.ended:
             return True
         self._events.append(event)
+        if isinstance(event, TokenEvent):
+            self.digests[event.stream].add(event.token, event.logprob)
         self.ended = isinstance(event, Ended | Failed | Broken)
         while len(self._events) > self._most and self._first < self._next:
             self._drop_first()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mfn_core.interventions import Intervention
     from mfn_core.model import MFNModel
     from mfn_server.model_facts import SourceFacts
+    from mfn_server.steering.streams import Stream
     from mfn_server.studio import Served
 
 
@@ -81,7 +82,18 @@ def request_of(
         prompt=tuple(model.encode_text(body.prompt)),
         max_new_tokens=body.max_new_tokens,
         interventions=interventions_of(body.interventions, facts, engine.context),
-        sampling=Sampling(body.temperature, body.top_k, body.top_p, body.seed),
+        sampling=Sampling(
+            temperature=body.temperature,
+            top_k=body.top_k,
+            top_p=body.top_p,
+            min_p=body.min_p,
+            repetition_penalty=body.repetition_penalty,
+            frequency_penalty=body.frequency_penalty,
+            presence_penalty=body.presence_penalty,
+            logit_bias=tuple(body.logit_bias.items()),
+            seed=body.seed,
+        ),
+        stop=tuple(body.stop),
         compare=body.compare,
         alternatives=body.alternatives,
         fired=body.top_fired,
@@ -100,11 +112,12 @@ def request_of(
 
 
 class Translator:
-    """Events of a stream → named events of the API, for one model."""
+    """Events of a stream → named events of the API."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, stream: Stream) -> None:
         self._texts = served.token_texts
         self._keys = {source.layer: source.key for source in served.facts.sources}
+        self._digests = stream.digests
 
     def __call__(self, event: StreamEvent) -> list[tuple[str, Schema]]:
         """Names and bodies, in order; of a token up to three."""
@@ -126,6 +139,8 @@ class Translator:
                     text=event.text,
                     n_tokens=event.n_tokens,
                     seconds=round(event.seconds, 4),
+                    digest=self._digests[event.stream].tokens,
+                    exact_digest=self._digests[event.stream].exact,
                 )
                 return [("done", done)]
             case Broken():
