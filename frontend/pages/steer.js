@@ -260,7 +260,7 @@ class SteerPage extends Page {
     const result = run && !this.#moved && !run.changes.length && outcome(facts, run);
     const otherModel = facts.model !== model.fingerprint.slice(0, facts.model.length);
     const why = result === "other" && !found.length ? shareText.otherHere : null;
-    const lead = found.length && !otherModel ? shareText.buildLead : null;
+    const lead = found.length && !otherModel && result !== "exact" ? shareText.buildLead : null;
     const worrying = result === "other" || found.length > 0;
     fill(this.provenance, (result || found.length > 0) && h("div", { class: `notice is-${worrying ? "warning" : "note"} provenance` },
       h("p", {}, result && h("strong", {}, shareText[result]), " ", [why, lead, ...found].filter(Boolean).join(" "))));
