@@ -234,7 +234,6 @@ def test_a_broken_file_of_presets_is_one_clear_line(tmp_path: Path) -> None:
         {"interventions": [{"source": "s", "index": 1, "mode": "explode"}]},
         {"interventions": [{"source": "s", "index": 1, "mode": "set", "value": float("inf")}]},
         {"interventions": [{"source": "s", "index": -1, "mode": "set"}]},
-        {"interventions": [{"source": "s", "index": 1, "mode": "set", "value": -1.0}]},
         {"interventions": [{"source": "s", "index": 1, "mode": "ablate"}] * 17},
         {"interventions": [{"source": "s", "index": 1, "mode": "ablate", "scope": {"kind": "prompt", "start": 2}}]},
         {
