@@ -50,7 +50,9 @@ class Build:
         on_gpu = model.device.type == "cuda"
         return cls(
             version=__version__,
-            torch=torch.__version__,
+            torch=str(
+                torch.__version__
+            ),  # torch.__version__ is of a class of torch's: unpickling it would import torch
             transformers=transformers.__version__,
             device=torch.cuda.get_device_name(model.device) if on_gpu else model.device.type,
             cpu=f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
