@@ -41,7 +41,7 @@ from mfn_server.steering.service import GenerationService, Limits
 from mfn_server.studio import Served, Studio
 from mfn_server.threads import to_the_end
 from mfn_server.weights.routes import router as weights
-from mfn_server.worker import ModelWorker, Plan
+from mfn_server.worker import ModelWorker, Plan, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker = ModelWorker(plan)
+        worker = _worker(settings, plan)
         indexing, generation = IndexTask(settings, database), GenerationService(worker, meters, limits_of(settings))
         studio = Studio(settings, database, worker, indexing, generation, dashboards, meters)
         app.state.studio = studio
@@ -106,6 +106,16 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
         app.include_router(router)
     install_pages(app)
     return app
+
+
+def _worker(settings: Settings, plan: Plan) -> Worker:
+    """The model in a process of its own, or in replicas on a Ray cluster."""
+    if not settings.ray:
+        return ModelWorker(plan)
+    from mfn_server.fleet.client import FleetWorker
+    from mfn_server.fleet.deploy import FleetOptions
+
+    return FleetWorker(plan, FleetOptions.of(settings.ray, settings.replicas))
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -110,7 +110,7 @@ def demo(
     _serve(settings, no_browser)
 
 
-@app.command()
+@app.command(cls=RayMayBeBare)
 def serve(
     model: ModelFolder,
     db: Database = None,
@@ -121,6 +121,21 @@ def serve(
     dashboards: Dashboards = None,
     model_alias: ModelAlias = None,
     chat_template: ChatTemplate = None,
+    ray: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Serve the model by replicas on a Ray cluster: auto, HOST:PORT, or nothing (as the last option) for "
+            "one of this machine. [MFN_RAY]",
+        ),
+    ] = None,
+    replicas: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="N|N-M", help="How many replicas, with --ray; 2-8: as many as texts ask for. [MFN_REPLICAS, 1]"
+        ),
+    ] = None,
     no_browser: NoBrowser = False,
 ) -> None:
     """Open the dashboard on a model of yours. Index it first, with `mfn index`."""
@@ -134,6 +149,8 @@ def serve(
         database=db,
         model_aliases=model_alias,
         chat_template=chat_template,
+        ray=ray,
+        replicas=replicas,
     )
     _serve(settings, no_browser)
 

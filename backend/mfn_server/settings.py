@@ -85,6 +85,14 @@ class Settings(BaseSettings):
         description="How a chat becomes a text where the model's tokenizer does not say, or other than it says: a file "
         "of Jinja; or `plain`: the messages' texts, parted by blank lines.",
     )
+    ray: str = Field(
+        default="",
+        description="Serve the model by replicas on this Ray cluster: `auto`, `HOST:PORT`, or `local` for one of this "
+        "machine. Empty: in a process of this machine.",
+    )
+    replicas: str = Field(
+        default="1", description="How many replicas, with `ray`: a number, or `2-8` for as many as texts ask for."
+    )
     max_body_bytes: int = Field(default=1_000_000, description="Longest request body that is read.")
 
     @property

@@ -23,7 +23,7 @@ from mfn_server.operating.meters import Meters
 from mfn_server.served_model import Description
 from mfn_server.settings import Settings
 from mfn_server.threads import to_the_end
-from mfn_server.worker import ModelWorker
+from mfn_server.worker import Worker
 from mfn_server.worker.client import PATIENCE
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Studio:
 
     settings: Settings
     database: Database
-    worker: ModelWorker
+    worker: Worker
     index_task: IndexTask
     generation: GenerationService
     foreign: ForeignStore

@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
     from mfn_server.steering.service import GenerationService
-    from mfn_server.worker import ModelWorker
+    from mfn_server.worker import Worker
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -60,7 +60,7 @@ class Meters:
         )
         ProcessCollector(registry=registry)
 
-    def watch(self, worker: ModelWorker, generation: GenerationService) -> None:
+    def watch(self, worker: Worker, generation: GenerationService) -> None:
         """Take from these what is known without counting."""
         self.worker_ready.set_function(lambda: float(worker.loaded))
         self.worker_restarts.set_function(lambda: float(worker.restarts))

@@ -12,7 +12,7 @@ import math
 import time
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from mfn_server.operating.logs import log
 from mfn_server.operating.meters import Meters
 from mfn_server.steering.fairness import FairQueue
 from mfn_server.steering.streams import Broken, EventsLostError, Reader, Started, Stream
-from mfn_server.worker import ModelNotReadyError, ModelWorker, Turn
+from mfn_server.worker import ModelNotReadyError, Turn, Worker
 
 if TYPE_CHECKING:
     from mfn_core.generation.request import GenerationRequest
@@ -57,7 +57,7 @@ class GenerationService:
     Everything here runs on the event loop.
     """
 
-    def __init__(self, worker: ModelWorker, meters: Meters, limits: Limits | None = None) -> None:
+    def __init__(self, worker: Worker, meters: Meters, limits: Limits | None = None) -> None:
         self._worker = worker
         self._meters = meters
         self._limits = limits or Limits()
@@ -287,9 +287,9 @@ class GenerationService:
             self._break_off(list(self._running.values()), "generation_failed", message)
         self._fill()
 
-    def _lose(self) -> None:
-        """The worker is gone, and with it whatever it was told."""
-        known = [stream for stream in self._streams.values() if stream.started is not None]
+    def _lose(self, requests: Collection[str] | None) -> None:
+        """The worker is gone, and with it whatever it was told; or that part of it which had these requests."""
+        known = [s for s in self._streams.values() if s.started is not None and (requests is None or s.id in requests)]
         self._break_off(known, "worker_lost", "the model's process ended; it is started again")
 
     def _break_off(self, streams: Iterable[Stream], code: str, message: str) -> None:

@@ -3,6 +3,7 @@
 from mfn_server.worker.client import ModelWorker, WorkerState
 from mfn_server.worker.errors import ModelNotReadyError, WorkerBusyError, WorkerLostError
 from mfn_server.worker.messages import EngineFacts, Plan, Turn
+from mfn_server.worker.protocol import Worker
 
 __all__ = [
     "EngineFacts",
@@ -10,6 +11,7 @@ __all__ = [
     "ModelWorker",
     "Plan",
     "Turn",
+    "Worker",
     "WorkerBusyError",
     "WorkerLostError",
     "WorkerState",

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -64,7 +64,7 @@ class ModelWorker:
         most_waiting: how many jobs may wait for their answers.
         restarts: how often the process was started again.
         on_turn: told what came of each step of the engine.
-        on_lost: called when the process died: requests that it knew are gone.
+        on_lost: called when the process died: requests that it knew are gone. Told which; None: all.
     """
 
     def __init__(self, plan: Plan, first_pause: float = FIRST_PAUSE) -> None:
@@ -77,7 +77,7 @@ class ModelWorker:
         self.most_waiting = MOST_WAITING
         self.restarts = 0
         self.on_turn: Callable[[Turn], None] = lambda turn: None
-        self.on_lost: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[Collection[str] | None], None] = lambda requests: None
         self._plan = plan
         self.first_pause = first_pause
         self.loop = asyncio.get_running_loop()
@@ -316,7 +316,7 @@ class ModelWorker:
         for future in waiting.values():
             if not future.done():
                 future.set_exception(error)
-        self.on_lost()
+        self.on_lost(None)
 
     def _unready(self) -> ModelNotReadyError:
         match self._state:

@@ -134,7 +134,7 @@ async def test_so_many_jobs_wait_and_no_more(start: Callable[..., ModelWorker]) 
 async def test_after_its_death_jobs_are_refused_and_then_done_again(start: Callable[..., ModelWorker]) -> None:
     worker = start(first_pause=0.1)
     lost: list[str] = []
-    worker.on_lost = lambda: lost.append(worker.state)
+    worker.on_lost = lambda requests: lost.append(worker.state)
     pid = await worker.run(jobs.process)
     waiting = [asyncio.create_task(worker.run(job)) for job in (jobs.die, jobs.process, jobs.append)]
     for task in waiting:
