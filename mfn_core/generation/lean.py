@@ -15,14 +15,16 @@ copy in memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralAttention, MistralRMSNorm
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, Qwen2RMSNorm
@@ -33,6 +35,7 @@ from mfn_core.model import MFNModel
 
 PACKED_FOR_ROWS = 16  # a hint for the layout; any number of rows can be multiplied
 PACKED_FROM = 1 << 17  # numbers in a weight; below, a call's overhead is more than what packing saves
+ALIGNED = 8  # queries; numbers of 4 bytes, of which an even number makes 64
 NORMS = (LlamaRMSNorm, MistralRMSNorm, Qwen2RMSNorm, Qwen3RMSNorm)
 ATTENTIONS = (LlamaAttention, MistralAttention, Qwen2Attention)
 
@@ -50,6 +53,7 @@ class LeanParts:
         self._stand_ins: list[tuple[dict[str, Any], str, Callable[..., Any]]] = []
         self._copies: dict[int, Tensor] = {}  # by the identity of the weight: tied ones are packed once
         self._packs = pack and _can_pack(model)
+        self._on_cpu = model.device.type == "cpu"
         attends = getattr(model.base.config, "_attn_implementation", None) == "sdpa"
         for module in model.base.modules():
             kind = type(module)
@@ -74,7 +78,8 @@ class LeanParts:
         for namespace, name, stand_in in self._stand_ins:
             namespace[name] = stand_in
         try:
-            yield
+            with _AlignedAttention() if self._on_cpu and torch.get_num_threads() > 1 else nullcontext():
+                yield
         finally:
             for namespace, name, _ in self._stand_ins:
                 namespace.pop(name, None)
@@ -140,6 +145,31 @@ class _Attention:
             grouped, seen_keys, seen_values, attn_mask=attention_mask, scale=module.scaling
         )
         return module.o_proj(attended.reshape(rows, 1, n_queries * width)), None
+
+
+class _AlignedAttention(TorchFunctionMode):
+    """Attention of few tokens a row, with queries repeated until every thread of a CPU works in aligned memory.
+
+    A thread's share of the scratch memory begins where that of the one before ends, and the products that it takes
+    there round otherwise where that is no multiple of 64 bytes: rows would differ by the thread that has them. Queries
+    count as rows of such a product; eight of them make any share of an even length a multiple.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        queries, *others = args
+        count = queries.shape[2]
+        times = ALIGNED // math.gcd(count, ALIGNED)
+        if times == 1:
+            return func(*args, **kwargs)
+        mask = kwargs.get("attn_mask")
+        if mask is not None and mask.shape[2] > 1:
+            kwargs = {**kwargs, "attn_mask": mask.repeat(1, 1, times, 1)}
+        return func(queries.repeat(1, 1, times, 1), *others, **kwargs)[:, :, :count]
 
 
 def _can_pack(model: MFNModel) -> bool:

@@ -83,7 +83,9 @@ class Rows:
         self._model = model
         self._lean = LeanParts(model, pack)
         self._graphs: StepGraphs | None = None  # shapes are tried out without
-        self._keys = torch.arange(context, device=model.device)
+        self._context = context
+        length = _up(context, 2)  # of an odd number some threads would have no aligned memory (see `lean`)
+        self._keys = torch.arange(length, device=model.device)
         self._slots = slots
         unit = alike(model)
         begin = _up(SHORTEST_PIECE, unit)
@@ -97,14 +99,14 @@ class Rows:
         least = max(rows, FEWEST_ROWS)
         sizes = dict.fromkeys(_up(_up(least, rounder), unit) for rounder in (1, 4, 8, 16, 32))
         for size in sizes:
-            self.cache = SlotCache(model.base.config, size, context)
+            self.cache = SlotCache(model.base.config, size, length)
             self.shapes = self._agreeing(size, unit)
             self.exact = bool(self.shapes)
             if self.exact:
                 break
         else:
             logger.warning("no number of rows was found of which each gives the same numbers on this machine")
-            self.cache = SlotCache(model.base.config, next(iter(sizes)), context)
+            self.cache = SlotCache(model.base.config, next(iter(sizes)), length)
             self.shapes = [next(iter(sizes))]
         self._joined = self._joinable()
         self._edits = {
@@ -187,7 +189,7 @@ class Rows:
 
         What fills a piece up sees it, is seen by nobody, and is forgotten.
         """
-        device, context = self._model.device, self.cache.length
+        device, context = self._model.device, self._context
         ids = torch.tensor([[*piece.tokens, *[0] * (padding - len(piece.tokens))] for piece in pieces], device=device)
         begins = torch.tensor([[piece.position] for piece in pieces], device=device)
         positions = (begins + torch.arange(padding, device=device)).clamp_(max=context - 1)
@@ -201,7 +203,8 @@ class Rows:
         ends = [len(piece.tokens) - 1 for piece in pieces]
         # Never fewer than four rows for the unembedding, either.
         kept = ends + ends[-1:] * max(FEWEST_ROWS - len(ends), 0)
-        place = Place(torch.tensor(rows, device=device), rows == list(range(len(rows))), positions, length, context)
+        first = rows == list(range(len(rows)))
+        place = Place(torch.tensor(rows, device=device), first, positions, length, self.cache.length)
         logits, traces = self._forward(ids, place, edits, record, torch.tensor(kept, device=device))
         for piece in pieces:
             end = piece.position + len(piece.tokens)
@@ -288,7 +291,7 @@ class Rows:
         found: dict[int, list[int]] = {}
         for padding in self._paddings:
             found[padding] = [1]
-            count = min(padding, self.cache.length - 1)
+            count = min(padding, self._context - 1)
             texts = torch.randint(self._model.vocab_size, (MOST_JOINED, count), generator=source).tolist()
             pieces = [Piece(row, text, 0) for row, text in enumerate(texts)]
             for many in _doubling(2, MOST_JOINED):
@@ -328,7 +331,7 @@ class Rows:
         whole = lengths[-1]
 
         def step(rows: int, seen: int, last: int) -> Tensor:
-            self._lengths = [seen]
+            self._lengths, last = [seen], min(last, self._context - 1)
             return self.step(ids[:rows], torch.full_like(ids[:rows], last), last, False)[0]
 
         expected = {length: step(size, whole, length - 1) for length in lengths}
@@ -360,7 +363,7 @@ class Rows:
 
     def _hold_against_model(self) -> None:
         """Reads a text in two pieces and a step, and compares with a pass without a cache."""
-        count = min(PROBE, self.cache.length)
+        count = min(PROBE, self._context)
         ids = torch.arange(1, count + 1, device=self._model.device)[None] % self._model.vocab_size
         with self._model.run():
             expected = cast(Any, self._model.base)(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -203,3 +204,24 @@ def test_prompts_hold_those_who_write_up_for_a_piece_at_most(tiny_model: MFNMode
     undisturbed = list(stream(SlotEngine(tiny_model, rows=4, piece=8), GenerationRequest(long, 1, compare=False)))
     assert isinstance(undisturbed[0], TokenEvent)
     assert all(first[f"long {number}"] == replace(undisturbed[0], request=f"long {number}") for number in range(2))
+
+
+@pytest.mark.parametrize("context", [96, 51])
+def test_rows_agree_whichever_thread_has_them(tiny_model: MFNModel, context: int) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        engine = SlotEngine(tiny_model, rows=8, context=context)
+        assert engine.exact
+        asked = GenerationRequest(words(3, 9), 30, alternatives=3, fired=3, compare=False)
+        everywhere = [replace(asked, id=str(number)) for number in range(8)]
+        others = [replace(one, prompt=words(int(one.id), 5)) if int(one.id) % 3 else one for one in everywhere]
+        for one in others:
+            engine.submit(one)
+        events = []
+        while engine.busy:
+            events += engine.step()
+        alone = content(list(stream(SlotEngine(tiny_model, rows=1, context=context), asked)), "steered")
+        assert all(content(events, "steered", number) == alone for number in ("0", "3", "6"))
+    finally:
+        torch.set_num_threads(threads)
