@@ -40,7 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright runs, its event loop is that of the thread, and tests elsewhere that bring
+# their own could not run after these in one process.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     executable = chromium()
     if executable is None:
@@ -54,7 +56,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def indexed(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A random model and its index of a small corpus full of markup. Depends on `browser`, to skip before any work."""
     folder = tmp_path_factory.mktemp("studio")
@@ -64,7 +66,7 @@ def indexed(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return bundle, database
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def studio(indexed: tuple[Path, Path]) -> Iterator[Studio]:
     """The app on it, with dashboards from elsewhere."""
     bundle, database = indexed

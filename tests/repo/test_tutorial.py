@@ -54,7 +54,7 @@ def test_links_of_notebooks_lead_somewhere(page: Path) -> None:
 def test_the_calls_of_the_notebook_page_work(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "how-to" / "notebook.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     monkeypatch.chdir(ROOT)
     names: dict[str, Any] = {}
     for block in blocks:

@@ -11,11 +11,12 @@ from sqlalchemy import func, select, update
 
 from mfn_core import MFNModel
 from mfn_core.errors import ConfigError
+from mfn_core.indexing import from_weights
 from mfn_core.indexing.from_weights import LayerWeights, describe_weights, layout, umap
 from mfn_server.db.session import Database
 from mfn_server.db.tables import FeatureWeights, SourceWeights
 from mfn_server.model_facts import ModelFacts
-from mfn_server.weights import bringing, store
+from mfn_server.weights import store
 from mfn_server.weights.bringing import bring_weights, missing
 from mfn_server.weights.command import sources_by_layer
 from mfn_server.weights.record import WeightRecord, kept_settings, record_of
@@ -117,7 +118,7 @@ def test_nothing_is_computed_twice(
     assert [phase for phase, _ in told][:1] == ["weights: logits"]
     same(stored(database, sources), record_of(describe_weights(tiny_model, settings), settings), halved=True)
     with monkeypatch.context() as patch:
-        patch.setattr(bringing, "describe_weights", None)
+        patch.setattr(from_weights, "describe_weights", None)
         assert bring_weights(database, tiny_model, sources, quiet, settings) == (False, False)
         other = kept_settings("pca", most_pairs=7)
         assert missing(database, sources, other, 96) == (False, True, False)
@@ -163,7 +164,7 @@ def test_umap_that_is_missing_is_said_before_anything_is_computed(
     database: Database, sources: dict[int, int], tiny_model: MFNModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(umap, "umap_installed", lambda: False)
-    monkeypatch.setattr(bringing, "describe_weights", None)
+    monkeypatch.setattr(from_weights, "describe_weights", None)
     with pytest.raises(ConfigError, match="mfn-studio\\[map\\]"):
         bring_weights(database, tiny_model, sources, quiet, kept_settings("umap"))
 

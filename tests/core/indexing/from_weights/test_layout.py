@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from mfn_core.errors import ConfigError
-from mfn_core.indexing.from_weights import layout
+from mfn_core.indexing.from_weights import umap
 from mfn_core.indexing.from_weights.extremes import Rows
 from mfn_core.indexing.from_weights.layout import lay_out
 from mfn_core.indexing.from_weights.pca import principal_plane
 from mfn_core.indexing.from_weights.types import WeightSettings
 
-needs_umap = pytest.mark.skipif(not layout.umap_installed(), reason="umap-learn is not installed")
+needs_umap = pytest.mark.skipif(not umap.umap_installed(), reason="umap-learn is not installed")
 
 
 def cloud(*sizes: int) -> dict[int, Tensor]:
@@ -58,15 +58,15 @@ def test_pca_of_one_place_alone() -> None:
 
 
 def test_umap_is_asked_for_and_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "umap_installed", lambda: False)
+    monkeypatch.setattr(umap, "umap_installed", lambda: False)
     with pytest.raises(ConfigError, match="mfn-studio\\[map\\]"):
         lay_out(cloud(20), WeightSettings(map="umap"))
     assert lay_out(cloud(20), WeightSettings(map="auto"))[0].umap is None
 
 
 def test_umap_is_not_loaded_for_pca_or_for_too_few_or_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "umap_installed", lambda: True)
-    monkeypatch.setattr(layout, "MOST_FOR_AUTO", 19)
+    monkeypatch.setattr(umap, "umap_installed", lambda: True)
+    monkeypatch.setattr(umap, "MOST_FOR_AUTO", 19)
     monkeypatch.setitem(sys.modules, "umap", None)
     assert lay_out(cloud(10), WeightSettings(map="pca"))[0].umap is None
     assert lay_out(cloud(4), WeightSettings(map="umap"))[0].umap is None
