@@ -24,7 +24,7 @@ from mfn_server.served_model import Description
 from mfn_server.settings import Settings
 from mfn_server.threads import to_the_end
 from mfn_server.worker import Worker
-from mfn_server.worker.client import PATIENCE
+from mfn_server.worker.standing import PATIENCE
 
 if TYPE_CHECKING:
     from mfn_server.foreign.store import ForeignStore

@@ -10,6 +10,7 @@ decides on, or check a version.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,7 +99,7 @@ def _sqlite_engine(url: str) -> Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard by a file without tables alone, so it comes first
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _keep_journal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
         cursor.execute("PRAGMA cache_size = -65536")
         cursor.close()
@@ -112,6 +113,19 @@ def _sqlite_engine(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _keep_journal(cursor: sqlite3.Cursor) -> None:
+    """Turn a file to WAL. Two that do so to a new file at once meet in a lock for which SQLite itself does not wait."""
+    end = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _shown(url: str) -> str:

@@ -6,16 +6,16 @@ import asyncio
 import importlib
 import itertools
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mfn_server.fleet.deploy import APP, DEPLOYMENT, FleetOptions, deploy
 from mfn_server.fleet.replica import Opened, Place
-from mfn_server.worker.client import MOST_WAITING, PATIENCE, WorkerState
 from mfn_server.worker.errors import ModelNotReadyError, WorkerBusyError, WorkerLostError
-from mfn_server.worker.messages import Begin, Cancel, EngineFacts, Plan, Ready, Turn, Update
+from mfn_server.worker.messages import Begin, Cancel, EngineFacts, Plan, Turn, Update
+from mfn_server.worker.standing import PATIENCE, Standing
 
 if TYPE_CHECKING:
     from mfn_core.generation.request import GenerationRequest
@@ -41,7 +41,7 @@ class _Text:
     reading: asyncio.Task[None]
 
 
-class FleetWorker:
+class FleetWorker(Standing):
     """Has the methods and attributes of `ModelWorker`, and means the same by them; what is different is said here.
 
     A replica that dies takes its own texts with it, of which `on_lost` is told, and no others. Ray Serve starts
@@ -59,40 +59,17 @@ class FleetWorker:
             plan: what each does.
             options: where they run, and how many.
         """
-        self.most_waiting = MOST_WAITING
-        self.restarts = 0
+        super().__init__()
         self.replicas = 0
-        self.on_turn: Callable[[Turn], None] = lambda turn: None
-        self.on_lost: Callable[[Collection[str] | None], None] = lambda requests: None
-        self.loop = asyncio.get_running_loop()
         self._plan, self._options = plan, options
         self._numbers = itertools.count()
         self._texts: dict[str, _Text] = {}
         self._jobs = 0
-        self._state: WorkerState = "loading"
-        self._changed = asyncio.Event()
-        self._error: BaseException | None = None
-        self._ready: Ready | None = None
         self._model = ""
         self._handle: Any = None
         self._end: Callable[[], None] | None = None
         self._sent: set[asyncio.Task[None]] = set()
         self._running = asyncio.create_task(self._keep_watch(), name="fleet")
-
-    @property
-    def state(self) -> WorkerState:
-        """See `ModelWorker`."""
-        return self._state
-
-    @property
-    def loaded(self) -> bool:
-        """See `ModelWorker`."""
-        return self._state == "ready"
-
-    @property
-    def error(self) -> BaseException | None:
-        """See `ModelWorker`."""
-        return self._error
 
     @property
     def pid(self) -> None:
@@ -104,25 +81,6 @@ class FleetWorker:
         """Of all replicas together; bytes and context are those of a row."""
         one = self._known().engine
         return replace(one, rows=one.rows * self.replicas, slots=one.slots * self.replicas)
-
-    @property
-    def facts(self) -> Any:
-        """See `ModelWorker`."""
-        return self._known().facts
-
-    def _known(self) -> Ready:
-        if self._ready is None:
-            raise self._unready()
-        return self._ready
-
-    async def wait_loaded(self, timeout: float | None = None) -> None:
-        """See `ModelWorker`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self._state == "loading":
-                    await self._changed.wait()
-        if self._state != "ready":
-            raise self._unready()
 
     async def run(self, fn: Callable[Concatenate[MFNModel, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `ModelWorker`. One of the replicas does it."""
@@ -234,12 +192,6 @@ class FleetWorker:
             self._enter("ready" if replicas else "down")
         if replicas > before:
             self.on_turn(Turn([], 0.0))  # there is more room
-
-    def _enter(self, state: WorkerState) -> None:
-        if self._state != "closed":
-            self._state = state
-            self._changed.set()
-            self._changed = asyncio.Event()
 
     def _unready(self) -> ModelNotReadyError:
         match self._state:

@@ -6,9 +6,9 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mfn_server.threads import to_the_end
 from mfn_server.worker.errors import ModelNotReadyError, RemoteError, WorkerBusyError, WorkerLostError
@@ -19,7 +19,6 @@ from mfn_server.worker.messages import (
     Cancel,
     Command,
     Drop,
-    EngineFacts,
     Job,
     NotLoaded,
     Plan,
@@ -30,6 +29,7 @@ from mfn_server.worker.messages import (
     Turn,
     Update,
 )
+from mfn_server.worker.standing import PATIENCE, Standing
 
 if TYPE_CHECKING:
     from mfn_core.generation.request import GenerationRequest
@@ -39,19 +39,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WorkerState = Literal["loading", "ready", "down", "failed", "closed"]
-"""`down`: it died, and is started again when its pause is over. `failed`: it never came up, and is not tried again."""
-
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; doubled each time
 LONG_ENOUGH = 60.0  # seconds of work after which a death counts as the first one again
-MOST_WAITING = 256
-PATIENCE = 20.0
-"""How long work waits for a model that is still loading, in seconds, before it is told to come again."""
 
 logger = logging.getLogger(__name__)
 
 
-class ModelWorker:
+class ModelWorker(Standing):
     """Runs functions on a model that lives in another process, one at a time, and writes texts there.
 
     Make it where an event loop runs; all methods belong to that loop. Functions given to it run in the worker: they
@@ -59,12 +53,7 @@ class ModelWorker:
     import torch inside them, since the web process imports these modules, too.
 
     Attributes:
-        loop: the event loop that it belongs to.
         first_pause: seconds before it is started again after its first death.
-        most_waiting: how many jobs may wait for their answers.
-        restarts: how often the process was started again.
-        on_turn: told what came of each step of the engine.
-        on_lost: called when the process died: requests that it knew are gone. Told which; None: all.
     """
 
     def __init__(self, plan: Plan, first_pause: float = FIRST_PAUSE) -> None:
@@ -74,19 +63,11 @@ class ModelWorker:
             plan: what it loads.
             first_pause: seconds before it is started again after its first death.
         """
-        self.most_waiting = MOST_WAITING
-        self.restarts = 0
-        self.on_turn: Callable[[Turn], None] = lambda turn: None
-        self.on_lost: Callable[[Collection[str] | None], None] = lambda requests: None
+        super().__init__()
         self._plan = plan
         self.first_pause = first_pause
-        self.loop = asyncio.get_running_loop()
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._state: WorkerState = "loading"
-        self._changed = asyncio.Event()  # another one for each state
-        self._error: BaseException | None = None
-        self._ready: Ready | None = None
         self._deaths = 0  # in a row
         self._up_since = 0.0
         self._again_at = 0.0
@@ -94,51 +75,9 @@ class ModelWorker:
         self._running = asyncio.create_task(self._keep_running(), name="worker")
 
     @property
-    def state(self) -> WorkerState:
-        """How it is."""
-        return self._state
-
-    @property
-    def loaded(self) -> bool:
-        """True while the model can be used."""
-        return self._state == "ready"
-
-    @property
-    def error(self) -> BaseException | None:
-        """Why the model could not be loaded; None while that goes on and when it went well."""
-        return self._error
-
-    @property
     def pid(self) -> int | None:
         """The worker's process id, while there is one."""
         return self._process.pid if self._process is not None else None
-
-    @property
-    def engine(self) -> EngineFacts:
-        """What is known of the engine. Raises ModelNotReadyError before the model was loaded for the first time."""
-        return self._known().engine
-
-    @property
-    def facts(self) -> Any:
-        """What `Plan.describe` said of the model. Raises ModelNotReadyError as `engine` does."""
-        return self._known().facts
-
-    def _known(self) -> Ready:
-        if self._ready is None:
-            raise self._unready()
-        return self._ready
-
-    async def wait_loaded(self, timeout: float | None = None) -> None:
-        """Return as soon as the model can be used. Waits while it loads, not while it is down.
-
-        Raises ModelNotReadyError after `timeout` seconds, or when it could not be loaded or is down.
-        """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self._state == "loading":
-                    await self._changed.wait()
-        if self._state != "ready":
-            raise self._unready()
 
     async def run(self, fn: Callable[Concatenate[MFNModel, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(model, *args, **kwargs)` in the worker and return its result or raise its exception.
@@ -303,12 +242,6 @@ class ModelWorker:
         self._error = error
         self._enter("failed")
         self._lose(self._unready())
-
-    def _enter(self, state: WorkerState) -> None:
-        if self._state != "closed":
-            self._state = state
-            self._changed.set()
-            self._changed = asyncio.Event()
 
     def _lose(self, error: ModelNotReadyError) -> None:
         """Tell everyone who waits that nothing will come."""

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from mfn_server.worker.client import WorkerState
 from mfn_server.worker.messages import EngineFacts, Turn
+from mfn_server.worker.standing import WorkerState
 
 if TYPE_CHECKING:
     from mfn_core.generation.request import GenerationRequest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 
+from mfn_server.app import create_app
 from mfn_server.operating.meters import Meters
+from mfn_server.served_model import plan_of
+from mfn_server.settings import Settings
 from mfn_server.steering.service import GenerationService, Limits
 from mfn_server.studio import Studio
 from tests.server.steering import paced
@@ -80,6 +85,26 @@ class Site:
     def read(self, **body: Any) -> list[tuple[str, dict]]:
         with self.open(**body) as events:
             return list(events)
+
+
+@contextmanager
+def running_site(settings: Settings) -> Iterator[Site]:
+    """A server of its own, on a free port, until the end."""
+    assert settings.model is not None
+    app = create_app(settings, replace(plan_of(settings.model), make_engine=paced.PacedEngine))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+            wait_until(lambda: client.get("/api/model").status_code == 200)
+            yield Site(app, client)
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
 
 
 def events_of(response: httpx.Response) -> Iterator[tuple[str, dict]]:
