@@ -120,11 +120,11 @@ def check_generate(url: str) -> str:
     done = {data["stream"]: data for name, data in events if name == "done"}
     if set(done) != {"plain", "steered"}:
         raise CheckError(f"streams that ended: {sorted(done)}")
-    steered = [data for name, data in events if name == "token" and data["stream"] == "steered"]
+    steered = [data for name, data in events if name == "features" and data["stream"] == "steered"]
     fired = [any((f["source"], f["index"]) == (row["source"], row["index"]) for f in t["fired"]) for t in steered]
     if not fired or not all(fired):
         raise CheckError("a steered token does not show the feature that was set")
-    if all(abs(t["kl"] or 0.0) == 0.0 for t in steered):
+    if not any(data["kl"] > 0 for name, data in events if name == "effect"):
         raise CheckError("steering left every probability as it was")
     return f"{sum(d['n_tokens'] for d in done.values())} tokens in two streams"
 
