@@ -8,15 +8,14 @@ fourth claim of the preprint asks for 0.8. Beside it the direct lens.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.harness import Metric, Result, summary
+from benchmarks.harness import Metric, Result, seconds, summary
 from mfn_core import Intervention, MFNConfig, MFNLayerConfig, MFNModel, Scope
 from mfn_core.data.tokenizer import fit_tokenizer
 from mfn_core.steering import SpotOrder, dose_response, predict, search_spot
@@ -87,30 +86,23 @@ def _seconds(model: MFNModel, quick: bool) -> dict[str, Metric]:
     prompt, source, feature, pattern = SPOT
     layers = {model.source_key(layer): layer for layer in model.coders}
     turn = Intervention(layers.get(source, 0), 0 if quick else feature, "set", 8.0, Scope("generation", stop=16))
-    tokens, samples, times = (4, 1, 2) if quick else (32, 8, 3)
+    tokens, samples, repeats = (4, 1, 2) if quick else (32, 8, 3)
     order = SpotOrder((prompt,), (turn,), TextTest(pattern=pattern), tokens=tokens, samples=samples)
     ids = model.encode_text(prompt)
-    spots = _timed(lambda: search_spot(model, order), times)
     found = search_spot(model, order)
+
+    def times(work: Callable[[], object], target: float | None = None) -> Metric:
+        return summary([seconds(work) for _ in range(repeats)], "s", target)
+
     metrics = {
-        "predict": summary(_timed(lambda: predict(model, ids, [turn]), times), "s"),
-        "sweep": summary(_timed(lambda: dose_response(model, prompt, [turn], writing=Writing(tokens)), times), "s"),
-        "sweet_spot": summary(spots, "s", target=30.0),
+        "predict": times(lambda: predict(model, ids, [turn])),
+        "sweep": times(lambda: dose_response(model, prompt, [turn], writing=Writing(tokens))),
+        "sweet_spot": times(lambda: search_spot(model, order), target=30.0),
     }
     if found.best is not None and found.checked is not None:
         metrics["sweet_spot_concept"] = Metric(found.checked.concept, "share", better="higher")
         metrics["sweet_spot_cost"] = Metric(found.checked.ratio or float("nan"), "×")
     return metrics
-
-
-def _timed(work: object, times: int) -> Sequence[float]:
-    assert callable(work)
-    out = []
-    for _ in range(times):
-        begun = time.perf_counter()
-        work()
-        out.append(time.perf_counter() - begun)
-    return out
 
 
 def _tiny() -> MFNModel:

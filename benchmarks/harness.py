@@ -176,10 +176,12 @@ class Peer:
 
     def __init__(self, python: str, script: str) -> None:
         """Starts it, with as many threads as this process uses."""
-        path = Path(__file__).parent / "peers" / script
-        threads = str(torch.get_num_threads())
         self._process = subprocess.Popen(
-            [python, str(path), threads], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, "-m", f"benchmarks.peers.{script}", str(torch.get_num_threads())],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def __enter__(self) -> Peer:

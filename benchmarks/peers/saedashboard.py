@@ -1,6 +1,6 @@
 """SAEDashboard's data for some features of one layer, timed on request. Run by a Python that has sae-dashboard.
 
-    python saedashboard.py THREADS
+    python -m benchmarks.peers.saedashboard THREADS
 
 Speaks the protocol of `benchmarks.harness.Peer`. Work: `index`, of a folder with a Llama as transformers saves it
 (`model`), an SAE as SAELens saves it (`sae`) and token ids (`tokens.safetensors`: `tokens`, int64 [documents, length]).
@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.answering import answer_questions
+
 warnings.filterwarnings("ignore")
-answers, sys.stdout = sys.stdout, sys.stderr  # what the packages print is no answer
 
 import torch  # noqa: E402
 from sae_dashboard.components_config import (  # noqa: E402
@@ -133,25 +131,6 @@ def outcome(data: FeatureData) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Answers questions until there are none."""
-    torch.set_num_threads(int(sys.argv[1]))
-    logging.disable(logging.WARNING)
-    work: Callable[[], object] | None = None
-    for line in sys.stdin:
-        question = json.loads(line)
-        if question:
-            assert question.pop("work") == "index"
-            work = index(**question)
-            packages = ("sae-dashboard", "sae-lens", "transformer-lens", "torch")
-            answer: dict[str, Any] = {"package": ", ".join(f"{name} {version(name)}" for name in packages)}
-        else:
-            assert work is not None
-            begun, processor = time.perf_counter(), time.process_time()
-            work()
-            answer = {"clock": time.perf_counter() - begun, "processor": time.process_time() - processor}
-        print(json.dumps(answer), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    logging.disable(logging.WARNING)
+    answer_questions({"index": index}, "sae-dashboard", "sae-lens", "transformer-lens", "torch")

@@ -1,6 +1,6 @@
 """SAELens' TopK SAEs, timed on request. Run by a Python that has sae-lens; knows nothing of ours.
 
-    python saelens.py THREADS
+    python -m benchmarks.peers.saelens THREADS
 
 Speaks the protocol of `benchmarks.harness.Peer`. Work: `forward` (inference, a `TopKSAE`) and `training` (forward pass,
 loss and backward pass of a `TopKTrainingSAE`; `sparse` says whether with its sparse activations).
@@ -8,18 +8,15 @@ loss and backward pass of a `TopKTrainingSAE`; `sparse` says whether with its sp
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-warnings.filterwarnings("ignore")
-answers, sys.stdout = sys.stdout, sys.stderr  # what the packages print is no answer
+from benchmarks.peers.answering import answer_questions
 
-import sae_lens  # noqa: E402
+warnings.filterwarnings("ignore")
+
 import torch  # noqa: E402
 from sae_lens import TopKSAE, TopKSAEConfig, TopKTrainingSAE, TopKTrainingSAEConfig  # noqa: E402
 from sae_lens.saes.sae import TrainStepInput  # noqa: E402
@@ -64,23 +61,5 @@ def autocast(precision: str) -> Any:
     return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def main() -> None:
-    """Answers questions until there are none."""
-    torch.set_num_threads(int(sys.argv[1]))
-    torch.manual_seed(0)
-    kinds: dict[str, Callable[..., Callable[[], object]]] = {"forward": forward, "training": training}
-    work = kinds["forward"](8, 8, 1, 8, "fp32")
-    for line in sys.stdin:
-        question = json.loads(line)
-        if question:
-            work = kinds[question.pop("work")](**question)
-            answer: dict[str, Any] = {"package": f"sae-lens {sae_lens.__version__}, torch {torch.__version__}"}
-        else:
-            begun, processor = time.perf_counter(), time.process_time()
-            work()
-            answer = {"clock": time.perf_counter() - begun, "processor": time.process_time() - processor}
-        print(json.dumps(answer), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer_questions({"forward": forward, "training": training}, "sae-lens", "torch")

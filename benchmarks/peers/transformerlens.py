@@ -1,6 +1,6 @@
 """TransformerLens' `generate` with an SAE of SAELens in a hook, timed on request. Run by a Python that has both.
 
-    python transformerlens.py THREADS
+    python -m benchmarks.peers.transformerlens THREADS
 
 Speaks the protocol of `benchmarks.harness.Peer`. Work: `steered`, a greedy text of a random model while five features
 of a TopK SAE are set, what the SAE does not rebuild kept.
@@ -8,24 +8,21 @@ of a TopK SAE are set, what the SAE does not rebuild kept.
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
+from benchmarks.peers.answering import answer_questions
+
 warnings.filterwarnings("ignore")
-answers, sys.stdout = sys.stdout, sys.stderr  # what the packages print is no answer
 
 import torch  # noqa: E402
 from sae_lens import TopKSAE, TopKSAEConfig  # noqa: E402
 from transformer_lens import HookedTransformer, HookedTransformerConfig  # noqa: E402
 
 
-def steered(size: dict[str, int], tokens: int, prompt: int) -> Callable[[], object]:
+def steered(tokens: int, prompt: int, **size: int) -> Callable[[], object]:
     """A text of `tokens` tokens, with five features set in the middle block."""
     model = HookedTransformer(
         HookedTransformerConfig(
@@ -68,26 +65,5 @@ def steered(size: dict[str, int], tokens: int, prompt: int) -> Callable[[], obje
     return work
 
 
-def main() -> None:
-    """Answers questions until there are none."""
-    torch.set_num_threads(int(sys.argv[1]))
-    torch.manual_seed(0)
-    work: Callable[[], object] | None = None
-    for line in sys.stdin:
-        question = json.loads(line)
-        if question:
-            question.pop("work")
-            tokens, prompt = question.pop("tokens"), question.pop("prompt")
-            work = steered(question, tokens, prompt)
-            package = ", ".join(f"{name} {version(name)}" for name in ("transformer-lens", "sae-lens", "torch"))
-            answer: dict[str, Any] = {"package": package}
-        else:
-            assert work is not None
-            begun, processor = time.perf_counter(), time.process_time()
-            work()
-            answer = {"clock": time.perf_counter() - begun, "processor": time.process_time() - processor}
-        print(json.dumps(answer), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer_questions({"steered": steered}, "transformer-lens", "sae-lens", "torch")
