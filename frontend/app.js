@@ -21,26 +21,29 @@ const routes = [
   { path: "/browse", tag: "browse-page", nav: "browse", load: () => both(import("./pages/browse.js"), "browse") },
   { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature") },
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "inspect") },
-  ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(both(import("./pages/foreign.js"), "feature"), "foreign") })),
-  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(both(import("./pages/steer.js"), "steer"), "effect") },
+  ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
+  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "presets", "effect") },
 ];
 
-/** Waits for a page's module and its style sheet, so that nothing is ever shown unstyled. */
-async function both(module, sheet) {
-  const href = `/assets/styles/${sheet}.css`;
-  if (!document.head.querySelector(`link[href="${href}"]`)) {
-    const link = h("link", { rel: "stylesheet", href });
-    const loaded = new Promise((resolve, reject) => {
-      link.addEventListener("load", resolve);
-      link.addEventListener("error", () => {
-        link.remove();
-        reject(new Error(href));
-      });
-    });
-    document.head.append(link);
-    await loaded;
-  }
+/** Waits for a page's module and its style sheets, later ones over earlier ones, so that nothing is ever shown unstyled. */
+async function both(module, ...sheets) {
+  await Promise.all(sheets.map(styled));
   return module;
+}
+
+async function styled(sheet) {
+  const href = `/assets/styles/${sheet}.css`;
+  if (document.head.querySelector(`link[href="${href}"]`)) return;
+  const link = h("link", { rel: "stylesheet", href });
+  const loaded = new Promise((resolve, reject) => {
+    link.addEventListener("load", resolve);
+    link.addEventListener("error", () => {
+      link.remove();
+      reject(new Error(href));
+    });
+  });
+  document.head.append(link);
+  await loaded;
 }
 
 class NotFoundPage extends Page {
