@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -64,16 +65,16 @@ class _Table:
         return "\n".join(lines)
 
 
-class _Read:
+class _Read(ABC):
     """Shows its tables and a last line."""
 
+    @abstractmethod
     def tables(self) -> list[_Table]:
         """What it shows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def closing(self) -> str:
         """What to know of it."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return "\n\n".join([table.text() for table in self.tables()] + [self.closing()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, Literal
@@ -18,7 +19,7 @@ PATIENCE = 20.0
 """How long work waits for a model that is still loading, in seconds, before it is told to come again."""
 
 
-class Standing:
+class Standing(ABC):
     """A worker's state, what is known of its model, and who is told of what happens.
 
     Make it where an event loop runs.
@@ -90,6 +91,6 @@ class Standing:
             self._changed.set()
             self._changed = asyncio.Event()
 
+    @abstractmethod
     def _unready(self) -> ModelNotReadyError:
         """Why the model cannot be used as it stands."""
-        raise NotImplementedError
