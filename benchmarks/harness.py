@@ -167,17 +167,17 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 class Peer:
-    """A script under `benchmarks/peers`, run by a Python of its own, that times a peer's work when it is told to.
+    """A module such as those in `benchmarks.peers`, run by a Python of its own, that times work when it is told to.
 
     For packages whose pins clash with ours. It lives as long as it is measured, so that its runs can take turns with
     ours. It reads a JSON object a line: one with `work` says what to time from now on, `{}` has it timed once; it
     answers each with a JSON object, the latter with the `Seconds`.
     """
 
-    def __init__(self, python: str, script: str) -> None:
+    def __init__(self, python: str, module: str) -> None:
         """Starts it, with as many threads as this process uses."""
         self._process = subprocess.Popen(
-            [python, "-m", f"benchmarks.peers.{script}", str(torch.get_num_threads())],
+            [python, "-m", module, str(torch.get_num_threads())],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -72,7 +72,7 @@ def run(quick: bool, peer: str | None = None) -> Result:
         case.index()
         runs = [timed(case.index).clock for _ in range(2)]
         return Result({"index": summary([work / taken for taken in runs], "features · tokens/s")}, settings)
-    with tempfile.TemporaryDirectory() as folder, Peer(python, "saedashboard") as process:
+    with tempfile.TemporaryDirectory() as folder, Peer(python, "benchmarks.peers.saedashboard") as process:
         case.save(Path(folder))
         outputs = Path(folder) / "outputs.json"
         settings |= process.prepare("index", folder=folder, outputs=str(outputs), features=sizes.theirs)

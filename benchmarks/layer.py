@@ -54,7 +54,7 @@ def run(quick: bool, peer: str | None = None) -> Result:
             target = TARGET_FP32 if shape == MAIN and precision == "fp32" else None
             metrics |= _over_matmul(shape, precision, target)
     if peer is not None:
-        with Peer(peer, "saelens") as process:
+        with Peer(peer, "benchmarks.peers.saelens") as process:
             for shape in shapes:
                 for precision in precisions:
                     metrics |= _over_peer(shape, precision, process, None if quick else 1.0)

@@ -189,7 +189,7 @@ def _against_hooks(python: str, size: dict[str, int], tokens: int) -> dict[str, 
     sae = SAEConfig(size["features"], "topk", k=size["k"], site="resid_post")
     engine = SlotEngine(_model(size, MFNConfig({middle: sae})), rows=MANY)
     five = [Intervention(middle, number, "set", 3.0) for number in range(5)]
-    with Peer(python, "transformerlens") as hooks:
+    with Peer(python, "benchmarks.peers.transformerlens") as hooks:
         hooks.prepare("steered", **size, tokens=tokens, prompt=len(PROMPT))
         timing = against(lambda: _write(engine, 1, tokens, five), hooks)
     turned = Paired(timing.second, timing.first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+from importlib.metadata import version
 from unittest.mock import patch
 
 import pytest
@@ -41,39 +41,23 @@ def test_processor_time_has_a_ratio_of_its_own() -> None:
     assert timing.processor_ratio().value == pytest.approx(3.5)
 
 
-PEER = """
-import json, sys
-names = []
-for line in sys.stdin:
-    question = json.loads(line)
-    if question:
-        names.append(question["work"])
-        answer = {"package": f"some {question['size']}"}
-    else:
-        answer = {"clock": 0.5, "processor": 0.25 * len(names)}
-    print(json.dumps(answer), flush=True)
-    if names == ["fail"]:
-        sys.exit(3)
-"""
+PEER = "tests.repo.sleeping_peer"
 
 
-def test_a_peer_is_told_what_to_time_and_takes_turns(tmp_path: Path) -> None:
-    script = tmp_path / "peer.py"
-    script.write_text(PEER)
-    with harness.Peer(sys.executable, str(script)) as peer:
-        assert peer.prepare("forward", size=3) == {"package": "some 3"}
-        peer.prepare("training", size=4)
+def test_a_peer_is_told_what_to_time_and_takes_turns() -> None:
+    with harness.Peer(sys.executable, PEER) as peer:
+        assert peer.prepare("sleeping", seconds=0) == {"package": f"torch {version('torch')}"}
+        peer.prepare("sleeping", seconds=0.01)
         timing = harness.against(lambda: None, peer)
-    assert timing.second == [0.5] * 20
-    assert timing.second_processor == [0.5] * 20
     assert len(timing.first) == len(timing.first_processor) == 20
+    assert len(timing.second) == len(timing.second_processor) == 20
+    assert min(timing.second) >= 0.01  # it slept as long as it was told last
+    assert sum(timing.second_processor) < sum(timing.second)  # and had nothing to do meanwhile
 
 
-def test_a_peer_that_fails_says_so(tmp_path: Path) -> None:
-    script = tmp_path / "peer.py"
-    script.write_text(PEER)
-    with harness.Peer(sys.executable, str(script)) as peer:
-        peer.prepare("fail", size=1)
+def test_a_peer_that_fails_says_so() -> None:
+    with harness.Peer(sys.executable, PEER) as peer:
+        peer.prepare("ending", status=3)
         with pytest.raises(RuntimeError, match="ended with status 3"):
             peer.run()
 
