@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     allowed_hosts: list[str] = Field(
         default_factory=list, description="Host names under which the app may be reached, besides loopback's."
     )
+    person: str = Field(
+        default="anonymous",
+        min_length=1,
+        max_length=100,
+        description="How the one person of a server without accounts is called in what they write.",
+    )
     model: Path | None = Field(default=None, description="Folder of the model that is served.")
     corpus: list[str] = Field(
         default_factory=list, description="What to index in the background when the model has no index yet."
