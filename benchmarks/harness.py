@@ -8,8 +8,9 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -143,13 +144,26 @@ def paired(
     gc.collect()
     gc.disable()
     try:
-        for i in range(pairs):
+        for i in _counted(pairs):
             for side in (0, 1) if i % 2 == 0 else (1, 0):
                 sides[side].append(timed(second if side else first))
     finally:
         if enabled:
             gc.enable()
     return Paired.of(list(zip(*sides, strict=True)))
+
+
+def _counted(pairs: int) -> Iterator[int]:
+    """Numbers of pairs; says between two how far it is, so that nothing runs beside a timing."""
+    begun = time.monotonic()
+    live = sys.stderr.isatty()
+    for i in range(pairs):
+        yield i
+        if live:
+            left = (time.monotonic() - begun) / (i + 1) * (pairs - i - 1)
+            print(f"\rpair {i + 1} of {pairs}, about {left:.0f} s left ", end="", file=sys.stderr, flush=True)
+    end = "\r\033[K" if live else ""
+    print(f"{end}{pairs} pairs in {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
 
 
 def timed(work: Callable[[], object]) -> Seconds:
@@ -218,7 +232,7 @@ def against(ours: Callable[[], object], peer: Peer, pairs: int = MIN_PAIRS, warm
         ours()
         peer.run()
     found: list[tuple[Seconds, Seconds]] = []
-    for i in range(pairs):
+    for i in _counted(pairs):
         if i % 2 == 0:
             mine = timed(ours)
             found.append((mine, peer.run()))
