@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from mfn_core.errors import MFNError
 from mfn_server import __version__
+from mfn_server.access.me_routes import router as me
 from mfn_server.atlas.install import load_atlas
 from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_sweep import sweep
@@ -24,6 +25,8 @@ from mfn_server.foreign.routes import router as foreign
 from mfn_server.foreign.store import ForeignStore
 from mfn_server.index_task import IndexTask
 from mfn_server.inspecting.routes import router as inspecting
+from mfn_server.labels.routes import router as labels
+from mfn_server.live.routes import router as live
 from mfn_server.model_info.routes import router as model_info
 from mfn_server.openai.errors import openai_error_response
 from mfn_server.openai.routes import router as openai
@@ -81,6 +84,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
         finally:
             studio.startup.cancel()
             await asyncio.gather(studio.startup, return_exceptions=True)
+            await studio.live.close()
             await studio.generation.close()
             await studio.index_task.stop()
             await worker.close()
@@ -102,7 +106,8 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
     )
     app.add_middleware(Measured, meters=meters)
     install_error_handlers(app, DIALECTS)
-    for router in (model_info, inspecting, features, weights, presets, steering, effects, openai, foreign, operating):
+    routers = (me, model_info, inspecting, features, labels, live, weights)
+    for router in (*routers, presets, steering, effects, openai, foreign, operating):
         app.include_router(router)
     install_pages(app)
     return app

@@ -18,6 +18,7 @@ from mfn_server import __version__
 from mfn_server.concepts import concepts
 from mfn_server.effects.command import effect
 from mfn_server.equipping import equip
+from mfn_server.labels.command import labels
 from mfn_server.options import Database, Device, Home, ModelFolder, RayMayBeBare, settings_of
 from mfn_server.presets.finding import find_presets
 from mfn_server.presets.measuring import presets
@@ -385,6 +386,7 @@ def train(
 
 app.add_typer(runs)
 app.add_typer(effect)
+app.add_typer(labels)
 app.command()(equip)
 app.command()(concepts)
 app.command()(rates)

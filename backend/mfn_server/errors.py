@@ -50,19 +50,23 @@ class APIError(Exception):
         hint: str | None = None,
         field: str | None = None,
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
+        """`more` is JSON that the body has beside `error`."""
         super().__init__(message)
         self.status = status
         self.detail = ErrorDetail(code=code, message=message, hint=hint, field=field)
         self.headers = dict(headers or {})
+        self.more = dict(more or {})
 
-    def __reduce__(self) -> tuple[Callable[..., APIError], tuple[int, ErrorDetail, dict[str, str]]]:
+    def __reduce__(self) -> tuple[Callable[..., APIError], tuple[int, ErrorDetail, dict[str, str], dict[str, Any]]]:
         """Pickles whole: it may be raised where the model is, in another process."""
-        return _made_again, (self.status, self.detail, self.headers)
+        return _made_again, (self.status, self.detail, self.headers, self.more)
 
 
-def _made_again(status: int, detail: ErrorDetail, headers: dict[str, str]) -> APIError:
-    return APIError(status, detail.code, detail.message, hint=detail.hint, field=detail.field, headers=headers)
+def _made_again(status: int, detail: ErrorDetail, headers: dict[str, str], more: dict[str, Any]) -> APIError:
+    said = {"hint": detail.hint, "field": detail.field}
+    return APIError(status, detail.code, detail.message, **said, headers=headers, more=more)
 
 
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -76,7 +80,7 @@ _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 41
 
 def error_response(error: APIError) -> JSONResponse:
     """The error as an HTTP answer."""
-    body = ErrorBody(error=error.detail).model_dump()
+    body = ErrorBody(error=error.detail).model_dump() | error.more
     return JSONResponse(body, status_code=error.status, headers=error.headers)
 
 

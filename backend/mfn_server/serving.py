@@ -88,6 +88,9 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Told to stop. SIGTERM lets texts go on for a while first; a second one, or Ctrl+C, does not."""
+        if self._loop is not None:
+            # their streams would never end by themselves
+            self._loop.call_soon_threadsafe(self.config.app.state.studio.live.end)  # type: ignore[union-attr]
         if sig == signal.SIGTERM and self._loop is not None and self._draining is None:
             self._loop.call_soon_threadsafe(self._drain, frame)
         else:

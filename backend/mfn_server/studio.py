@@ -18,6 +18,7 @@ from mfn_server.db.session import Database
 from mfn_server.effects.desk import EffectDesk
 from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.token_texts import TokenTexts
+from mfn_server.live.hub import LiveHub
 from mfn_server.model_facts import ModelFacts
 from mfn_server.operating.meters import Meters
 from mfn_server.served_model import Description
@@ -78,12 +79,25 @@ class Studio:
     catalogues: Catalogues = field(default_factory=Catalogues)
     effects: EffectDesk = field(default_factory=EffectDesk)
     readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READERS))
+    writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     known: Served | None = None
     startup: asyncio.Task[None] | None = None
+    live: LiveHub = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.live = LiveHub(self.database)
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads the database in a thread; a few at a time, the others in the order in which they came."""
         return await run_sync(partial(function, *args, **kwargs), limiter=self.readers)
+
+    async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a short write in a thread: one at a time, in the order in which they came.
+
+        The database has them take turns anyway, but SQLite by trying again after ever longer pauses, so that some
+        would wait long and none in order.
+        """
+        return await run_sync(partial(function, *args, **kwargs), limiter=self.writers)
 
     async def served(self) -> Served:
         """What is known of the model, waited for if it is still loading.

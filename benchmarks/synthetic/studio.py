@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from benchmarks.synthetic.index import Vocabulary, synthetic_index
@@ -20,10 +19,12 @@ from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.index_lock import index_lock
 from mfn_server.db.index_store import IndexStore
 from mfn_server.db.migrate import open_database
-from mfn_server.db.search import add_to_search
 from mfn_server.db.session import Database
-from mfn_server.db.tables import Counter, Label, LabelEvent, Origin, Source
-from mfn_server.features.labelling import PROPOSE, PROPOSE_VERSION, STREAM
+from mfn_server.db.tables import Origin, Source
+from mfn_server.labels.fold import FeatureState, fold
+from mfn_server.labels.log import append_events, lock_log, new_event
+from mfn_server.labels.payloads import StoredPropose
+from mfn_server.labels.projections import project
 from mfn_server.model_facts import ModelFacts
 from mfn_server.weights.command import sources_by_layer
 from mfn_server.weights.store import store_weights
@@ -142,35 +143,17 @@ def _label(database: Database, facts: ModelFacts, index: CorpusIndex, vocabulary
 def _propose(
     connection: Connection, rows: list[tuple[int, int]], texts: list[str], authors: list[str], rng: np.random.Generator
 ) -> None:
-    last = connection.scalar(
-        update(Counter).where(Counter.name == STREAM).values(value=Counter.value + len(rows)).returning(Counter.value)
-    )
-    assert last is not None
-    now = datetime.now(UTC)
-    said = [
-        {
-            "stream": last - len(rows) + 1 + i,
-            "source_id": source_id,
-            "number": number,
-            "author": author,
-            "origin": Origin.AUTOMATIC if author == AUTHORS[0] else Origin.HUMAN,
-            "created_at": now,
-        }
-        for i, ((source_id, number), author) in enumerate(zip(rows, authors, strict=True))
-    ]
+    lock_log(connection)
     events = [
-        {
-            **label,
-            "id": uuid.UUID(bytes=rng.bytes(16)),
-            "type": PROPOSE,
-            "payload": {"text": text},
-            "payload_version": PROPOSE_VERSION,
-        }
-        for label, text in zip(said, texts, strict=True)
+        new_event(
+            place,
+            StoredPropose(text=text),
+            f"program:{author}" if author == AUTHORS[0] else f"name:{author}",
+            author,
+            origin=Origin.AUTOMATIC if author == AUTHORS[0] else Origin.HUMAN,
+            identity=uuid.UUID(bytes=rng.bytes(16)),
+        )
+        for place, text, author in zip(rows, texts, authors, strict=True)
     ]
-    connection.execute(insert(LabelEvent), events)
-    labels = [{**label, "text": text, "is_primary": True} for label, text in zip(said, texts, strict=True)]
-    connection.execute(insert(Label), labels)
-    streams = Label.stream.between(said[0]["stream"], said[-1]["stream"])
-    named = connection.execute(select(Label.id, Label.text).where(streams)).all()
-    add_to_search(connection, "label_search", named)
+    nothing = FeatureState()
+    project(connection, ((event.place, nothing, fold([event])) for event in append_events(connection, events)))

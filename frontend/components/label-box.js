@@ -79,7 +79,8 @@ class LabelBox extends HTMLElement {
     this.error.textContent = "";
     try {
       // The same id again after a lost answer is the same proposal, not a second one.
-      const stored = await api.proposeLabel(source, index, { id: this.#id, text, author: author || undefined, reason: reason || undefined });
+      if (author) await api.rename(author);
+      const stored = await api.say(source, index, { id: this.#id, event: { kind: "propose", text }, reason: reason || undefined });
       remember(author);
       this.#clear();
       this.dispatchEvent(new CustomEvent("proposed", { detail: { source, index, text, stored } }));

@@ -84,9 +84,15 @@ export const api = {
   features: (params, options) => json(`/api/features${queryString(params)}`, options),
   feature: (source, index, options) => json(featureUrl(source, index), options),
 
-  /** Appends a proposal. `id` is a client UUID: sending it twice is one proposal. */
-  proposeLabel: (source, index, { id, text, author, reason }, options) =>
-    json(`${featureUrl(source, index)}/labels`, { ...options, method: "POST", body: { id, text, author, reason } }),
+  /** Who one is here: { id, name, role, is_local, permissions }; without accounts one may call oneself otherwise. */
+  me: (options) => json("/api/me", options),
+  rename: (name, options) => json("/api/me", { ...options, method: "PUT", body: { name } }),
+
+  /**
+   * Says something of a feature: { id, event: { kind, … }, reason, base_version }. `id` is a client UUID: sending it
+   * twice is saying it once. `base_version` is the version of the feature that it rests on.
+   */
+  say: (source, index, body, options) => json(`${featureUrl(source, index)}/events`, { ...options, method: "POST", body }),
 
   /** Where one feature fires in a text: { tokens: [{ id, text }], values: [number] }. */
   activations: (source, index, text, options) =>

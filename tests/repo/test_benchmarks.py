@@ -133,6 +133,7 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
         "index_memory",
         "index_peer",
         "inspect",
+        "labels",
         "layer",
         "meaning",
         "overhead",

@@ -32,6 +32,7 @@ from mfn_server.weights.store import store_weights
 from mfn_server.worker.launch import warm_up
 from tests.conftest import TINY_TEXTS
 from tests.server.plain_index import plain_index
+from tests.server.saying import add_features
 
 
 def _postgres_binaries() -> Path | None:
@@ -98,6 +99,14 @@ def database(database_url: str) -> Iterator[Database]:
     opened = open_database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def bare(database: Database) -> Database:
+    """A database with features of which things can be said, without a model or an index."""
+    with database.write() as connection:
+        add_features(connection)
+    return database
 
 
 @pytest.fixture(scope="session", autouse=True)

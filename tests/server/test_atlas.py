@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mfn_server.db.registry import register
 from mfn_server.db.session import Database
 from mfn_server.db.tables import Label, LabelEvent, Model
 from mfn_server.model_facts import ModelFacts, SourceFacts
+from tests.server.saying import name_feature
 
 HARBOUR = {"layer": 0, "feature": 3, "label": "harbours", "seen": "all of ten contexts", "confidence": "high"}
 SNOW = {"layer": 1, "feature": 5, "label": "falling snow", "seen": "snow, mostly", "confidence": "medium"}
@@ -69,8 +69,7 @@ def listed(client: TestClient, **query: Any) -> list[dict[str, Any]]:
 
 
 def name(client: TestClient, entry: dict[str, Any], text: str) -> None:
-    body = {"id": str(uuid.uuid4()), "text": text, "author": "ann"}
-    assert client.post(f"{path_of(client, entry)}/labels", json=body).status_code == 201
+    name_feature(client, path_of(client, entry), text)
 
 
 def counts(database: Database) -> tuple[int, int]:

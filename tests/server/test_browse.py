@@ -18,8 +18,10 @@ from starlette.testclient import TestClient
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.session import Database
 from mfn_server.db.tables import FeatureColumn, Label, LabelEvent, Source
-from mfn_server.features.automatic import Statement, append_events, choose_labels, lock_events, project_labels
 from mfn_server.features.status import STATUSES, status_codes
+from mfn_server.labels.automatic import Statement, record_statements
+from mfn_server.labels.log import lock_log
+from tests.server.saying import name_feature
 
 Store = Callable[[Database, CorpusIndex], int]
 Maker = Callable[..., TestClient]
@@ -29,18 +31,15 @@ NAMES = ("pear", "Apple", "fig", "apple", "a fig tree")
 
 
 def label(client: TestClient, source: str, number: int, text: str, author: str) -> None:
-    body = {"id": str(uuid.uuid4()), "text": text, "author": author}
-    assert client.post(f"/api/features/{source}/{number}/labels", json=body).status_code == 201
+    name_feature(client, f"/api/features/{source}/{number}", text, author)
 
 
 def by_a_program(database: Database, layer: int, number: int, text: str) -> None:
     with database.write() as connection:
         source_id = connection.scalar(select(Source.id).where(Source.layer == layer))
         assert source_id is not None
-        lock_events(connection)
-        statement = Statement(source_id, number, "robot", {"text": text}, None)
-        project_labels(connection, append_events(connection, "propose", 2, [statement]))
-        choose_labels(connection, [source_id])
+        lock_log(connection)
+        record_statements(connection, [Statement((source_id, number), "robot", {"text": text}, None)])
 
 
 @pytest.fixture
@@ -238,12 +237,9 @@ def test_labels_that_are_followed_are_those_that_are_read_anew(
 ) -> None:
     """One server has seen every event come; the other starts now. A label that is taken back goes from both."""
     with indexed.write() as connection:
-        lock_events(connection)
+        lock_log(connection)
         taken = connection.execute(select(Label).where(Label.text == "fig 40").limit(1)).one()
-        connection.execute(delete(Label).where(Label.id == taken.id))
-        append_events(
-            connection, "withdraw", 2, [Statement(taken.source_id, taken.number, "robot", {"text": ""}, None)]
-        )
+        record_statements(connection, [Statement((taken.source_id, taken.number), "robot", None, None)])
     anew = make_client(database_url)
     for query in ({"status": "labelled"}, {"sort": "label", "order": "desc"}, {"origin": "automatic"}):
         lists = [server.get("/api/features", params={**query, "limit": 200}).json() for server in (labelled, anew)]

@@ -33,7 +33,7 @@ def test_migrations_make_what_the_tables_say(database: Database) -> None:
 def test_a_second_start_changes_nothing(database: Database) -> None:
     upgrade(database)
     with database.read() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0009"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0010"
 
 
 OLD_ROWS = (
@@ -54,7 +54,8 @@ OLD_ROWS = (
     "INSERT INTO activation (feature_id, kind, band, rank, window_id, peak, peak_value, firing_positions, "
     "firing_values) VALUES (1, 0, 0, 0, 1, 1, 1, '', '')",
     "INSERT INTO label_event (stream, id, type, source_id, number, author, created_at, payload, payload_version) "
-    "VALUES (1, '00000000000000000000000000000001', 'propose', 1, 0, 'ann', '2026-01-01 00:00:00', '{}', 1)",
+    "VALUES (1, '00000000000000000000000000000001', 'propose', 1, 0, 'ann', '2026-01-01 00:00:00', "
+    '\'{"text": "seas"}\', 1)',
     "INSERT INTO label (id, stream, source_id, number, text, author, created_at, is_primary) "
     "VALUES (1, 1, 1, 0, 'seas', 'ann', '2026-01-01 00:00:00', TRUE)",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -18,6 +17,7 @@ from mfn_core import MFNModel
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.session import Database
 from mfn_server.features.token_texts import TokenTexts
+from tests.server.saying import say
 
 Store = Callable[[Database, CorpusIndex], int]
 Maker = Callable[..., TestClient]
@@ -36,8 +36,7 @@ def all_pages(client: TestClient, **query: Any) -> list[dict[str, Any]]:
 
 
 def label(client: TestClient, row: dict[str, Any], text: str, **more: Any) -> Any:
-    body = {"id": str(uuid.uuid4()), "text": text, "author": "ann", **more}
-    return client.post(f"/api/features/{row['source']}/{row['index']}/labels", json=body)
+    return say(client, f"/api/features/{row['source']}/{row['index']}", text=text, **more)
 
 
 def key(row: dict[str, Any]) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from transformers import LlamaForCausalLM
 from mfn_core import MFNConfig, MFNLayerConfig, MFNModel
 from mfn_core.baselines import NeuronConfig, SAEConfig
 from mfn_server.inspecting.schemas import MOST_ENTRIES, MOST_TEXTS
+from tests.server.saying import name_feature
 
 TEXT = "The ship left the harbour at dawn, and “don't wait”, 東京 said."
 
@@ -163,8 +164,7 @@ def test_a_text_of_one_token_has_no_variance(bare_client: TestClient) -> None:
 
 def test_inspection_names_features(client: TestClient) -> None:
     row = client.get("/api/features", params={"limit": 1}).json()["items"][0]
-    label = {"id": "7b6bb3a4-57c4-4f0e-a4c2-8f0d5f0f2c11", "text": "named", "author": "ann"}
-    client.post(f"/api/features/{row['source']}/{row['index']}/labels", json=label)
+    name_feature(client, f"/api/features/{row['source']}/{row['index']}", "named")
     body = client.post("/api/inspect", json={"text": "The ship left the harbour. " * 2, "top": 6}).json()
     layer = next(layer for layer in body["layers"] if layer["source"] == row["source"])
     hits = [entry for firing in layer["positions"] for entry in firing if entry["index"] == row["index"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,6 +16,7 @@ from mfn_server.db.browse_build import Terms
 from mfn_server.db.meaning import DIMENSIONS, WindowVectors, feature_vectors, fit_words, quantised
 from mfn_server.db.session import Database
 from mfn_server.db.tables import FeatureColumn, WordVector
+from tests.server.saying import name_feature
 
 TOPICS = ("ship sail harbour wave captain", "flour egg oven sugar bake", "code return print loop array")
 
@@ -132,8 +132,7 @@ def test_search_by_meaning_finds_by_labels_and_by_contexts(client: TestClient) -
     assert any("harbour" in text or "ship" in text for text in texts)
     target = next(row for row in rows if row["index"] not in {item["index"] for item in found[:3]})
     for text in ("quiet night", "the harbour"):  # the later one is shown
-        body = {"id": str(uuid.uuid4()), "text": text}
-        client.post(f"/api/features/{target['source']}/{target['index']}/labels", json=body)
+        name_feature(client, f"/api/features/{target['source']}/{target['index']}", text)
     again = search(client, "ship harbour")
     assert again["items"][0]["label"] == "the harbour", "a label says more than contexts"
     paged: list[dict[str, Any]] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 import threading
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.reading import feature_page
 from mfn_server.features.schemas import FeaturePage
 from mfn_server.model_facts import ModelFacts
+from tests.server.saying import name_feature
 from tests.server.test_cli import Mfn, mfn, one_line_error  # noqa: F401 - mfn is a fixture
 from tests.server.test_index_store import Store, counts
 
@@ -75,8 +75,7 @@ def test_a_run_stays_as_it_was(
         rows = connection.execute(select(FeatureDetail).order_by(FeatureDetail.feature_id)).all()
         (key,) = connection.scalars(select(Source.key).where(Source.layer == 0)).all()
     client = make_client(database_url)
-    body = {"id": str(uuid.uuid4()), "text": "seas"}
-    assert client.post(f"/api/features/{key}/3/labels", json=body).status_code == 201
+    name_feature(client, f"/api/features/{key}/3", "seas")
     second = store_index(indexed, other(tiny_index))
     assert shown(indexed) == {second}
     make_client(database_url)

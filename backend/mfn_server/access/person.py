@@ -13,6 +13,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from mfn_server.access.local_name import local_name
 from mfn_server.errors import APIError
 from mfn_server.settings import Settings
 
@@ -70,7 +71,7 @@ class Person:
 async def current_person(request: Request) -> Person:
     """Who sent a request."""
     settings: Settings = request.app.state.studio.settings
-    return Person(LOCAL_ID, settings.person, Role.ADMIN, is_local=True)
+    return Person(LOCAL_ID, local_name(request) or settings.person, Role.ADMIN, is_local=True)
 
 
 CurrentPerson = Annotated[Person, Depends(current_person)]

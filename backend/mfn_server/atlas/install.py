@@ -17,27 +17,15 @@ from sqlalchemy import Connection, select
 from mfn_core.errors import ConfigError
 from mfn_server.atlas.file import Atlas, AtlasEntry, read_atlas
 from mfn_server.db.session import Database
-from mfn_server.db.tables import Label, LabelEvent, Origin, Source
-from mfn_server.features.automatic import (
-    Statement,
-    append_events,
-    choose_labels,
-    lock_events,
-    project_labels,
-    remove_labels,
-)
-from mfn_server.features.labelling import PROPOSE
+from mfn_server.db.tables import Label, Source
+from mfn_server.labels.automatic import Statement, record_statements
+from mfn_server.labels.fold import ATLAS
+from mfn_server.labels.log import Place, lock_log
 from mfn_server.model_facts import ModelFacts
 
 logger = logging.getLogger(__name__)
 
-AUTHOR = "atlas"
-WITHDRAW = "withdraw"
-PAYLOAD_VERSION = 2
-"""What version 1 of a proposal holds (`text`), and `confidence` and `unclear`. What was seen is the event's reason."""
-
-Place = tuple[int, int]
-"""A feature: its source's row and its number."""
+AUTHOR = ATLAS.removeprefix("program:")
 
 
 class Said(NamedTuple):
@@ -82,21 +70,16 @@ def load_atlas(database: Database, model_id: int, facts: ModelFacts, path: Path)
 
 def install_atlas(connection: Connection, model_id: int, facts: ModelFacts, atlas: Atlas) -> Loaded:
     """Record what an atlas of this model says that does not stand yet. Needs a write transaction."""
-    lock_events(connection)
+    lock_log(connection)
     rows = connection.execute(select(Source.key, Source.id).where(Source.model_id == model_id))
     ids = {row.key: row.id for row in rows}
     source_of = {source.layer: ids[source.key] for source in facts.sources}
     wanted = {(source_of[entry.layer], entry.feature): _said(entry) for entry in atlas.entries.values()}
     standing = _standing(connection, source_of.values())
-    written = {place: said for place, said in wanted.items() if place not in standing or standing[place][1] != said}
+    written = {place: said for place, said in wanted.items() if standing.get(place) != said}
     withdrawn = [place for place in standing if place not in wanted]
-    if not written and not withdrawn:
-        return Loaded(0, 0)
-    remove_labels(connection, [standing[place][0] for place in (*written, *withdrawn) if place in standing])
-    nothing = dict.fromkeys(withdrawn, Said("", "the atlas no longer names it", None, False))
-    append_events(connection, WITHDRAW, PAYLOAD_VERSION, _statements(nothing))
-    project_labels(connection, append_events(connection, PROPOSE, PAYLOAD_VERSION, _statements(written)))
-    choose_labels(connection, source_of.values())
+    takes_back = [Statement(place, AUTHOR, None, "the atlas no longer names it") for place in withdrawn]
+    record_statements(connection, takes_back + _statements(written))
     return Loaded(len(written), len(withdrawn))
 
 
@@ -106,28 +89,15 @@ def _said(entry: AtlasEntry) -> Said:
 
 def _statements(said: Mapping[Place, Said]) -> list[Statement]:
     return [
-        Statement(
-            source_id,
-            number,
-            AUTHOR,
-            {"text": what.text, "confidence": what.confidence, "unclear": what.unclear},
-            what.seen,
-        )
-        for (source_id, number), what in said.items()
+        Statement(place, AUTHOR, {"text": what.text, "confidence": what.confidence, "unclear": what.unclear}, what.seen)
+        for place, what in said.items()
     ]
 
 
-def _standing(connection: Connection, sources: Collection[int]) -> dict[Place, tuple[int, Said]]:
-    """The labels of an atlas that stand: their rows, and what they say."""
-    statement = (
-        select(Label.id, Label.source_id, Label.number, Label.text, LabelEvent.reason, LabelEvent.payload)
-        .join(LabelEvent, LabelEvent.stream == Label.stream)
-        .where(Label.origin == Origin.AUTOMATIC, Label.author == AUTHOR, Label.source_id.in_(sources))
-    )
+def _standing(connection: Connection, sources: Collection[int]) -> dict[Place, Said]:
+    """What an atlas says of features, as it stands."""
+    statement = select(Label).where(Label.author_id == ATLAS, Label.source_id.in_(sources))
     return {
-        (row.source_id, row.number): (
-            row.id,
-            Said(row.text, row.reason or "", row.payload.get("confidence"), row.payload.get("unclear", False)),
-        )
+        (row.source_id, row.number): Said(row.text, row.reason or "", row.confidence, row.unclear)
         for row in connection.execute(statement)
     }

@@ -9,7 +9,10 @@
     index_run 1──n token_posting                          which features a token is among the foremost of
     source 1──1 source_weights, 1──n feature_weights      what the weights alone say, whichever run is shown
     source.current_run_id       the finished run that readers see; set for all sources in one transaction
-    label_event                 append-only log; `label` is its projection for reading
+    label_event                 append-only log of what people and programs say about features
+    label, label_vote, label_rating, label_tag, label_comment, label_flag, label_summary
+                                what follows from that log, for reading: see `labels/projections.py`
+    live_tab                    who is looking at what at the moment
     preset 1──n preset_version  saved settings of the Steer page; every change adds a version
 
 Features carry their source and number, and labels refer to those, not to rows of a run: labels outlive every index.
@@ -437,16 +440,16 @@ class Counter(Table):
 
 
 class LabelEvent(Table):
-    """Something that someone said about a feature. Rows are only ever added.
-
-    Types: `propose`, and `withdraw`, by which an atlas takes back what it proposed.
+    """Something that someone said about a feature. Rows are only ever added; what they may say: `labels/payloads.py`.
 
     `id` comes from the client, so that a repeated request is recognised. `stream` counts events in commit order.
-    `base_version` is the feature's version (its last `stream`) that the author saw.
+    `base_version` is the feature's version (its last `stream`) that the author saw. `author` is how they were called
+    then, `author_id` who they are. Where `redacted_by` names an event, an admin took out the words of this one: they
+    are gone, its other fields stand.
     """
 
     __tablename__ = "label_event"
-    __table_args__ = (Index(None, "source_id", "number", "stream"),)
+    __table_args__ = (Index(None, "source_id", "number", "stream"), Index(None, "author_id", "stream"))
 
     stream: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     id: Mapped[uuid.UUID] = mapped_column(unique=True)
@@ -454,33 +457,156 @@ class LabelEvent(Table):
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"))
     number: Mapped[int]
     author: Mapped[str]
+    author_id: Mapped[str] = mapped_column(server_default="")
     origin: Mapped[str] = mapped_column(server_default=Origin.HUMAN)
     created_at: Mapped[datetime]
     base_version: Mapped[int | None] = mapped_column(BigInteger)
     payload: Mapped[dict[str, Any]]
     payload_version: Mapped[int] = mapped_column(SmallInteger)
     reason: Mapped[str | None]
+    redacted_by: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Label(Table):
-    """A standing label, projected from the events. `is_primary` marks the one that lists show for its feature.
+    """A label that stands, by the event that proposed it. `is_primary` marks the one that lists show for its feature.
 
-    That is the latest of people's; where no person has written any, the latest automatic one, but never one that says
-    `unclear` in its event: without another no label is primary.
+    `revision` is the event that its present words are from: votes, ratings and acceptance are about words, so those on
+    an earlier revision no longer count. `up` and `down` count the votes on the present one. `text` is empty where a
+    program found a feature unclear, and where the words were redacted.
     """
 
     __tablename__ = "label"
     __table_args__ = (Index(None, "source_id", "number", "is_primary"), Index(None, "author"))
 
-    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
-    stream: Mapped[int] = mapped_column(BigInteger, ForeignKey("label_event.stream"), unique=True)
+    stream: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("label_event.stream"), primary_key=True, autoincrement=False
+    )
     source_id: Mapped[int] = mapped_column(ForeignKey("source.id"))
     number: Mapped[int]
     text: Mapped[str]
     author: Mapped[str]
+    author_id: Mapped[str]
     origin: Mapped[str] = mapped_column(server_default=Origin.HUMAN)
     created_at: Mapped[datetime]
+    reason: Mapped[str | None]
+    confidence: Mapped[str | None]
+    unclear: Mapped[bool]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    up: Mapped[int]
+    down: Mapped[int]
+    is_accepted: Mapped[bool]
     is_primary: Mapped[bool]
+
+
+class LabelVote(Table):
+    """A person's vote on a label: +1 or -1, given on the words of `revision`."""
+
+    __tablename__ = "label_vote"
+
+    label: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    author_id: Mapped[str] = mapped_column(primary_key=True)
+    source_id: Mapped[int]
+    number: Mapped[int]
+    value: Mapped[int] = mapped_column(SmallInteger)
+    revision: Mapped[int] = mapped_column(BigInteger)
+    stream: Mapped[int] = mapped_column(BigInteger)
+
+
+class LabelRating(Table):
+    """A person's answers to the rubric, about a label's words (`revision`) or, with label 0, about the feature."""
+
+    __tablename__ = "label_rating"
+
+    source_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    label: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    author_id: Mapped[str] = mapped_column(primary_key=True)
+    one_concept: Mapped[str | None]
+    specificity: Mapped[int | None] = mapped_column(SmallInteger)
+    confidence: Mapped[str | None]
+    evidence: Mapped[str | None]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    stream: Mapped[int] = mapped_column(BigInteger)
+
+
+class LabelTag(Table):
+    """A tag on a feature, by the event that put it there."""
+
+    __tablename__ = "label_tag"
+    __table_args__ = (Index(None, "tag"),)
+
+    source_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    author_id: Mapped[str]
+    stream: Mapped[int] = mapped_column(BigInteger)
+
+
+class LabelComment(Table):
+    """A comment on a feature, on one of its labels, or in answer to another one. Empty where it was taken back."""
+
+    __tablename__ = "label_comment"
+    __table_args__ = (Index(None, "source_id", "number"), Index(None, "author_id"))
+
+    stream: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    source_id: Mapped[int]
+    number: Mapped[int]
+    author_id: Mapped[str]
+    text: Mapped[str]
+    reply_to: Mapped[int | None] = mapped_column(BigInteger)
+    label: Mapped[int | None] = mapped_column(BigInteger)
+    mentions: Mapped[list[Any]]
+    is_retracted: Mapped[bool]
+
+
+class LabelFlag(Table):
+    """What someone holds against a feature. `of_source` and `of_number` say what it is a duplicate of."""
+
+    __tablename__ = "label_flag"
+    __table_args__ = (Index(None, "source_id", "number"), Index(None, "flag"))
+
+    stream: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    source_id: Mapped[int]
+    number: Mapped[int]
+    flag: Mapped[str]
+    author_id: Mapped[str]
+    of_source: Mapped[str | None]
+    of_number: Mapped[int | None]
+    parts: Mapped[list[Any]]
+
+
+class LabelSummary(Table):
+    """A feature of which something was said. `version` is its last event; `n_people` named, rated or voted on it.
+
+    `accepted` is the label that holds, `decided_by` the event of a reviewer who decided, also that none does.
+    """
+
+    __tablename__ = "label_summary"
+
+    source_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger)
+    accepted: Mapped[int | None] = mapped_column(BigInteger)
+    decided_by: Mapped[int | None] = mapped_column(BigInteger)
+    n_labels: Mapped[int]
+    n_people: Mapped[int]
+    n_comments: Mapped[int]
+    n_skips: Mapped[int]
+
+
+class LiveTab(Table):
+    """A page that is open somewhere, and where its person is: known to all servers, gone soon after it is closed."""
+
+    __tablename__ = "live_tab"
+    __table_args__ = (Index(None, "seen_at"),)
+
+    tab: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    author_id: Mapped[str]
+    author: Mapped[str]
+    source_id: Mapped[int | None]
+    number: Mapped[int | None]
+    typing: Mapped[bool]
+    seen_at: Mapped[datetime]
 
 
 class Preset(Table):

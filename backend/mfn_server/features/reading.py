@@ -45,10 +45,9 @@ _OF_PAGE: Select[*tuple[Any, ...]] = (
     .where(FeatureDetail.feature_id == bindparam("id"))
 )
 _LABELS: Select[*tuple[Any, ...]] = (
-    select(Label, LabelEvent.reason, LabelEvent.payload)
-    .join(LabelEvent, LabelEvent.stream == Label.stream)
+    select(Label)
     .where(Label.source_id == bindparam("source_id"), Label.number == bindparam("number"))
-    .order_by(Label.origin == Origin.AUTOMATIC, Label.stream.desc())
+    .order_by(Label.is_primary.desc(), Label.origin == Origin.AUTOMATIC, Label.stream.desc())
 )
 _VERSION = select(func.max(LabelEvent.stream)).where(
     LabelEvent.source_id == bindparam("source_id"), LabelEvent.number == bindparam("number")
@@ -225,16 +224,21 @@ def _sampled(
 
 
 def _labels(connection: Connection, of_feature: Mapping[str, int]) -> list[Fields]:
-    """A feature's labels, people's before automatic ones, the latest first."""
+    """A feature's labels: the one that is shown, then people's before automatic ones, the latest first."""
     return [
         {
+            "stream": row.stream,
             "text": row.text,
             "author": row.author,
+            "author_id": row.author_id,
             "created_at": row.created_at,
             "origin": row.origin,
             "reason": row.reason,
-            "confidence": row.payload.get("confidence"),
-            "unclear": row.payload.get("unclear", False),
+            "confidence": row.confidence,
+            "unclear": row.unclear,
+            "accepted": row.is_accepted,
+            "up": row.up,
+            "down": row.down,
         }
         for row in connection.execute(_LABELS, of_feature)
     ]

@@ -7,15 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.edition import Edition, is_known, read_edition
-from mfn_server.features.labelling import propose
 from mfn_server.features.listing import list_page
 from mfn_server.features.reading import feature_list, feature_page
-from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureQuery, LabelEventView, ProposeLabel
+from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureQuery
 from mfn_server.studio import Served, Studio, StudioDep
 
 router = APIRouter(prefix="/api/features", tags=["features"], responses=ERROR_RESPONSES)
@@ -85,19 +83,3 @@ def _answer(
                 headers={"Retry-After": "5"},
             ) from None
     return Response(found.model_dump_json(), media_type="application/json", headers=headers)
-
-
-@router.post("/{source}/{index}/labels", status_code=201, responses={200: {"model": LabelEventView}})
-async def post_label(
-    studio: StudioDep, source: SourceKey, index: FeatureIndex, body: ProposeLabel, response: Response
-) -> LabelEventView:
-    """Propose a label. Answered once it is safely stored; a repeat of the same `id` gives 200 and the first answer."""
-    facts = await studio.served()
-    event, new = await run_in_threadpool(_propose, studio, facts.model_id, source, index, body)
-    response.status_code = 201 if new else 200
-    return event
-
-
-def _propose(studio: Studio, model_id: int, source: str, index: int, body: ProposeLabel) -> tuple[LabelEventView, bool]:
-    with studio.database.write() as connection:
-        return propose(connection, model_id, source, index, body)

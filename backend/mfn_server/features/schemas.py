@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Literal, Self
-from uuid import UUID
 
 from pydantic import Field, model_validator
 
@@ -190,16 +189,22 @@ class CofiringFeature(Schema):
 class LabelView(Schema):
     """A label that stands.
 
-    Automatic ones come from an atlas, whose `reason` says what was seen, or from elsewhere. Unclear ones have no text.
+    Automatic ones come from an atlas, whose `reason` says what was seen, or from elsewhere. Unclear ones have no text,
+    and neither have those whose words an admin took out.
     """
 
+    stream: int = Field(description="What it is known by: the event that proposed it.")
     text: str
     author: str
+    author_id: str
     created_at: datetime
     origin: Origin
     reason: str | None
     confidence: Literal["high", "medium", "low"] | None
     unclear: bool
+    accepted: bool
+    up: int
+    down: int
 
 
 class FeaturePage(FeatureRow):
@@ -224,32 +229,7 @@ class FeaturePage(FeatureRow):
     contexts: list[Context]
     bands: list[Band]
     n_tokens: int = Field(description="Tokens of the corpus.")
-    labels: list[LabelView] = Field(description="People's first, the latest of them first.")
+    labels: list[LabelView] = Field(description="The one that is shown first, then people's, the latest first.")
     version: int = Field(description="Number of the last label event on this feature; 0 without any.")
     previous: int | None = Field(description="The next lower feature of the source that is alive.")
     next: int | None = Field(description="The next higher feature of the source that is alive.")
-
-
-class ProposeLabel(Schema):
-    """A label that someone proposes. `id` is made by the client: sending it again changes nothing."""
-
-    id: UUID
-    text: Text = Field(min_length=1, max_length=500)
-    author: Text = Field(default="anonymous", min_length=1, max_length=100)
-    reason: Text | None = Field(default=None, max_length=2000)
-    base_version: int | None = Field(default=None, ge=0, description="The feature's version that the author saw.")
-
-
-class LabelEventView(Schema):
-    """An event as it was recorded."""
-
-    id: UUID
-    stream: int
-    type: Literal["propose"]
-    source: str
-    index: int
-    text: str
-    author: str
-    reason: str | None
-    base_version: int | None
-    created_at: datetime

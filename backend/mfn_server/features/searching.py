@@ -82,7 +82,7 @@ def labelled_rows(
     if labels is None:
         return np.zeros(0, np.int64)
     counts = Label.is_primary if shown_alone else Label.is_primary | (Label.origin == Origin.HUMAN)
-    return _rows(connection, columns, _places().where(Label.id.in_(labels), counts))
+    return _rows(connection, columns, _places().where(Label.stream.in_(labels), counts))
 
 
 def rows_by_author(connection: Connection, columns: Columns, author: str) -> NDArray[np.int64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from mfn_server.exchange.neuronpedia.exporting import Corpus, dashboard, write_d
 from mfn_server.exchange.neuronpedia.labels import explanations_of, install_explanations, layers_of
 from mfn_server.exchange.neuronpedia.naming import name_of
 from mfn_server.model_facts import ModelFacts
+from tests.server.saying import name_feature
 from tests.server.test_cli import Mfn, one_line_error
 
 # As SAEDashboard writes it: with the fields of an attention SAE, and one that this version passes over.
@@ -321,9 +321,7 @@ def page(client: TestClient, tiny_facts: ModelFacts, feature: int = 12) -> dict[
 
 
 def name(client: TestClient, tiny_facts: ModelFacts, text: str, feature: int = 12) -> None:
-    body = {"id": str(uuid.uuid4()), "text": text, "author": "ann"}
-    path = f"/api/features/{tiny_facts.sources[1].key}/{feature}/labels"
-    assert client.post(path, json=body).status_code == 201
+    name_feature(client, f"/api/features/{tiny_facts.sources[1].key}/{feature}", text)
 
 
 def test_explanations_become_automatic_labels(

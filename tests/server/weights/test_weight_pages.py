@@ -20,6 +20,7 @@ from mfn_server.model_facts import ModelFacts
 from mfn_server.weights import map as mapping
 from mfn_server.weights.command import sources_by_layer
 from mfn_server.weights.store import store_map
+from tests.server.saying import name_feature
 
 Store = Callable[[Database, CorpusIndex], int]
 HALF = 2.0**-10  # what half precision leaves unsaid, of 1
@@ -97,8 +98,7 @@ def test_a_page_says_what_the_formulas_say(client: TestClient, plain: Plain, lay
 
 def test_other_features_are_called_what_they_are_called(client: TestClient) -> None:
     entry = page_of(client, 0, 3)["weights"]["downstream"]["positive"][0]
-    body = {"id": "6f0cbb1c-4d8a-4a35-9f35-1a2b3c4d5e6f", "text": "what it writes to", "author": "ann"}
-    assert client.post(f"/api/features/{entry['source']}/{entry['index']}/labels", json=body).status_code == 201
+    name_feature(client, f"/api/features/{entry['source']}/{entry['index']}", "what it writes to")
     named = page_of(client, 0, 3)["weights"]["downstream"]["positive"][0]
     assert (named["label"], named["label_origin"]) == ("what it writes to", "human")
     page = client.get(f"/api/features/{entry['source']}/{entry['index']}").json()

@@ -15,14 +15,11 @@ from mfn_core.errors import ConfigError
 from mfn_server.db.tables import Label, LabelEvent, Origin, Source
 from mfn_server.exchange.neuronpedia.explanations import Explanation
 from mfn_server.exchange.neuronpedia.naming import SourceName, name_of
-from mfn_server.features.automatic import Statement, append_events, choose_labels, lock_events, project_labels
-from mfn_server.features.labelling import PROPOSE
+from mfn_server.labels.automatic import Statement, record_statements
+from mfn_server.labels.log import lock_log
 from mfn_server.model_facts import ModelFacts
 
 AUTHOR = "neuronpedia"
-PAYLOAD_VERSION = 3
-"""What version 2 holds (`text`, `confidence`, `unclear`), and `explanation`: what else the line said of its origin."""
-
 DEFAULT_USER = "clkht01d40000jv08hvalcvly"
 """Neuronpedia's own importers put this id of a fresh instance's first user where an author is required."""
 
@@ -71,7 +68,7 @@ def install_explanations(
     Returns:
         How many there were of those.
     """
-    lock_events(connection)
+    lock_log(connection)
     source_of = _sources(connection, model_id, facts)
     rows = connection.execute(
         select(Label.source_id, Label.number, Label.author, Label.text).where(
@@ -84,17 +81,15 @@ def install_explanations(
         author = _author(each)
         key = (source_of[layer], each.index, author, each.description)
         if key not in standing:
-            new.setdefault(key, Statement(source_of[layer], each.index, author, _payload(each), each.notes))
-    if new:
-        project_labels(connection, append_events(connection, PROPOSE, PAYLOAD_VERSION, list(new.values())))
-        choose_labels(connection, source_of.values())
+            new.setdefault(key, Statement((source_of[layer], each.index), author, _payload(each), each.notes))
+    record_statements(connection, list(new.values()))
     return len(new)
 
 
 def explanations_of(connection: Connection, model_id: int, facts: ModelFacts) -> dict[SourceName, list[Explanation]]:
     """Every label that stands and has a text, by source, in order of feature, the one that is shown first."""
     statement = (
-        select(Label, LabelEvent.id.label("event"), LabelEvent.payload, LabelEvent.reason)
+        select(Label, LabelEvent.id.label("event"), LabelEvent.payload)
         .join(LabelEvent, LabelEvent.stream == Label.stream)
         .where(Label.text != "")
         .order_by(Label.number, Label.is_primary.desc(), Label.stream)

@@ -1,0 +1,68 @@
+"""`mfn labels`: whether the tables of labels are what the log says, and making them anew."""
+
+from __future__ import annotations
+
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from mfn_core.errors import MFNError
+from mfn_server.options import Database, Home, settings_of
+
+labels = typer.Typer(
+    name="labels",
+    help="Check the labels of a database against the log of what was said, or make them anew from it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+_SHOWN = 20
+
+
+@labels.command()
+def verify(db: Database = None, home: Home = None) -> None:
+    """Compare all labels, votes, tags, comments and flags with what follows from the log. Differences end it with 1."""
+    from mfn_server.db.migrate import open_database
+    from mfn_server.db.session import explain
+    from mfn_server.labels.payloads import PayloadError
+    from mfn_server.labels.projections import count_log, differences
+
+    database = open_database(settings_of(home=home, database=db).database_url, make=False)
+    try:
+        with database.snapshot() as connection:
+            events, features = count_log(connection)
+            found = list(differences(connection))
+    except DBAPIError as error:
+        raise explain(error, database.name) from None
+    except PayloadError as error:
+        raise MFNError(str(error)) from None
+    finally:
+        database.close()
+    for each in found[:_SHOWN]:
+        typer.echo(
+            f"source {each.place[0]}, feature {each.place[1]}: {each.table} is {each.found}, not {each.expected}"
+        )
+    if found:
+        raise MFNError(f"{len(found):,} differences from the log; `mfn labels replay` makes the tables anew from it")
+    typer.echo(f"{events:,} events on {features:,} features; the tables are what follows from them")
+
+
+@labels.command()
+def replay(db: Database = None, home: Home = None) -> None:
+    """Make all labels, votes, tags, comments and flags anew from the log, while the server runs or not."""
+    from mfn_server.db.migrate import open_database
+    from mfn_server.db.session import explain
+    from mfn_server.labels.log import lock_log
+    from mfn_server.labels.payloads import PayloadError
+    from mfn_server.labels.projections import rebuild
+
+    database = open_database(settings_of(home=home, database=db).database_url, make=False)
+    try:
+        with database.write() as connection:
+            lock_log(connection)
+            n = rebuild(connection)
+    except DBAPIError as error:
+        raise explain(error, database.name) from None
+    except PayloadError as error:
+        raise MFNError(str(error)) from None
+    finally:
+        database.close()
+    typer.echo(f"made the tables of {n:,} features anew")

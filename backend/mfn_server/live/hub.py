@@ -1,0 +1,233 @@
+"""Follows the log of label events and tells everyone who listens to this server.
+
+The log is in the database, so any number of servers may write to it. Each looks at its two counters a few times a
+second, and at once after a write of its own; nothing else has to be sent from one to the other, and it is the same on
+every database. Whoever reads more slowly than things happen is cut off and comes back for the rest by the number of
+the last event that they have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from mfn_server.db.session import Database
+from mfn_server.db.tables import Counter
+from mfn_server.labels.log import STREAM
+from mfn_server.labels.reading import events_after
+from mfn_server.labels.schemas import EventView
+from mfn_server.live.schemas import HelloEvent, PresenceEvent, ResetEvent, TabView
+from mfn_server.live.tabs import TABS, open_tabs, remove_tab
+from mfn_server.schemas import Schema
+from mfn_server.threads import to_the_end
+
+logger = logging.getLogger(__name__)
+
+POLL = 0.15
+"""Seconds between two looks at the counters."""
+
+LOOK_AGAIN = 5.0
+"""Seconds after which tabs are read anew without a change: some may have run out."""
+
+LAG = 256
+"""How many events a reader may lag behind."""
+
+REPLAY = 1000
+"""Of so many events that were missed each is told; of more, that there were."""
+
+_PAGE = 200
+_COUNTERS = select(Counter.name, Counter.value).where(Counter.name.in_((STREAM, TABS)))
+
+T = TypeVar("T")
+
+
+class Message(NamedTuple):
+    """One event of a stream: its name, its number where it is of the log or stands for it, and its body."""
+
+    name: str
+    id: int | None
+    body: Schema
+
+
+@dataclass(eq=False)
+class Listener:
+    """A tab that listens. `waiting` ends with None where it was cut off, or the server stops."""
+
+    tab: UUID
+    waiting: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(LAG))
+    cut: bool = False
+
+    def tell(self, message: Message) -> None:
+        """Hand it an event, or cut it off if it cannot keep up."""
+        if self.cut:
+            return
+        try:
+            self.waiting.put_nowait(message)
+        except asyncio.QueueFull:
+            self.end()
+
+    def end(self) -> None:
+        """Nothing more comes; what waits is dropped, since the reader comes back for it by number."""
+        self.cut = True
+        while not self.waiting.empty():
+            self.waiting.get_nowait()
+        self.waiting.put_nowait(None)
+
+
+class LiveHub:
+    """Everyone who listens to one server. Belongs to its event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners: set[Listener] = set()
+        self._woken = asyncio.Event()
+        self._joining = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
+        self._closed = False
+        self._log = 0
+        self._tabs: list[TabView] = []
+
+    def wake(self) -> None:
+        """Something was written here: look at once."""
+        self._woken.set()
+
+    async def join(self, model_id: int, tab: UUID, after: int | None) -> tuple[Listener, int]:
+        """Begin to listen.
+
+        Args:
+            model_id: whose features.
+            tab: who listens.
+            after: the last event that is known; None to begin with what happens from now on.
+
+        Returns:
+            The listener, and the event behind which it is told what happens.
+        """
+        async with self._joining:
+            if self._following is None or self._following.done():
+                self._log, _ = await self._counters()
+                self._tabs = await self._read(lambda connection: open_tabs(connection, model_id))
+                self._following = asyncio.create_task(self._follow(model_id))
+            listener = Listener(tab)
+            self._listeners.add(listener)
+            if self._closed:
+                listener.end()
+            return listener, self._log
+
+    async def leave(self, listener: Listener) -> None:
+        """Listen no longer. The tab is closed, unless it listens again already."""
+        self._listeners.discard(listener)
+        if all(other.tab != listener.tab for other in self._listeners):
+            await to_the_end(self._remove, listener.tab)
+            self.wake()
+
+    async def messages(
+        self, model_id: int, listener: Listener, behind: int, after: int | None
+    ) -> AsyncIterator[Message]:
+        """What a listener is told: what was missed since `after`, and from then on what happens."""
+        yield Message("hello", behind if after is None else None, HelloEvent(stream=behind))
+        if after is not None and not 0 <= behind - after <= REPLAY:
+            yield Message("reset", behind, ResetEvent(stream=behind))
+        elif after is not None:
+            async for event in self._missed(model_id, after, behind):
+                yield _said(event)
+        yield Message("presence", None, PresenceEvent(tabs=self._tabs))
+        while (message := await listener.waiting.get()) is not None:
+            yield message
+
+    async def close(self) -> None:
+        """End all streams."""
+        self.end()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
+    def end(self) -> None:
+        """Let all streams end; new ones end at once."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.end()
+
+    async def _missed(self, model_id: int, after: int, behind: int) -> AsyncIterator[EventView]:
+        while after < behind:
+            page = await self._read(partial(_page, model_id, after))
+            for event in page:
+                if event.stream > behind:
+                    return
+                after = event.stream
+                yield event
+            if len(page) < _PAGE:
+                return
+
+    async def _follow(self, model_id: int) -> None:
+        """Look at the counters again and again, as long as anyone listens."""
+        seen_tabs, read_at = -1, 0.0
+        while self._listeners:
+            self._woken.clear()
+            try:
+                log, tabs = await self._counters()
+                while self._log < log:
+                    await self._tell_log(model_id, log)
+                if tabs != seen_tabs or time.monotonic() - read_at > LOOK_AGAIN:
+                    seen_tabs, read_at = tabs, time.monotonic()
+                    await self._tell_tabs(model_id)
+            except Exception:
+                # the database may be away for a while; whoever listens is told when it is back
+                logger.exception("cannot follow the log of labels")
+                await asyncio.sleep(1.0)
+            try:
+                await asyncio.wait_for(self._woken.wait(), POLL)
+            except TimeoutError:
+                continue
+
+    async def _tell_log(self, model_id: int, last: int) -> None:
+        page = await self._read(partial(_page, model_id, self._log))
+        if last - self._log > REPLAY:  # an atlas was read in, say
+            self._log = last
+            self._tell(Message("reset", last, ResetEvent(stream=last)))
+            return
+        for event in page:
+            self._log = event.stream
+            self._tell(_said(event))
+        if len(page) < _PAGE:  # what is left is of other models
+            self._log = max(self._log, last)
+
+    async def _tell_tabs(self, model_id: int) -> None:
+        tabs = await self._read(lambda connection: open_tabs(connection, model_id))
+        if tabs != self._tabs:
+            self._tabs = tabs
+            self._tell(Message("presence", None, PresenceEvent(tabs=tabs)))
+
+    def _tell(self, message: Message) -> None:
+        for listener in self._listeners:
+            listener.tell(message)
+
+    async def _counters(self) -> tuple[int, int]:
+        values = await self._read(lambda connection: dict(connection.execute(_COUNTERS).tuples().all()))
+        return values[STREAM], values[TABS]
+
+    async def _read(self, function: Callable[[Connection], T]) -> T:
+        def read() -> T:
+            with self._database.snapshot() as connection:
+                return function(connection)
+
+        return await to_the_end(read)
+
+    def _remove(self, tab: UUID) -> None:
+        with self._database.write() as connection:
+            remove_tab(connection, tab)
+
+
+def _page(model_id: int, after: int, connection: Connection) -> list[EventView]:
+    return events_after(connection, model_id, after, _PAGE)
+
+
+def _said(event: EventView) -> Message:
+    return Message("said", event.stream, event)
