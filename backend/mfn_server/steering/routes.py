@@ -85,7 +85,8 @@ async def get_generate(
 ) -> AsyncIterator[ServerSentEvent]:
     """Read on where a connection broke, after the event named by `Last-Event-ID`; from the start without it.
 
-    Whoever reads the stream still, reads no further. 410 where events in between are not kept any more.
+    Whoever reads the stream still, reads no further. 410 where events in between are not kept any more, 422 where that
+    event has not happened.
     """
     reader, parts = resumed
     async for event in _sent(studio, reader, parts):

@@ -21,7 +21,7 @@ from mfn_server.errors import APIError
 from mfn_server.operating.logs import log
 from mfn_server.operating.meters import Meters
 from mfn_server.steering.fairness import FairQueue
-from mfn_server.steering.streams import Broken, EventsLostError, Reader, Started, Stream
+from mfn_server.steering.streams import Broken, EventsLostError, NoSuchEventError, Reader, Started, Stream
 from mfn_server.worker import ModelNotReadyError, Turn, Worker
 
 if TYPE_CHECKING:
@@ -156,12 +156,20 @@ class GenerationService:
     def attend(self, stream: Stream, after: int = -1) -> Reader:
         """Read a stream from behind event number `after`. Whoever read it before reads no further. Call `leave` after.
 
-        Raises APIError: 410, the events behind it are not kept any more.
+        Raises APIError: 410, the events behind it are not kept any more; 422, it has not happened.
         """
         try:
             reader = stream.attach(after)
         except EventsLostError as error:
             raise APIError(410, "events_lost", "the events after that one are not kept any more") from error
+        except NoSuchEventError as error:
+            raise APIError(
+                422,
+                "no_such_event",
+                f"event {after} has not happened",
+                hint="name the last event that you have read",
+                field="Last-Event-ID",
+            ) from error
         self._stop_forgetting(stream)
         return reader
 

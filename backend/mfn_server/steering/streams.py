@@ -52,6 +52,10 @@ class EventsLostError(LookupError):
     """Events after the one that a reader saw last are not kept any more."""
 
 
+class NoSuchEventError(LookupError):
+    """A reader names an event that has not happened: it cannot have seen it."""
+
+
 class Stream:
     """A bounded buffer of numbered events with one reader at a time.
 
@@ -117,9 +121,13 @@ class Stream:
     def attach(self, after: int = -1) -> Reader:
         """Read from behind event number `after`. Whoever reads now reads no further.
 
-        Raises EventsLostError where events behind it are not kept any more, or there are not so many.
+        Raises:
+            EventsLostError: events behind it are not kept any more.
+            NoSuchEventError: there are not so many events, perhaps not yet.
         """
-        if not self._cut and not self._first <= after + 1 <= self._first + len(self._events):
+        if after >= self._first + len(self._events):
+            raise NoSuchEventError(self.id)
+        if after + 1 < self._first and not self._cut:
             raise EventsLostError(self.id)
         self.reader = Reader(self, after + 1)
         self._wake.set()

@@ -116,7 +116,7 @@ def test_a_client_that_was_cut_off_reads_on_where_it_was(site: Site) -> None:
     assert said == [(name, {**data, "request_id": "", "seconds": 0}) for name, data in whole]
     with site.client.stream("GET", path) as response:  # it is still kept, and may be read from the start
         assert [name for name, _ in events_of(response)] == [name for name, _ in whole]
-    for last_event_id, status, code in (("99999", 410, "events_lost"), ("x", 422, "invalid_request")):
+    for last_event_id, status, code in (("99999", 422, "no_such_event"), ("x", 422, "invalid_request")):
         answer = site.client.get(path, headers={"Last-Event-ID": last_event_id})
         assert (answer.status_code, code_of(answer)) == (status, code)
     assert code_of(site.client.get("/api/generate/nobody")) == "unknown_request"

@@ -32,12 +32,23 @@ def test_the_same_request_has_the_same_digests_and_another_has_others(site: Site
 def test_a_reader_that_comes_back_gets_the_digests_of_the_whole(site: Site) -> None:
     asked: dict[str, Any] = {"max_new_tokens": 8, "temperature": 1, "seed": 3}
     whole = outcomes(site.read(**asked))
+    site.pace()
     with site.open(**asked, keep=60) as events:
         start = next(events)[1]
-        next(events)
-    path, headers = f"/api/generate/{start['request_id']}", {"Last-Event-ID": "4"}
-    with site.client.stream("GET", path, headers=headers) as response:
-        assert outcomes(list(events_of(response))) == whole
+        site.allow(2)
+        read = 0
+        while read < 4:  # two tokens of each stream: events 1 to 4, as the start is 0
+            read += next(events)[0] == "token"
+    path = f"/api/generate/{start['request_id']}"
+    early = site.client.get(path, headers={"Last-Event-ID": "5"})
+    assert (early.status_code, early.json()["error"]["code"]) == (422, "no_such_event")
+    with site.client.stream("GET", path, headers={"Last-Event-ID": "4"}) as response:
+        assert response.status_code == 200
+        site.free()
+        rest = list(events_of(response))
+    assert outcomes(rest) == whole
+    written = [data["step"] for name, data in rest if name == "token" and data["stream"] == "steered"]
+    assert written == [2, 3, 4, 5, 6, 7]
 
 
 def test_the_model_says_its_build(site: Site) -> None:

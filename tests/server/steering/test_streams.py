@@ -8,7 +8,7 @@ import pytest
 
 from mfn_core.generation.events import Ended
 from mfn_server.steering.fairness import FairQueue
-from mfn_server.steering.streams import Broken, EventsLostError, Reader, Started, Stream, StreamEvent
+from mfn_server.steering.streams import Broken, EventsLostError, NoSuchEventError, Reader, Started, Stream, StreamEvent
 
 
 def numbered(count: int) -> list[StreamEvent]:
@@ -52,6 +52,8 @@ async def test_a_reader_that_lags_is_told_so_and_memory_stays_bounded() -> None:
     assert len(stream) == 1
     assert await anext(reader) == (12, Broken("too_slow", "lagged"))
     assert [event async for event in reader] == []
+    with pytest.raises(NoSuchEventError):
+        stream.attach(after=13)
 
 
 async def test_what_was_read_is_kept_as_long_as_there_is_room() -> None:
@@ -67,7 +69,7 @@ async def test_what_was_read_is_kept_as_long_as_there_is_room() -> None:
     assert len(stream) == 10
     with pytest.raises(EventsLostError):
         stream.attach(after=0)
-    with pytest.raises(EventsLostError):
+    with pytest.raises(NoSuchEventError):
         stream.attach(after=12)
     assert await take(stream.attach(after=1), 10) == list(range(2, 12))
 
