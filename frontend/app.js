@@ -18,7 +18,8 @@ import { toggleTheme } from "./lib/theme.js";
  */
 const routes = [
   { path: "/", tag: "home-page", nav: "home", load: () => both(import("./pages/home.js"), "home") },
-  { path: "/browse", tag: "browse-page", nav: "browse", load: () => both(import("./pages/browse.js"), "browse") },
+  { path: "/browse", tag: "browse-page", nav: "browse", load: () => both(import("./pages/browse.js"), "list", "browse") },
+  { path: "/map", tag: "map-page", nav: "map", load: () => both(import("./pages/map.js"), "list", "map") },
   { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature") },
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "inspect") },
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
@@ -73,6 +74,7 @@ const group = strings.help.groups.everywhere;
 addShortcut("/", strings.help.search, focusSearch, { group });
 addShortcut("g h", strings.help.home, () => navigate("/"), { group });
 addShortcut("g b", strings.help.browse, () => navigate("/browse"), { group });
+addShortcut("g m", strings.help.map, () => navigate("/map"), { group });
 addShortcut("g i", strings.help.inspect, () => navigate("/inspect"), { group });
 addShortcut("g s", strings.help.steer, () => navigate("/steer"), { group });
 addShortcut("t", strings.help.theme, toggleTheme, { group });

@@ -9,6 +9,7 @@ import { showHelp } from "./help-overlay.js";
 
 const PAGES = [
   { nav: "browse", href: "/browse" },
+  { nav: "map", href: "/map" },
   { nav: "inspect", href: "/inspect" },
   { nav: "steer", href: "/steer" },
   { nav: "foreign", href: "/foreign", hidden: true }, // unless the server has any

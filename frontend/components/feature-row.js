@@ -16,19 +16,17 @@ export function featureNameNodes(row, shown = TOKENS_SHOWN) {
   return row.top_tokens.slice(0, shown).map((token) => tokenChip(typeof token === "string" ? token : token.text));
 }
 
-/**
- * A row of the list on Browse (cells of an ARIA table).
- * `position` is its 1-based place in the whole list.
- */
-export function featureRow(row, { position }) {
+/** A row of the list on Browse: cells of an ARIA grid, with a button that chooses it. */
+export function featureRow(row) {
   const href = featurePath(row.source, row.index);
   const id = featureId(row.layer, row.index);
   const dead = row.status === "dead";
-  const cell = (name, ...children) => h("div", { role: "cell", class: `cell-${name}` }, ...children);
+  const cell = (name, ...children) => h("div", { role: "gridcell", class: `cell-${name}` }, ...children);
   return h(
     "div",
-    { role: "row", class: "feature-row", "aria-rowindex": position + 1, dataset: { href } },
-    cell("id", h("a", { href, class: "row-link num", "aria-label": `${id} ${featureName(row)}` }, id)),
+    { role: "row", class: "feature-row", dataset: { href } },
+    cell("choose", chooseButton(id)),
+    cell("id", h("a", { href, class: "row-link num", tabindex: "-1", "aria-label": `${id} ${featureName(row)}` }, id)),
     cell("name", statusMark(row.status), featureNameNodes(row)),
     cell("snippet", snippet(row)),
     cell("promoted", row.promoted.map(({ text }) => tokenChip(text))),
@@ -37,6 +35,26 @@ export function featureRow(row, { position }) {
     cell("rate", h("span", { class: "num" }, formatPercent(row.rate))),
     cell("max", h("span", { class: "num" }, dead ? "–" : formatValue(row.max))),
   );
+}
+
+/** The same beside a map, where there is little room: what it is called, and how often it fires. */
+export function shortFeatureRow(row) {
+  const href = featurePath(row.source, row.index);
+  const id = featureId(row.layer, row.index);
+  const cell = (name, ...children) => h("div", { role: "gridcell", class: `cell-${name}` }, ...children);
+  return h(
+    "div",
+    { role: "row", class: "feature-row is-short", dataset: { href, key: `${row.source}:${row.index}` } },
+    cell("choose", chooseButton(id)),
+    cell("id", h("a", { href, class: "row-link num", tabindex: "-1", "aria-label": `${id} ${featureName(row)}` }, id)),
+    cell("name", statusMark(row.status), featureNameNodes(row)),
+    cell("rate", h("span", { class: "num" }, formatPercent(row.rate))),
+  );
+}
+
+/** Pressed when the row is chosen; by keyboard, Space does the same on the row. */
+function chooseButton(id) {
+  return h("button", { type: "button", class: "choose", tabindex: "-1", "aria-pressed": "false", "aria-label": strings.choose(id), title: strings.chooseTitle });
 }
 
 function snippet({ snippet: part, status }) {

@@ -82,7 +82,12 @@ export const api = {
 
   /** params: those of FeatureQuery, such as source, layer, q, by, status, min_rate, sort, order, limit, cursor, at. */
   features: (params, options) => json(`/api/features${queryString(params)}`, options),
+  /** Rows of these features, as lists have them, in this order: { items }. At most 100. */
+  featureRows: (features, options) => json(`/api/features/rows?${new URLSearchParams(features.map(({ source, index }) => ["f", `${source}:${index}`]))}`, options),
   feature: (source, index, options) => json(featureUrl(source, index), options),
+
+  /** The map as bytes: see lib/map-points.js. params: layer, method, site. @returns {Promise<ArrayBuffer>} */
+  mapPoints: async (params, options) => (await send(`/api/map/points${queryString(params)}`, { ...options, accept: "application/vnd.mfn.map, application/json" })).arrayBuffer(),
 
   /** Who one is here: { id, name, role, is_local, permissions }; without accounts one may call oneself otherwise. */
   me: (options) => json("/api/me", options),

@@ -85,19 +85,27 @@ export function filterBar(change, signal) {
   sort.append(other);
 
   const total = h("span", { class: "num total" });
+  const position = h("span", { class: "num position", "aria-hidden": "true" });
   const reset = h("a", { class: "reset", href: "/browse" }, text.reset);
+  // On a phone, everything but the search field is behind a button: there the list needs the room.
+  const toggle = h("button", { type: "button", class: "filters-toggle", "aria-expanded": "false", onclick: () => {
+    const open = toggle.getAttribute("aria-expanded") !== "true";
+    toggle.setAttribute("aria-expanded", String(open));
+    element.classList.toggle("is-open", open);
+  } }, text.filters(0));
   const element = h(
     "form",
     { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
     search,
+    toggle,
+    h("div", { class: "filter filter-sort" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.sort), sort),
     h("div", { class: "filter" }, meaning),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.layer), layers),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.status), statuses),
     h("div", { class: "filter" }, context),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.rate), rate.element),
     more.element,
-    h("div", { class: "filter filter-sort" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.sort), sort),
-    h("div", { class: "filter filter-total" }, total, reset),
+    h("div", { class: "filter filter-total" }, position, total, reset),
   );
 
   let shown = {};
@@ -116,7 +124,9 @@ export function filterBar(change, signal) {
     const value = `${query.sort} ${query.order}`;
     sort.value = value in text.sorts ? value : "other";
     sort.querySelector('[value="relevance desc"]').hidden = !query.q;
-    reset.hidden = !NARROWING.some((key) => query[key]);
+    const narrowing = NARROWING.filter((key) => query[key]);
+    reset.hidden = narrowing.length === 0;
+    toggle.textContent = text.filters(narrowing.filter((key) => key !== "q").length);
   };
 
   return {
@@ -127,9 +137,10 @@ export function filterBar(change, signal) {
       setLayers([...new Set(sources.map((source) => source.layer))].sort((a, b) => a - b));
       show(shown);
     },
-    /** null while the number is not known. */
-    setTotal(count) {
+    /** How many there are, null while that is not known; and which of them are in sight, if any. */
+    setTotal(count, span = null) {
       total.textContent = count === null ? "" : text.total(count);
+      position.textContent = span ? text.position(...span) : "";
     },
   };
 }

@@ -1,6 +1,6 @@
 /** What Browse and its rows say. */
 
-import { plural } from "../lib/format.js";
+import { formatInteger, plural } from "../lib/format.js";
 
 export const browse = {
   title: "Browse",
@@ -43,17 +43,41 @@ export const browse = {
   reset: "Reset filters",
   total: (count) => plural(count, "feature", "features"),
   totalAnnounce: (count) => `${plural(count, "feature", "features")} found`,
-  columns: { id: "Feature", name: "Name", snippet: "Strongest context", promoted: "Promotes", histogram: "Activations", token: "Token R²", rate: "Rate", max: "Max" },
+  columns: { choose: "Chosen", id: "Feature", name: "Name", snippet: "Strongest context", promoted: "Promotes", histogram: "Activations", token: "Token R²", rate: "Rate", max: "Max" },
   columnTitles: { token: "Which share of its variance the current token alone explains: 1 is a token feature, 0 is all context." },
   table: "Features",
-  loadingMore: "Loading more…",
-  end: "That is all.",
   neverFires: "never fired on the corpus",
   notReady: "Features can be listed once there is an index.",
   empty: "No feature matches.",
   badQuery: "The filters in the address cannot be read.",
   emptyHint: "Loosen a filter, or search for another word.",
   emptyUltraRare: "Which features are ultra-rare can be told only of a corpus of 3 million tokens or more.",
-  loadMore: "Load more",
+  filters: (count) => (count ? `Filters (${count})` : "Filters"),
+  position: (first, last) => `${formatInteger(first)}–${formatInteger(last)} of`,
+  choose: (id) => `Choose ${id}`,
+  chooseTitle: "Choose (Space); with Shift, all up to here",
+  tooMany: (most) => `At most ${most} features can be chosen at once.`,
   badRate: "A rate is a number from 0 to 100 per cent, the lowest first.",
+};
+
+export const selection = {
+  label: "Chosen features",
+  count: (count) => `${formatInteger(count)} chosen`,
+  compare: "Compare",
+  compareWhy: (most) => `2 to ${most} features can be compared`,
+  steer: "Steer together",
+  steerWhy: (most) => `at most ${most} features can be turned at once`,
+  copy: "Copy list",
+  copied: (count) => `${plural(count, "feature", "features")} copied.`,
+  notCopied: (why) => `The list could not be copied. ${why}`,
+  clear: "Clear",
+};
+
+export const preview = {
+  label: (id) => `Preview of ${id}`,
+  figures: (rate, max) => `fires on ${rate} of tokens, up to ${max}`,
+  contexts: "Strongest contexts",
+  silent: "It never fired on the corpus.",
+  promotes: "Promotes",
+  suppresses: "Suppresses",
 };

@@ -1,23 +1,32 @@
-/** <browse-page>: all features in a dense list to filter, sort and search. The URL holds every choice. */
+/**
+ * <browse-page>: all features in one list of any length, to filter, sort, search and choose from.
+ *
+ * The URL holds every choice: the filters and the order, `at` the rank at the upper edge, `row` the current feature, `s`
+ * those that were chosen (features written SOURCE:INDEX).
+ */
 
-import { errorView, skeleton } from "../components/state-view.js";
 import { featureRow } from "../components/feature-row.js";
+import { errorView } from "../components/state-view.js";
+import { toast } from "../components/toast.js";
+import "../components/virtual-list.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { featureList } from "../lib/feature-list.js";
 import { Page } from "../lib/page.js";
 import { navigate, setQuery } from "../lib/router.js";
+import { MOST_CHOSEN, Selection, featureKey } from "../lib/selection.js";
 import { addShortcut } from "../lib/shortcuts.js";
-import { loadFeature, loadModel, onStale, session } from "../lib/store.js";
+import { loadModel, onStale, session } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { defaultOrder, filterBar, sortOf, sortQuery } from "./browse-filters.js";
 import { browse as text } from "./browse-strings.js";
 
 const FILTERS = ["q", "by", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author", "sort", "order"];
-const LOAD_AHEAD = "900px";
-const PREFETCH_MS = 120;
+/** So long a list may be stale before grey bars stand in for the one that was asked for. */
+const PATIENCE_MS = 150;
 
 /** Columns of the table; `sort` is the API's sort key. */
 const COLUMNS = [
+  { name: "choose" },
   { name: "id", sort: "index" },
   { name: "name", sort: "label" },
   { name: "snippet" },
@@ -29,39 +38,57 @@ const COLUMNS = [
 ];
 
 class BrowsePage extends Page {
-  #list = null;
-  #shown = 0;
-  #epoch = -1;
+  #list = null; // what the URL asks for
+  #told = false;
+  #waiting = 0;
+  #wanted = null; // the current row that the URL names, until its row is here
 
   connectedCallback() {
     super.connectedCallback();
     const { signal } = this;
-    this.classList.add("page");
-    this.filters = filterBar((patch, options) => setQuery(patch, options), signal);
+    this.classList.add("page", "fills-screen");
+    this.filters = filterBar((patch, options) => setQuery({ ...patch, at: null, row: null }, options), signal);
+    this.selection = new Selection();
     this.heads = COLUMNS.map((column) => this.#columnHead(column));
-    this.rows = h("div", { role: "rowgroup", class: "feature-rows" });
-    this.table = h(
-      "div",
-      { role: "table", class: "feature-table", "aria-label": text.table },
-      h("div", { role: "rowgroup", class: "feature-head" }, h("div", { role: "row" }, this.heads)),
-      this.rows,
-    );
-    this.tail = h("div", { class: "list-tail" });
-    this.append(h("h1", { class: "visually-hidden" }, text.title), this.filters.element, this.table, this.tail);
+    this.table = h("mfn-virtual-list", { class: "feature-table" });
+    this.table.setup({
+      label: text.table,
+      head: h("div", { role: "rowgroup", class: "feature-head" }, h("div", { role: "row", "aria-rowindex": 1 }, this.heads)),
+      render: featureRow,
+      selection: this.selection,
+      tooMany: () => toast(text.tooMany(MOST_CHOSEN)),
+    });
+    this.state = h("div", { class: "list-state", hidden: true });
+    this.append(h("h1", { class: "visually-hidden" }, text.title), this.filters.element, this.table, this.state);
 
-    this.rows.addEventListener("click", (event) => openRow(event), { signal });
-    this.#prefetchOnHover(signal);
-    this.observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#more(), { rootMargin: LOAD_AHEAD });
-    this.observer.observe(this.tail);
-    signal.addEventListener("abort", () => this.observer.disconnect());
-    session.subscribe(() => this.#list?.total === 0 && this.#showTail(), { signal });
+    this.table.addEventListener("click", openRow, { signal });
+    this.table.addEventListener("move", () => this.#moved(), { signal });
+    this.table.addEventListener("settle", () => this.#settled(), { signal });
+    this.table.addEventListener("failure", () => this.#failed(), { signal });
+    this.selection.addEventListener("change", () => this.#chose(signal), { signal });
+    // What shows contexts beside a row is fetched when the list is there.
+    this.table.addEventListener("settle", () => import("../components/feature-preview.js").then(({ previews }) => signal.aborted || (this.preview = previews(this.table, signal))), { signal, once: true });
+    session.subscribe(() => this.#list?.total === 0 && this.#showState(), { signal });
     onStale(() => this.#show(new URLSearchParams(location.search)), { signal });
-
-    const group = strings.help.groups.browse;
-    addShortcut("j", strings.help.next, () => this.#step(1), { group, signal });
-    addShortcut("k", strings.help.previous, () => this.#step(-1), { group, signal });
-    addShortcut("Enter", strings.help.open, null, { group, signal });
+    signal.addEventListener("abort", () => clearTimeout(this.#waiting));
+    this.#shortcuts(signal);
     loadModel().then((model) => this.filters.setSources(model.sources), () => {});
+  }
+
+  /** The bar of what was chosen comes with the first choice. */
+  #chose(signal) {
+    setQuery({ s: this.selection.toString() }, { silent: true });
+    if (this.selection.size) this.bar ??= import("../components/selection-bar.js").then(({ selectionBar }) => this.append(selectionBar(this.selection, signal)));
+  }
+
+  #shortcuts(signal) {
+    const group = strings.help.groups.browse;
+    addShortcut("j", strings.help.next, () => this.table.step(1), { group, signal });
+    addShortcut("k", strings.help.previous, () => this.table.step(-1), { group, signal });
+    addShortcut("Enter", strings.help.open, null, { group, signal });
+    addShortcut("x", strings.help.choose, () => this.table.toggle(), { group, signal });
+    for (const key of ["PageDown", "PageUp", "Home", "End"]) addShortcut(key, strings.help.moves[key], (event) => this.table.key(event), { group, signal });
+    addShortcut("Escape", strings.help.chooseNone, () => this.selection.clear(), { group, signal });
   }
 
   onRoute({ query }) {
@@ -73,86 +100,107 @@ class BrowsePage extends Page {
     return this.#show(query);
   }
 
-  /** Shows the list a query asks for; resolves when its first page is on screen. */
+  /** Shows the list a query asks for. */
   async #show(query) {
     if (!session.state.model) await loadModel().catch(() => {}); // the list's own error says what is wrong
+    if (this.signal.aborted) return;
     const filters = Object.fromEntries(FILTERS.filter((key) => query.get(key)).map((key) => [key, query.get(key)]));
     const sort = sortOf(filters);
     this.filters.show({ ...filters, ...sort });
     this.#showSort(sort);
+    this.selection.parse(query.get("s"));
+    const at = rankOf(query.get("at"));
+    this.#wanted = query.get("row");
     const list = featureList(filters.q ? filters : { ...filters, sort: sort.sort });
-    if (list === this.#list && this.#epoch === session.state.epoch && this.#shown > 0) return;
+    if (list === this.#list) {
+      if (list.total !== null && at !== this.table.at) this.table.goTo(at);
+      this.#settled();
+      return;
+    }
+    this.preview?.hide();
     this.#list = list;
-    this.#epoch = session.state.epoch;
-    this.rows.classList.toggle("is-stale", this.#shown > 0);
-    if (list.items.length) {
-      this.#start();
-      this.#append(list.items);
-      this.#showTail();
-    } else await this.#more();
+    this.#told = false;
+    this.#stopWaiting();
+    const here = () => {
+      this.#stopWaiting();
+      if (list !== this.#list || this.signal.aborted) return;
+      this.table.show(list, { at });
+      this.#showState();
+    };
+    if (list.total !== null || !this.table.rows) return here();
+    // The old rows stay, dimmed, for as long as one hardly notices: a page that flashes grey is harder to read.
+    this.table.classList.add("is-stale");
+    this.#waiting = setTimeout(here, PATIENCE_MS);
+    list.addEventListener("change", here, { once: true });
+    list.addEventListener("failure", here, { once: true });
+    list.want(at, at + 50);
   }
 
-  async #more() {
-    const list = this.#list;
-    if (!list?.hasMore || list.failed) return;
-    if (this.#shown === 0) fill(this.tail, skeleton(14, "is-rows"));
-    else if (this.#shown === list.items.length) fill(this.tail, h("p", { class: "muted" }, text.loadingMore));
-    try {
-      const first = list.items.length === 0;
-      await list.more();
-      if (list !== this.#list || this.signal.aborted) return;
-      if (first || this.rows.classList.contains("is-stale")) this.#start();
-      this.#append(list.items.slice(this.#shown));
-      if (first) announce(text.totalAnnounce(list.total));
-      this.#showTail();
-    } catch (error) {
-      if (list !== this.#list || this.signal.aborted) return;
-      if (list.items.length === 0) this.#start();
-      list.failed = true;
-      const retry = () => {
-        list.failed = false;
-        this.#more();
-      };
-      this.filters.setTotal(null);
-      const wrong = error.status === 422; // a mistyped address: the same question would get the same answer
-      fill(this.tail, wrong ? h("state-view", { kind: "error", heading: text.badQuery, hint: error.message, action: text.reset, href: "/browse" }) : errorView(error, retry));
+  #stopWaiting() {
+    clearTimeout(this.#waiting);
+    this.table.classList.remove("is-stale");
+  }
+
+  /** Everything in sight is drawn. */
+  #settled() {
+    if (this.table.rows !== this.#list || this.#list.total === null) return;
+    if (!this.#told) {
+      this.#told = true;
+      announce(text.totalAnnounce(this.#list.total));
+      this.#showState();
+    }
+    if (!this.#wanted) return;
+    for (let rank = this.table.at; rank < this.table.at + 100; rank++) {
+      const row = this.#list.row(rank);
+      if (!row || featureKey(row) !== this.#wanted) continue;
+      this.#wanted = null;
+      this.table.select(rank, { focus: document.activeElement === document.body || document.activeElement?.id === "main" });
+      return;
     }
   }
 
-  /** Empties the table for another list. */
-  #start() {
-    this.rows.replaceChildren();
-    this.rows.classList.remove("is-stale");
-    this.#shown = 0;
+  /** The URL says where the list stands. */
+  #moved() {
+    const { total } = this.#list ?? {};
+    if (this.table.rows !== this.#list || !total) return;
+    const row = this.table.currentRow;
+    setQuery({ at: this.table.at || null, row: row ? featureKey(row) : this.#wanted }, { silent: true });
+    this.filters.setTotal(total, this.table.span);
   }
 
-  #append(items) {
-    this.rows.append(...items.map((row, i) => featureRow(row, { position: this.#shown + i + 1 })));
-    this.#shown += items.length;
+  #failed() {
+    if (this.table.rows !== this.#list) return;
+    this.#showState();
   }
 
-  #showTail() {
-    const { total, hasMore } = this.#list;
-    this.table.setAttribute("aria-rowcount", String(total + 1));
-    this.table.hidden = total === 0;
-    this.filters.setTotal(total);
-    if (total === 0 && session.state.health?.index.state !== "ready") {
-      fill(this.tail, h("state-view", { kind: "empty", heading: text.notReady }));
-    } else if (total === 0) {
-      const view = h("state-view", { kind: "empty", heading: text.empty, hint: this.#list.query.status === "ultra_rare" ? text.emptyUltraRare : text.emptyHint, action: text.reset, href: "/browse" });
-      fill(this.tail, view);
-    } else fill(this.tail, hasMore ? h("button", { type: "button", class: "quiet", onclick: () => this.#more() }, text.loadMore) : h("p", { class: "muted" }, text.end));
-    // The observer speaks only when the tail comes into view: if it still is, ask once more.
-    this.observer.unobserve(this.tail);
-    this.observer.observe(this.tail);
+  /** What stands in place of rows: nothing found, or an error. */
+  #showState() {
+    const { total, failed } = this.#list;
+    const ready = session.state.health?.index.state === "ready";
+    this.filters.setTotal(failed && total === null ? null : total, total ? this.table.span : null);
+    this.table.hidden = total === 0 || (failed !== null && total === null);
+    this.state.hidden = !failed && total !== 0;
+    if (failed) {
+      const wrong = failed.status === 422; // a mistyped address: the same question would get the same answer
+      const retry = () => {
+        this.#list.retry();
+        this.#showState();
+      };
+      fill(this.state, wrong ? h("state-view", { kind: "error", heading: text.badQuery, hint: failed.message, action: text.reset, href: "/browse" }) : errorView(failed, retry));
+    } else if (total === 0 && !ready) fill(this.state, h("state-view", { kind: "empty", heading: text.notReady }));
+    else if (total === 0) {
+      const hint = new URLSearchParams(location.search).get("status") === "ultra_rare" ? text.emptyUltraRare : text.emptyHint;
+      fill(this.state, h("state-view", { kind: "empty", heading: text.empty, hint, action: text.reset, href: "/browse" }));
+    }
   }
 
   #columnHead({ name, sort }) {
     const title = text.columns[name];
     const explained = text.columnTitles[name] ?? null;
-    if (!sort) return h("div", { role: "columnheader", class: `cell-${name}`, title: explained }, title);
-    const press = () => this.#sortBy(sort);
-    return h("div", { role: "columnheader", class: `cell-${name}`, title: explained }, h("button", { type: "button", class: "sort", onclick: press }, title));
+    const props = { role: "columnheader", class: `cell-${name}`, title: explained };
+    if (name === "choose") return h("div", props, h("span", { class: "visually-hidden" }, title));
+    if (!sort) return h("div", props, title);
+    return h("div", props, h("button", { type: "button", class: "sort", onclick: () => this.#sortBy(sort) }, title));
   }
 
   /** A click on the column that already sorts turns the order round. */
@@ -160,7 +208,7 @@ class BrowsePage extends Page {
     const filters = Object.fromEntries(new URLSearchParams(location.search));
     const now = sortOf(filters);
     const turned = now.order === "asc" ? "desc" : "asc";
-    setQuery(sortQuery(filters, key, now.sort === key ? turned : defaultOrder(key)), { replace: false });
+    setQuery({ ...sortQuery(filters, key, now.sort === key ? turned : defaultOrder(key)), at: null, row: null }, { replace: false });
   }
 
   #showSort({ sort, order }) {
@@ -170,38 +218,19 @@ class BrowsePage extends Page {
       else this.heads[i].removeAttribute("aria-sort");
     }
   }
+}
 
-  #step(by) {
-    const links = [...this.rows.querySelectorAll(".row-link")];
-    const at = links.indexOf(document.activeElement);
-    const next = links[at < 0 ? 0 : Math.max(0, Math.min(links.length - 1, at + by))];
-    next?.focus();
-    next?.closest(".feature-row").scrollIntoView({ block: "nearest" });
-  }
-
-  /** A pointer that rests on a row is about to click it. */
-  #prefetchOnHover(signal) {
-    let timer = 0;
-    const prefetch = (event) => {
-      clearTimeout(timer);
-      const href = event.target.closest?.(".feature-row")?.dataset.href;
-      if (!href) return;
-      const [, , source, index] = href.split("/");
-      timer = setTimeout(() => loadFeature(decodeURIComponent(source), Number(index)).catch(() => {}), PREFETCH_MS);
-    };
-    this.rows.addEventListener("pointerover", prefetch, { signal });
-    this.rows.addEventListener("focusin", prefetch, { signal });
-    signal.addEventListener("abort", () => clearTimeout(timer));
-  }
+function rankOf(value) {
+  const rank = Number(value);
+  return Number.isInteger(rank) && rank > 0 ? rank : 0;
 }
 
 /** The whole row is a target; its link keeps the middle button and "open in a new tab". */
 function openRow(event) {
-  const row = event.target.closest(".feature-row");
-  if (!row || event.target.closest("a") || getSelection()?.toString()) return;
+  const row = event.target.closest(".feature-row[data-href]");
+  if (!row || event.target.closest("a, .preview") || getSelection()?.toString()) return;
   if (event.ctrlKey || event.metaKey) open(row.dataset.href, "_blank", "noopener");
   else navigate(row.dataset.href);
 }
 
 customElements.define("browse-page", BrowsePage);
-

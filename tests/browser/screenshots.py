@@ -37,6 +37,33 @@ def browse(page: Page, studio: Studio) -> None:
     page.locator(".feature-row").first.wait_for()
 
 
+def browse_preview(page: Page, studio: Studio) -> None:
+    browse(page, studio)
+    page.keyboard.press("j")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("j")
+    page.locator(".preview .context").first.wait_for()
+
+
+def map_layers(page: Page, studio: Studio) -> None:
+    _map(page, "")
+
+
+def map_labels(page: Page, studio: Studio) -> None:
+    _map(page, "?colour=label&x=0.45&y=0.5&z=3")
+
+
+def map_lasso(page: Page, studio: Studio) -> None:
+    _map(page, "?colour=rate&lasso=3500.3000_5500.2800_6400.4500_5600.6200_3800.5600")
+
+
+def _map(page: Page, query: str) -> None:
+    page.goto(f"/map{query}")
+    page.locator(".map-list .row-link").first.wait_for()
+    page.wait_for_load_state("networkidle")
+
+
 def browse_empty(page: Page, studio: Studio) -> None:
     page.goto("/browse?q=qqqxyzzy")
     page.get_by_text("No feature matches").wait_for()
@@ -110,7 +137,11 @@ def missing(page: Page, studio: Studio) -> None:
 SHOTS: list[Shot] = [
     home,
     browse,
+    browse_preview,
     browse_empty,
+    map_layers,
+    map_labels,
+    map_lasso,
     feature,
     inspect,
     inspect_empty,

@@ -344,3 +344,32 @@ def test_ties_are_kept_apart(client: TestClient) -> None:
     rows = all_pages(client, limit=1)
     assert any(a["rate"] == b["rate"] for a, b in pairwise(rows))
     assert len({key(row) for row in rows}) == len(rows)
+
+
+def test_rows_of_chosen_features_are_those_of_the_list(client: TestClient) -> None:
+    every = all_pages(client, status="all")
+    wanted = [every[i] for i in (7, 0, len(every) - 1, 7)]
+    names = [f"{row['source']}:{row['index']}" for row in wanted]
+    answer = client.get("/api/features/rows", params={"f": names})
+    assert answer.json() == {"items": wanted}
+    tag = {"If-None-Match": answer.headers["ETag"]}
+    assert client.get("/api/features/rows", params={"f": names}, headers=tag).status_code == 304
+    assert client.get("/api/features/rows", params={"f": names[:1]}, headers=tag).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("names", "status", "code"),
+    [
+        ([], 422, "invalid_request"),
+        (["nonsense"], 422, "invalid_request"),
+        (["mfn.resid_mid.0-00000000:x"], 422, "invalid_request"),
+        (["mfn.resid_mid.0-00000000:1"], 404, "unknown_source"),
+        (["{source}:99999999999"], 422, "invalid_request"),
+        (["{source}:99999"], 404, "unknown_feature"),
+        (["{source}:1"] * 101, 422, "invalid_request"),
+    ],
+)
+def test_rows_that_cannot_be_had(client: TestClient, names: list[str], status: int, code: str) -> None:
+    source = client.get("/api/model").json()["sources"][0]["key"]
+    answer = client.get("/api/features/rows", params={"f": [name.format(source=source) for name in names]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

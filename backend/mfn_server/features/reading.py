@@ -23,7 +23,7 @@ from mfn_server.features.calling import called
 from mfn_server.features.catalogue import Catalogue
 from mfn_server.features.columns import ColumnsMissingError, Place
 from mfn_server.features.contexts import Fields, contexts_of, snippet, snippets_of
-from mfn_server.features.schemas import FeatureList, FeaturePage
+from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureRows
 from mfn_server.features.status import STATUSES
 from mfn_server.features.weights import weight_facts_of
 
@@ -83,10 +83,50 @@ def feature_list(
     Raises:
         ColumnsMissingError: their run has been removed meanwhile.
     """
+    return FeatureList.model_validate({"items": _entries(connection, catalogue, rows, token_texts), **paging})
+
+
+def feature_rows(
+    connection: Connection,
+    catalogue: Catalogue,
+    model_id: int,
+    features: Sequence[tuple[str, int]],
+    token_texts: Sequence[str],
+) -> FeatureRows:
+    """Entries for features given by source and number, in their order.
+
+    Raises:
+        APIError: 404 where one of them does not exist, 503 while its source has no index.
+        ColumnsMissingError: their run has been removed meanwhile.
+    """
+    rows = [_line(connection, catalogue, model_id, key, index)[1] for key, index in features]
+    return FeatureRows.model_validate({"items": _entries(connection, catalogue, rows, token_texts)})
+
+
+def _line(connection: Connection, catalogue: Catalogue, model_id: int, key: str, index: int) -> tuple[Place, int]:
+    """A feature's place and row in a catalogue. Raises as `feature_rows` does."""
+    place = catalogue.columns.place_of(key)
+    if place is None:
+        check_feature(key, source_named(connection, model_id, key).n_features, index)
+        raise APIError(
+            503,
+            "index_not_ready",
+            "this model has no index yet",
+            hint="GET /api/health tells how far it is",
+            headers={"Retry-After": "5"},
+        )
+    check_feature(key, place.end - place.begin, index)
+    return place, place.begin + index
+
+
+def _entries(
+    connection: Connection, catalogue: Catalogue, rows: Sequence[int], token_texts: Sequence[str]
+) -> list[Fields]:
+    """`FeatureRow`s of rows of a catalogue. Raises ColumnsMissingError where their run has been removed meanwhile."""
     places = [catalogue.columns.locate(row) for row in rows]
     ids = [place.first_id + number for place, number in places]
     found = {row.feature_id: row for row in connection.execute(_OF_LIST, {"ids": ids})}
-    if len(found) != len(ids):
+    if len(found) != len(set(ids)):
         raise ColumnsMissingError("the index was replaced while it was read")
     entries = [found[number] for number in ids]
     windows = {number: place.source.first_window_id for number, (place, _) in zip(ids, places, strict=True)}
@@ -94,7 +134,7 @@ def feature_list(
     sparklines = _sparklines([row.histogram for row in entries])
     tokens = _many_shares([row.token_ids for row in entries], [row.token_shares for row in entries], token_texts)
     promoted = split_rows([row.promoted_ids for row in entries])
-    items = [
+    return [
         {
             **_figures(catalogue, line),
             "top_tokens": shares,
@@ -104,7 +144,6 @@ def feature_list(
         }
         for row, line, shares, ids_promoted, sparkline in zip(entries, rows, tokens, promoted, sparklines, strict=True)
     ]
-    return FeatureList.model_validate({"items": items, **paging})
 
 
 def feature_page(
@@ -117,18 +156,8 @@ def feature_page(
         ColumnsMissingError: its run has been removed meanwhile.
     """
     columns = catalogue.columns
-    place = columns.place_of(key)
-    if place is None:
-        check_feature(key, source_named(connection, model_id, key).n_features, index)
-        raise APIError(
-            503,
-            "index_not_ready",
-            "this model has no index yet",
-            hint="GET /api/health tells how far it is",
-            headers={"Retry-After": "5"},
-        )
-    check_feature(key, place.end - place.begin, index)
-    feature_id, line = place.first_id + index, place.begin + index
+    place, line = _line(connection, catalogue, model_id, key, index)
+    feature_id = place.first_id + index
     of_source = {"run_id": place.source.run_id, "source_id": place.source.id}
     row = connection.execute(_OF_PAGE, {"id": feature_id, **of_source}).one_or_none()
     if row is None:

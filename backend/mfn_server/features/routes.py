@@ -6,20 +6,27 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import StringConstraints
 from sqlalchemy import Connection
 
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.edition import Edition, is_known, read_edition
 from mfn_server.features.listing import list_page
-from mfn_server.features.reading import feature_list, feature_page
-from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureQuery
+from mfn_server.features.reading import feature_list, feature_page, feature_rows
+from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureQuery, FeatureRows
 from mfn_server.studio import Served, Studio, StudioDep
 
 router = APIRouter(prefix="/api/features", tags=["features"], responses=ERROR_RESPONSES)
 
 SourceKey = Annotated[str, Path(max_length=200, description="A source's key, as GET /api/model lists them.")]
 FeatureIndex = Annotated[int, Path(ge=0, le=2**31 - 1, description="The feature's number in its source.")]
+MOST_ROWS = 100
+FeatureName = Annotated[str, StringConstraints(pattern=r"^[^:]{1,200}:\d{1,10}$")]
+FeatureNames = Annotated[
+    list[FeatureName],
+    Query(alias="f", min_length=1, max_length=MOST_ROWS, description="SOURCE:INDEX, once for each feature."),
+]
 IfNoneMatch = Annotated[str | None, Header(description="The `ETag` of an answer that the client holds.")]
 
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "What the client holds is what would be sent."}}
@@ -44,6 +51,21 @@ async def get_features(
     return await studio.read(_answer, studio, served, request, if_none_match, read)
 
 
+@router.get("/rows", response_model=FeatureRows, responses=_UNCHANGED)
+async def get_rows(
+    studio: StudioDep, request: Request, features: FeatureNames, if_none_match: IfNoneMatch = None
+) -> Response:
+    """Features that are known by source and number, as the list has them, in the order in which they are asked for."""
+    served = await studio.served()
+    wanted = [(key, int(index)) for key, _, index in (name.partition(":") for name in features)]
+
+    def read(connection: Connection, edition: Edition) -> FeatureRows:
+        catalogue = studio.catalogues.of(connection, edition)
+        return feature_rows(connection, catalogue, served.model_id, wanted, served.token_texts)
+
+    return await studio.read(_answer, studio, served, request, if_none_match, read)
+
+
 @router.get("/{source}/{index}", response_model=FeaturePage, responses=_UNCHANGED)
 async def get_feature(
     studio: StudioDep, request: Request, source: SourceKey, index: FeatureIndex, if_none_match: IfNoneMatch = None
@@ -63,7 +85,7 @@ def _answer(
     served: Served,
     request: Request,
     if_none_match: str | None,
-    read: Callable[[Connection, Edition], FeatureList | FeaturePage],
+    read: Callable[[Connection, Edition], FeatureList | FeatureRows | FeaturePage],
 ) -> Response:
     """What `read` finds in the present edition, or 304 where the client has it. Everything else waits for that."""
     with studio.database.snapshot() as connection:

@@ -127,6 +127,12 @@ class FeatureList(Schema):
     next_cursor: str | None
 
 
+class FeatureRows(Schema):
+    """Features that were asked for one by one, in that order."""
+
+    items: list[FeatureRow]
+
+
 class Histogram(Schema):
     """Counts of activations; `edges` has one entry more than `counts`."""
 

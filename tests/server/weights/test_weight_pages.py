@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +21,7 @@ from mfn_server.db.tables import FeatureWeights, SourceWeights
 from mfn_server.model_facts import ModelFacts
 from mfn_server.weights import map as mapping
 from mfn_server.weights.command import sources_by_layer
-from mfn_server.weights.store import store_map
+from mfn_server.weights.store import store_map, store_weights
 from tests.server.saying import name_feature
 
 Store = Callable[[Database, CorpusIndex], int]
@@ -143,7 +145,8 @@ def test_the_map_is_that_of_pca(client: TestClient, plain: Plain, tiny_index: Co
     np.testing.assert_allclose(np.stack([found["x"], found["y"]], 1), centred @ axes.T, atol=1e-4)
     assert found["explained"] == pytest.approx((singular[:2] ** 2 / (singular**2).sum()).tolist(), abs=1e-5)
     assert (found["method"], found["methods"], found["umap_version"]) == ("pca", ["pca"], None)
-    assert (found["n_features"], found["step"], found["site"], found["sites"]) == (96, 1, "resid_mid", ["resid_mid"])
+    assert (found["n_features"], found["n_shown"]) == (96, 96)
+    assert (found["site"], found["sites"]) == ("resid_mid", ["resid_mid"])
     assert found["layer"] == [0] * 48 + [1] * 48
     assert found["source"] == found["layer"]
     assert found["index"] == [*range(48), *range(48)]
@@ -153,13 +156,108 @@ def test_the_map_is_that_of_pca(client: TestClient, plain: Plain, tiny_index: Co
     assert place == {"pca": [found["x"][55], found["y"][55]], "umap": None}
 
 
+COLUMNS = ("source", "layer", "index", "x", "y", "rate")
+
+
+def plain_hash(key: str, index: int) -> int:
+    """splitmix64 as its authors give it, in whole numbers without end."""
+    low = 2**64 - 1
+    z = (int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") + (index + 1) * 0x9E3779B97F4A7C15) & low
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & low
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & low
+    return z ^ (z >> 31)
+
+
 def test_a_map_of_many_features_is_a_stated_sample(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = client.get("/api/map").json()
-    monkeypatch.setattr(mapping, "MOST", 95)
+    keys = [whole["sources"][source]["source"] for source in whole["source"]]
+    hashes = [plain_hash(key, index) for key, index in zip(keys, whole["index"], strict=True)]
+    least = sorted(sorted(range(96), key=hashes.__getitem__)[:37])
+    monkeypatch.setattr(mapping, "MOST", 37)
     found = client.get("/api/map").json()
-    assert (found["n_features"], found["step"]) == (96, 2)
-    for column in ("source", "layer", "index", "x", "y", "rate"):
-        assert found[column] == whole[column][::2], column
+    assert (found["n_features"], found["n_shown"]) == (96, 37)
+    for column in COLUMNS:
+        assert found[column] == [whole[column][i] for i in least], column
+    alone = client.get("/api/map", params={"layer": 1}).json()
+    assert (alone["n_features"], alone["n_shown"]) == (48, 37)
+
+
+def test_a_map_of_one_layer_is_a_part_of_that_of_all(client: TestClient) -> None:
+    whole, alone = client.get("/api/map").json(), client.get("/api/map", params={"layer": 1}).json()
+    for column in COLUMNS[1:]:
+        assert alone[column] == whole[column][48:], column
+    assert alone["source"] == [0] * 48
+    assert alone["sources"] == whole["sources"][1:]
+    assert alone["explained"] == whole["explained"]
+
+
+def columns_of(body: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A map as bytes, read as its documentation says."""
+    assert body[:8] == b"MFNMAP1\n"
+    length = int.from_bytes(body[8:12], "little")
+    head = json.loads(body[12 : 12 + length])
+    rest = body[12 + length :]
+    assert (12 + length) % 4 == 0
+    return head, {
+        column["name"]: np.frombuffer(rest, column["type"], head["n_shown"], column["offset"])
+        for column in head["columns"]
+    }
+
+
+def test_a_map_as_bytes_says_what_it_says_as_text_and_who_named_what(client: TestClient) -> None:
+    entry = page_of(client, 1, 9)
+    name_feature(client, f"/api/features/{entry['source']}/9", "ends of lines")
+    for query in ({}, {"layer": 1, "method": "pca"}):
+        text = client.get("/api/map", params=query).json()
+        answer = client.get("/api/map/points", params=query)
+        assert answer.headers["Content-Type"] == "application/vnd.mfn.map"
+        head, columns = columns_of(answer.content)
+        described = head.pop("columns")
+        assert [column["name"] for column in described] == list(columns)
+        assert head == {name: text[name] for name in head}
+        assert columns["source"].tolist() == text["source"]
+        assert columns["index"].tolist() == text["index"]
+        np.testing.assert_allclose(columns["x"], text["x"], atol=1e-4)
+        np.testing.assert_allclose(columns["y"], text["y"], atol=1e-4)
+        np.testing.assert_allclose(columns["rate"], text["rate"], rtol=1e-3)
+        named = [9] if query else [57]
+        assert np.flatnonzero(columns["origin"]).tolist() == named
+        assert columns["origin"][named] == [1]
+        status = np.array(["alive", "ultra_rare", "undetermined", "dead"])[columns["status"]]
+        keys = [text["sources"][source]["source"] for source in text["source"]]
+        rows = {
+            (row["source"], row["index"]): row["status"]
+            for row in client.get("/api/features?status=all&limit=200").json()["items"]
+        }
+        assert status.tolist() == [rows[name] for name in zip(keys, text["index"], strict=True)]
+
+
+@pytest.mark.parametrize("path", ["/api/map", "/api/map/points"])
+def test_a_map_is_sent_again_only_when_it_has_changed(client: TestClient, path: str) -> None:
+    first = client.get(path)
+    tag = {"If-None-Match": first.headers["ETag"]}
+    assert client.get(path, headers=tag).status_code == 304
+    assert client.get(path, params={"layer": 0}, headers=tag).status_code == 200
+    entry = page_of(client, 0, 1)
+    name_feature(client, f"/api/features/{entry['source']}/1", "a name")
+    assert client.get(path, headers=tag).status_code == 200
+
+
+def test_a_map_without_an_index_says_that_rates_are_not_known(
+    database: Database,
+    database_url: str,
+    tiny_facts: ModelFacts,
+    tiny_weights: Any,
+    make_client: Callable[..., TestClient],
+) -> None:
+    client = make_client(database_url)
+    client.get("/api/model")
+    store_weights(database, sources_by_layer(database, tiny_facts), tiny_weights, lambda phase, done: None)
+    text = client.get("/api/map").json()
+    assert set(text["rate"]) == {None}
+    _, columns = columns_of(client.get("/api/map/points").content)
+    assert np.isnan(columns["rate"]).all()
+    assert set(columns["status"].tolist()) == {mapping.UNKNOWN_STATUS}
 
 
 def test_a_map_by_umap_is_the_one_that_is_shown(
@@ -183,7 +281,11 @@ def test_a_map_by_umap_is_the_one_that_is_shown(
 
 @pytest.mark.parametrize(
     ("query", "code", "field"),
-    [({"method": "umap"}, "no_such_map", "method"), ({"site": "mlp_hidden"}, "unknown_site", "site")],
+    [
+        ({"method": "umap"}, "no_such_map", "method"),
+        ({"site": "mlp_hidden"}, "unknown_site", "site"),
+        ({"layer": "7"}, "unknown_layer", "layer"),
+    ],
 )
 def test_a_map_that_is_not(client: TestClient, query: dict[str, str], code: str, field: str) -> None:
     response = client.get("/api/map", params=query)

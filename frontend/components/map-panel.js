@@ -1,0 +1,92 @@
+/**
+ * <mfn-map-panel>: the features of a map that are in view, or in the lasso, as a list; the map for whoever does not see it.
+ *
+ * Events: "mark" {detail: SOURCE:INDEX or null} when a row is pointed at, "current" {detail: SOURCE:INDEX} when another row is
+ * current, "drop" when the lasso is to go.
+ */
+
+import { h } from "../lib/dom.js";
+import { chosenList } from "../lib/feature-list.js";
+import { navigate } from "../lib/router.js";
+import { MOST_CHOSEN, featureKey } from "../lib/selection.js";
+import { map as text } from "../pages/map-strings.js";
+import { shortFeatureRow } from "./feature-row.js";
+import { toast } from "./toast.js";
+import "./virtual-list.js";
+
+export class MapPanel extends HTMLElement {
+  #shown = "";
+  /** @type {(rank: number) => {source: string, index: number}} */ #featureAt = () => ({ source: "", index: 0 });
+  #count = 0;
+
+  /** @param {import("../lib/selection.js").Selection} selection */
+  setup(selection) {
+    this.selection = selection;
+    this.classList.add("panel");
+    this.setAttribute("role", "region");
+    this.setAttribute("aria-label", text.panel);
+    this.heading = h("h2", { class: "map-heading" });
+    this.choose = h("button", { type: "button", class: "quiet", onclick: () => this.#chooseAll() });
+    this.drop = h("button", { type: "button", class: "quiet", onclick: () => this.dispatchEvent(new Event("drop")) }, text.dropLasso);
+    this.list = h("mfn-virtual-list", { class: "map-list" });
+    this.list.setup({ label: text.panel, render: shortFeatureRow, selection, tooMany: () => toast(text.tooMany(MOST_CHOSEN)) });
+    this.none = h("p", { class: "map-none muted", hidden: true });
+    this.append(h("header", {}, this.heading, h("p", { class: "muted small" }, text.order), h("div", { class: "map-panel-actions" }, this.choose, this.drop)), this.list, this.none);
+    const mark = (event) => this.dispatchEvent(new CustomEvent("mark", { detail: event.target.closest?.("[data-key]")?.dataset.key ?? null }));
+    this.list.addEventListener("pointerover", mark);
+    this.list.addEventListener("focusin", mark);
+    this.list.addEventListener("pointerleave", () => this.dispatchEvent(new CustomEvent("mark", { detail: null })));
+    this.list.addEventListener("move", () => this.list.currentRow && this.dispatchEvent(new CustomEvent("current", { detail: featureKey(this.list.currentRow) })));
+    this.list.addEventListener("failure", () => this.#failed());
+    this.list.addEventListener("click", (event) => {
+      const row = event.target.closest(".feature-row[data-href]");
+      if (row && !event.target.closest("a, .preview")) navigate(row.dataset.href);
+    });
+    // What shows contexts beside a row is fetched when the list is there.
+    this.list.addEventListener("settle", () => import("./feature-preview.js").then(({ previews }) => this.isConnected && previews(this.list, this.leaving.signal)), { once: true });
+  }
+
+  connectedCallback() {
+    this.leaving = new AbortController();
+  }
+
+  disconnectedCallback() {
+    this.leaving.abort();
+  }
+
+  /**
+   * @param {{count: number, featureAt: (rank: number) => {source: string, index: number}, inLasso: boolean, name: string}} what
+   *   `name` is the same for the same features: the list then stays where it is
+   */
+  show({ count, featureAt, inLasso, name }) {
+    this.heading.textContent = (inLasso ? text.inLasso : text.inView)(count);
+    this.drop.hidden = !inLasso;
+    this.choose.hidden = count === 0;
+    this.choose.textContent = count > MOST_CHOSEN ? text.chooseFirst(MOST_CHOSEN) : text.chooseAll;
+    this.#showNone(count ? null : text.empty);
+    if (name === this.#shown) return;
+    this.#shown = name;
+    this.#count = count;
+    this.#featureAt = featureAt;
+    this.list.show(chosenList(count, featureAt));
+  }
+
+  #showNone(why) {
+    this.none.textContent = why ?? "";
+    this.none.hidden = why === null;
+    this.list.hidden = why !== null;
+  }
+
+  #chooseAll() {
+    const keys = Array.from({ length: Math.min(MOST_CHOSEN, this.#count) }, (_, rank) => featureKey(this.#featureAt(rank)));
+    if (!this.selection.add(keys)) toast(text.tooMany(MOST_CHOSEN));
+  }
+
+  #failed() {
+    const { failed } = this.list.rows;
+    if (failed.code === "index_not_ready") this.#showNone(failed.message);
+    else toast(failed.message, { kind: "error" });
+  }
+}
+
+customElements.define("mfn-map-panel", MapPanel);
