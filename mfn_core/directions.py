@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from mfn_core.coder import SparseCoder, full_precision
@@ -36,3 +39,16 @@ def seen(coder: SparseCoder, x: Tensor) -> Tensor:
     if getattr(coder.config, "norm", "none") == "layer":
         return x - x.mean(-1, keepdim=True)
     return x
+
+
+def cosines_between(model: MFNModel, features: Sequence[tuple[int, int]]) -> list[list[float]]:
+    """[n, n] cosines of what some features write, in float64; a direction of length 0 has 0 with all, and with itself.
+
+    Args:
+        model: whose.
+        features: layer and number of each. They must exist.
+    """
+    rows = torch.stack([full_precision(written(model, layer)[number]).double().cpu() for layer, number in features])
+    unit = torch.nn.functional.normalize(rows)
+    found: list[list[float]] = (unit @ unit.T).clamp(-1, 1).tolist()
+    return found

@@ -43,6 +43,7 @@ from mfn_server.steering.routes import router as steering
 from mfn_server.steering.service import GenerationService, Limits
 from mfn_server.studio import Served, Studio
 from mfn_server.threads import to_the_end
+from mfn_server.weights.cosines import router as cosines
 from mfn_server.weights.routes import router as weights
 from mfn_server.worker import ModelWorker, Plan, Worker
 
@@ -106,7 +107,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
     )
     app.add_middleware(Measured, meters=meters)
     install_error_handlers(app, DIALECTS)
-    routers = (me, model_info, inspecting, features, labels, live, weights)
+    routers = (me, model_info, inspecting, features, labels, live, weights, cosines)
     for router in (*routers, presets, steering, effects, openai, foreign, operating):
         app.include_router(router)
     install_pages(app)
