@@ -3,12 +3,15 @@
 import "./components/app-shell.js";
 import "./components/state-view.js";
 import { showHelp } from "./components/help-overlay.js";
-import { api } from "./lib/api.js";
+import { openPalette } from "./components/palette-dialog.js";
+import { toast } from "./components/toast.js";
+import { NOT_SERVED, api } from "./lib/api.js";
 import { h } from "./lib/dom.js";
 import { Page } from "./lib/page.js";
 import { Router, navigate } from "./lib/router.js";
+import { choose, setting } from "./lib/settings.js";
 import { addShortcut, startShortcuts } from "./lib/shortcuts.js";
-import { loadModel, watchHealth } from "./lib/store.js";
+import { loadModel, onStale, watchHealth } from "./lib/store.js";
 import { strings } from "./lib/strings.js";
 import { toggleTheme } from "./lib/theme.js";
 
@@ -23,13 +26,15 @@ const routes = [
   { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature") },
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "inspect") },
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
+  { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "presets", "effect") },
+  { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
+  { path: "/settings", tag: "settings-page", nav: "settings", load: () => both(import("./pages/settings.js"), "settings") },
 ];
 
 /** Waits for a page's module and its style sheets, later ones over earlier ones, so that nothing is ever shown unstyled. */
 async function both(module, ...sheets) {
-  await Promise.all(sheets.map(styled));
-  return module;
+  await Promise.all([module, ...sheets.map(styled)]);
 }
 
 async function styled(sheet) {
@@ -67,32 +72,49 @@ const router = new Router(main, routes, {
     const view = h("state-view", { kind: "error", heading: strings.shell.moduleFailed, hint: error.message, action: strings.errors.retry });
     view.addEventListener("action", retry);
     main.replaceChildren(view);
+    dispatchEvent(new CustomEvent(NOT_SERVED)); // most likely the server is away; when it is back, so is the page
+    const once = new AbortController();
+    onStale(() => {
+      once.abort();
+      if (view.isConnected) retry();
+    }, { signal: once.signal });
   },
 });
 
 const group = strings.help.groups.everywhere;
-addShortcut("/", strings.help.search, focusSearch, { group });
-addShortcut("g h", strings.help.home, () => navigate("/"), { group });
-addShortcut("g b", strings.help.browse, () => navigate("/browse"), { group });
-addShortcut("g m", strings.help.map, () => navigate("/map"), { group });
-addShortcut("g i", strings.help.inspect, () => navigate("/inspect"), { group });
-addShortcut("g s", strings.help.steer, () => navigate("/steer"), { group });
+addShortcut(["Mod+k", "/"], strings.help.palette, ({ key }) => (key === "/" && focusSearch()) || openPalette(), { group });
+for (const [keys, page, path] of [["g h", "home", "/"], ["g b", "browse", "/browse"], ["g m", "map", "/map"], ["g i", "inspect", "/inspect"], ["g s", "steer", "/steer"], ["g c", "compare", "/compare"], ["g e", "evidence", "/evidence"], ["g ,", "settings", "/settings"]]) {
+  addShortcut(keys, strings.help[page], () => navigate(path), { group });
+}
 addShortcut("t", strings.help.theme, toggleTheme, { group });
+addShortcut(null, strings.help.compact, () => choose("density", setting("density") === "compact" ? "comfortable" : "compact"), { group });
+addShortcut("c", strings.help.copyLink, copyLink, { group });
 addShortcut("?", strings.help.help, showHelp, { group });
+shell.addEventListener("palette", openPalette);
 
-/** A page that can be searched marks its field with `data-search`; from any other page, search is on Browse. */
+/** A page with a search of its own marks its field with `data-search`: there, "/" is for that. */
 function focusSearch() {
   const field = main.querySelector("[data-search]");
-  if (field) {
-    field.focus();
-    field.select();
-  } else {
-    navigate("/browse?focus=search");
+  field?.focus();
+  field?.select();
+  return field !== null;
+}
+
+/** A URL holds the whole state of its page. */
+async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    toast(strings.help.copied);
+  } catch {
+    toast(strings.help.notCopied, { kind: "error" }); // not allowed, or no secure context: http on another host
   }
 }
 
 startShortcuts();
 watchHealth({ signal: new AbortController().signal });
 loadModel().catch(() => {}); // pages that need the model ask again and show the error
-api.foreign().then(({ sources }) => shell.showForeign(sources.length > 0)).catch(() => {}); // the page itself says what went wrong
+api.foreign().then(({ sources }) => {
+  shell.showForeign(sources.length > 0);
+  if (sources.length) addShortcut(null, strings.help.foreign, () => navigate("/foreign"), { group });
+}).catch(() => {}); // the page itself says what went wrong
 router.start();

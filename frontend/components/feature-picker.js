@@ -6,6 +6,7 @@
  */
 import { api, isAbort } from "../lib/api.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
+import { parseFeatureId } from "../lib/feature-ref.js";
 import { featureId, formatPercent, visible } from "../lib/format.js";
 import { loadModel } from "../lib/store.js";
 import { picker as text } from "../pages/steer-strings.js";
@@ -13,12 +14,6 @@ import { featureNameNodes } from "./feature-row.js";
 
 const LIMIT = 12;
 let count = 0;
-
-/** "L3 · 812", "3/812", "l3 812" → {layer, index}; null for anything else. */
-export function parseFeatureId(query) {
-  const match = /^\s*l?(\d{1,3})\s*(?:[·/.:#]|\s)\s*(\d+)\s*$/i.exec(query);
-  return match ? { layer: Number(match[1]), index: Number(match[2]) } : null;
-}
 
 /** What stands for an answer where the model has no index: a feature can be turned though nobody knows what it is. */
 function unindexed(error, instead) {

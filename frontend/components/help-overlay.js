@@ -1,7 +1,7 @@
 /** The overlay that lists the shortcuts that are live on this page. */
 
 import { h } from "../lib/dom.js";
-import { listShortcuts } from "../lib/shortcuts.js";
+import { keyNames, listShortcuts } from "../lib/shortcuts.js";
 import { strings } from "../lib/strings.js";
 
 export function showHelp() {
@@ -20,7 +20,7 @@ export function showHelp() {
         "section",
         {},
         h("h3", {}, group),
-        h("dl", {}, entries.map(({ keys, description }) => h("div", {}, h("dt", {}, keys.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, description)))),
+        h("dl", {}, entries.map(({ keys, description }) => h("div", {}, h("dt", {}, keys.map((some, number) => [number > 0 && h("span", { class: "muted" }, strings.help.or), keyNames(some).map((key) => h("kbd", {}, key))])), h("dd", {}, description)))),
       ),
     ),
   );

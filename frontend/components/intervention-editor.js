@@ -7,12 +7,12 @@
  * a change is complete; `interventionremove`.
  */
 import { fill, h } from "../lib/dom.js";
+import { parseFeatureId } from "../lib/feature-ref.js";
 import { formatValue, layerOf } from "../lib/format.js";
 import { loadFeature, loadModel } from "../lib/store.js";
 import { MODES, rampable, valueRange } from "../pages/steer-state.js";
 import { editor as text } from "../pages/steer-strings.js";
 import { featureLink } from "./feature-hits.js";
-import { parseFeatureId } from "./feature-picker.js";
 
 const SPANS = ["generation", "range"]; // scopes that may begin and end somewhere
 const RAMP_STEPS = 8; // where nobody has said how many

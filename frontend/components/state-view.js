@@ -44,11 +44,12 @@ export function errorView(error, retry) {
   return view;
 }
 
-/** Grey bars where `lines` lines of text will stand. */
+/** Grey bars where `lines` lines of text will stand; after some seconds, a word that this is slow. */
 export function skeleton(lines, className = "") {
   return h(
     "div",
     { class: `skeleton ${className}`, role: "status", "aria-label": strings.states.loading },
     Array.from({ length: lines }, () => h("span", { class: "skeleton-line" })),
+    h("p", { class: "skeleton-slow muted small" }, strings.states.slow),
   );
 }

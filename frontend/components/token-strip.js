@@ -1,18 +1,19 @@
 /**
  * Text shaded by activation. Silent tokens run together in plain text nodes; each token that fires is a <mark> with one
- * of ten heat levels, its value as a tooltip, an underline from the upper third on, and a thick one at the peak: the
+ * of ten heat levels, its value in a tip (see value-tip.js), an underline from the upper third on, and a thick one at the peak: the
  * strength is never told by colour alone. Line breaks and tabs stay in the text (so that copying copies the truth) and
  * show a glyph.
  */
 
 import { h } from "../lib/dom.js";
-import { isPartialBytes, isSpecialToken, visible } from "../lib/format.js";
+import { visible } from "../lib/format.js";
+import { setting } from "../lib/settings.js";
 import { strings } from "../lib/strings.js";
+import { beginsWithMark, hasInk, namesOf, pieces, runsRightToLeft } from "../lib/tokens.js";
 import { readingUnits } from "../lib/units.js";
+import "./value-tip.js";
 
 const LEVELS = 10;
-const VISIBLE = /[^\p{C}\p{Z}]/u;
-const INVISIBLE = /(\r\n|[\n\r\u2028\u2029\t])/;
 
 /** 1…10 for a value that fires, 0 for silence; `max` is the value that gets 10. */
 export function heatLevel(value, max) {
@@ -20,14 +21,31 @@ export function heatLevel(value, max) {
   return Math.max(1, Math.min(LEVELS, Math.ceil((value / max) * LEVELS)));
 }
 
-/** Text nodes and glyph spans for a piece of text. */
+/**
+ * Text nodes and glyph spans for a piece of text. Every character stays in the text, so that copying copies the truth;
+ * those that nobody sees get a sign beside them, and those that turn text around do so in their span alone.
+ */
 export function visibleText(text) {
-  if (isPartialBytes(text)) return [h("span", { class: "bytes", title: strings.token.bytes }, text)];
-  if (isSpecialToken(text)) return [h("span", { class: "special", title: strings.token.special }, text)];
-  return text
-    .split(INVISIBLE)
-    .filter(Boolean)
-    .map((part) => (INVISIBLE.test(part) ? h("span", { class: part === "\t" ? "tab" : "nl" }, part === "\t" ? "\t" : "\n") : part));
+  return pieces(text, { spaces: setting("blanks") === "all" }).map(pieceNode);
+}
+
+function pieceNode({ kind, text, name }) {
+  switch (kind) {
+    case "text":
+      return text;
+    case "break":
+      return h("span", { class: "nl" }, "\n");
+    case "tab":
+      return h("span", { class: "tab" }, text);
+    case "space":
+      return h("span", { class: "space" }, text);
+    case "blank":
+      return h("span", { class: "space is-odd", title: name }, text);
+    case "control":
+      return h("span", { class: "control", title: strings.token.control(name), dataset: { name } }, text);
+    default:
+      return h("span", { class: kind, title: strings.token[kind] }, text);
+  }
 }
 
 /**
@@ -70,26 +88,17 @@ function windowStart(units, peak, characters) {
   return start;
 }
 
-function runsRightToLeft(text) {
-  const right = text.match(/[\p{Script=Arabic}\p{Script=Hebrew}]/gu)?.length ?? 0;
-  return right > 0 && right > (text.match(/\p{Letter}/gu)?.length ?? 0) / 2;
-}
-
 function shade(units, max) {
   return units.map(({ text, value, isPeak, parts }) => {
     const level = heatLevel(value, max);
     if (level === 0) return visibleText(text);
-    const title = parts.map(([token, part]) => strings.token.strength(visible(token), part)).join("\n");
-    return h("mark", { dataset: { heat: level }, class: isPeak ? "peak" : null, title: isPeak ? strings.token.strongest(title) : title }, visibleText(text));
+    const tip = parts.map(([token, part]) => strings.token.strength(visible(token), part)).join("\n");
+    return h("mark", { dataset: { heat: level, tip: isPeak ? strings.token.strongest(tip) : tip }, class: isPeak ? "peak" : null }, visibleText(text));
   });
 }
 
-/** "  " -> "␣␣", a zero-width joiner -> "U+200D": names for what leaves no ink. */
-const codePoints = (text) => Array.from(text, (c) => (c === " " ? "␣" : `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`)).join("");
-
 /** One token on its own, as a chip that shows its spaces. */
 export function tokenChip(text) {
-  const shown = visible(text);
-  const nothing = !VISIBLE.test(shown);
-  return h("span", { class: "token", title: shown, dir: "auto" }, nothing ? codePoints(shown) : visibleText(shown));
+  const shown = hasInk(text) ? [beginsWithMark(text) && "◌", visibleText(text)] : namesOf(text);
+  return h("span", { class: "token", title: visible(text), dir: "auto" }, shown);
 }

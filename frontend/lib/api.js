@@ -6,6 +6,9 @@
 import { sentence } from "./format.js";
 import { strings } from "./strings.js";
 
+/** Told to the window when a request was not served (no answer, or 503): whoever watches over the server looks at once. */
+export const NOT_SERVED = "mfn:notserved";
+
 /** A request that did not give an answer: `status` 0 means that the server was not reached at all. */
 export class ApiError extends Error {
   constructor({ status, code, message, hint = null, field = null, retryAfter = null }) {
@@ -42,7 +45,8 @@ async function errorOf(response) {
   });
 }
 
-async function send(path, { method = "GET", body, signal, accept = "application/json" } = {}) {
+/** `also`: statuses beside 2xx whose body is an answer and no error. */
+async function send(path, { method = "GET", body, signal, accept = "application/json", also = [] } = {}) {
   const headers = { Accept: accept };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
@@ -50,10 +54,12 @@ async function send(path, { method = "GET", body, signal, accept = "application/
     response = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (isAbort(error)) throw error;
+    dispatchEvent(new CustomEvent(NOT_SERVED));
     throw new ApiError({ status: 0, code: "unreachable", message: strings.errors.unreachable, hint: strings.errors.unreachableHint });
   }
-  if (!response.ok) throw await errorOf(response);
-  return response;
+  if (response.ok || also.includes(response.status)) return response;
+  if (response.status === 503) dispatchEvent(new CustomEvent(NOT_SERVED));
+  throw await errorOf(response);
 }
 
 async function json(path, options) {
@@ -74,20 +80,28 @@ export function queryString(params) {
   return query ? `?${query}` : "";
 }
 
+/** f=SOURCE:INDEX of each. */
+const named = (features) => new URLSearchParams(features.map(({ source, index }) => ["f", `${source}:${index}`]));
+
 const featureUrl = (source, index) => `/api/features/${encodeURIComponent(source)}/${encodeURIComponent(index)}`;
 
 export const api = {
   health: (options) => json("/api/health", options),
   model: (options) => json("/api/model", options),
+  /** How the server stands; also answered while it is not ready. */
+  readiness: (options) => json("/readyz", { ...options, also: [503] }),
 
   /** params: those of FeatureQuery, such as source, layer, q, by, status, min_rate, sort, order, limit, cursor, at. */
   features: (params, options) => json(`/api/features${queryString(params)}`, options),
   /** Rows of these features, as lists have them, in this order: { items }. At most 100. */
-  featureRows: (features, options) => json(`/api/features/rows?${new URLSearchParams(features.map(({ source, index }) => ["f", `${source}:${index}`]))}`, options),
+  featureRows: (features, options) => json(`/api/features/rows?${named(features)}`, options),
   feature: (source, index, options) => json(featureUrl(source, index), options),
 
   /** The map as bytes: see lib/map-points.js. params: layer, method, site. @returns {Promise<ArrayBuffer>} */
   mapPoints: async (params, options) => (await send(`/api/map/points${queryString(params)}`, { ...options, accept: "application/vnd.mfn.map, application/json" })).arrayBuffer(),
+
+  /** Cosines of what features write: { features, cosines: number[][] }. */
+  cosines: (features, options) => json(`/api/cosines?${named(features)}`, options),
 
   /** Who one is here: { id, name, role, is_local, permissions }; without accounts one may call oneself otherwise. */
   me: (options) => json("/api/me", options),

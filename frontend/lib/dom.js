@@ -60,7 +60,7 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** Call `fn` once, `wait` ms after the last call. `.cancel()` drops a pending one; `.flush()` runs it now. */
+/** Call `fn` once, `wait` ms after the last call. `.cancel()` drops a pending one (`.pending()` tells); `.flush()` runs it now. */
 export function debounce(fn, wait) {
   let timer = 0;
   let pending = null;
@@ -79,6 +79,7 @@ export function debounce(fn, wait) {
     clearTimeout(timer);
     pending = null;
   };
+  debounced.pending = () => pending !== null;
   debounced.flush = () => {
     if (!pending) return;
     clearTimeout(timer);

@@ -1,5 +1,7 @@
 /** Numbers, names and paths as people read them. */
 
+import { pieces } from "./tokens.js";
+
 const LOCALE = "en-GB";
 const integer = new Intl.NumberFormat(LOCALE);
 const compact = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 1 });
@@ -79,12 +81,11 @@ export function sentence(text) {
   return /[.!?…:)]$/.test(first) ? first : `${first}.`;
 }
 
-/** A token's text with the characters nobody sees made visible. */
+/** A token's text with the characters nobody sees made visible, for where there is only plain text: a tooltip, a plot. */
 export function visible(text) {
-  return text.replaceAll("\r\n", "↵").replaceAll(/[\n\r\u2028\u2029]/g, "↵").replaceAll("\t", "⇥").replaceAll("\u00a0", "⍽").replaceAll("\u200b", "∅");
+  return pieces(text)
+    .map(({ kind, text: part, name }) => ({ break: "↵", tab: "⇥", blank: "⍽", control: `‹${name}›` })[kind] ?? part)
+    .join("");
 }
 
-/** A token that is not whole UTF-8 characters comes as "⟨e2 96⟩". */
-export const isPartialBytes = (text) => /^⟨[0-9a-f]{2}( [0-9a-f]{2})*⟩$/.test(text);
-
-export const isSpecialToken = (text) => /^<\|[^|<>]+\|>$/.test(text);
+export { isPartialBytes, isSpecialToken } from "./tokens.js";

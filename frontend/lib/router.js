@@ -3,7 +3,10 @@
  * `onRoute` again on the same element; navigation to another page replaces the element.
  */
 
+import { reducedMotion } from "./settings.js";
+
 const CHANGE = "mfn:locationchange";
+const SLOW_MS = 200; // until it is said that something is being fetched
 
 /** Go to a path of this app: `navigate("/browse?layer=3")`. */
 export function navigate(path, { replace = false } = {}) {
@@ -100,25 +103,53 @@ export class Router {
     const { route, params } = this.#find(location.pathname);
     const tag = route?.tag ?? this.notFound;
     const scroll = history.state?.scroll ?? 0;
+    const slow = setTimeout(() => document.documentElement.toggleAttribute("data-fetching", true), SLOW_MS);
+    const done = () => {
+      clearTimeout(slow);
+      if (visit === this.#visit) document.documentElement.removeAttribute("data-fetching");
+    };
     try {
       await route?.load();
     } catch (error) {
+      done();
       if (visit === this.#visit) this.onError(error, () => this.#show({ moved }));
       return;
     }
-    if (visit !== this.#visit) return;
-    let page = this.#outlet.firstElementChild;
-    const samePath = page?.dataset.path === location.pathname;
-    if (page?.localName !== tag) {
-      page = document.createElement(tag);
-      this.#outlet.replaceChildren(page);
+    if (visit !== this.#visit) return done();
+    let ready;
+    let samePath = true;
+    const change = () => {
+      if (visit !== this.#visit) return;
+      let page = this.#outlet.firstElementChild;
+      samePath = page?.dataset.path === location.pathname;
+      if (page?.localName !== tag) {
+        page = document.createElement(tag);
+        this.#outlet.replaceChildren(page);
+      }
+      page.dataset.path = location.pathname;
+      if (moved && !samePath) this.#outlet.focus({ preventScroll: true });
+      this.onChange(route);
+      ready = page.onRoute?.({ params, query: new URLSearchParams(location.search), path: location.pathname });
+      if (!samePath) scrollTo(0, scroll);
+    };
+    if (moved && this.#outlet.firstElementChild?.localName !== tag) await withTransition(change);
+    else change();
+    try {
+      await ready;
+    } finally {
+      done();
     }
-    page.dataset.path = location.pathname;
-    if (moved && !samePath) this.#outlet.focus({ preventScroll: true });
-    this.onChange(route);
-    const ready = page.onRoute?.({ params, query: new URLSearchParams(location.search), path: location.pathname });
-    if (!samePath) scrollTo(0, scroll);
-    await ready;
     if (visit === this.#visit && moved && !samePath && scroll > 0) scrollTo(0, scroll);
   }
+}
+
+/** Makes a change of page; the old one fades into the new one where the browser can do that and the reader wants it. */
+async function withTransition(change) {
+  if (!document.startViewTransition || document.hidden || reducedMotion()) return change();
+  const root = document.documentElement;
+  root.toggleAttribute("data-changing", true);
+  const { updateCallbackDone, ready, finished } = document.startViewTransition(change);
+  ready.catch(() => {}); // another change came in between, or the window was hidden: the page is there all the same
+  finished.catch(() => {}).finally(() => root.removeAttribute("data-changing"));
+  await updateCallbackDone;
 }

@@ -1,34 +1,43 @@
-/** Keyboard shortcuts: single keys ("/", "j", "[") and two-key sequences ("g b"). The help overlay lists what is live. */
+/**
+ * The one registry of what can be done by keyboard: single keys ("/", "j", "["), two-key sequences ("g b") and keys with
+ * Ctrl or Command ("Mod+k"). The help overlay lists what is live and has keys; the command palette, what is live and acts.
+ */
 
 const SEQUENCE_MS = 1200;
-const live = new Map();
+const MOD = "Mod+";
+const apple = /Mac|iPhone|iPad/.test(navigator.platform);
+const live = [];
 
 /**
  * addShortcut("j", "Next feature", () => …, { group: "Browse", signal })
  *
- * A later registration of the same keys wins until its signal aborts. Keys typed into a field, or with Ctrl, Alt or
- * Meta, are left alone. A `null` handler only lists what the browser does anyway (Enter on a link).
+ * `keys` may be several that do the same, or null for what only the palette offers. A later registration of the same keys
+ * wins until its signal aborts. Keys typed into a field, or with Ctrl, Alt or Meta, are left alone, but for those with
+ * "Mod+". A `null` handler only lists what the browser does anyway (Enter on a link).
  */
 export function addShortcut(keys, description, handler, { group, signal } = {}) {
-  const entry = { keys, description, handler, group };
-  const stack = live.get(keys) ?? [];
-  stack.push(entry);
-  live.set(keys, stack);
-  signal?.addEventListener("abort", () => {
-    stack.splice(stack.indexOf(entry), 1);
-    if (!stack.length) live.delete(keys);
-  });
+  if (signal?.aborted) return;
+  const entry = { keys: [keys ?? []].flat(), description, handler, group };
+  live.push(entry);
+  signal?.addEventListener("abort", () => live.splice(live.indexOf(entry), 1), { once: true });
 }
 
-/** [{ group, entries: [{ keys, description }] }] in order of registration. */
+const find = (keys) => live.findLast((entry) => entry.keys.includes(keys));
+
+/** What no later registration hides, in order of registration. */
+const reachable = () => live.filter((entry) => !entry.keys.length || entry.keys.some((keys) => find(keys) === entry));
+
+/** [{ group, entries: [{ keys, description }] }] of all that has keys, in order of registration. */
 export function listShortcuts() {
-  const groups = new Map();
-  for (const stack of live.values()) {
-    const entry = stack.at(-1);
-    if (!groups.has(entry.group)) groups.set(entry.group, []);
-    groups.get(entry.group).push(entry);
-  }
-  return [...groups].map(([group, entries]) => ({ group, entries }));
+  return [...Map.groupBy(reachable().filter(({ keys }) => keys.length), ({ group }) => group)].map(([group, entries]) => ({ group, entries }));
+}
+
+/** [{ keys, description, handler, group }] of all that acts. */
+export const listActions = () => reachable().filter(({ handler }) => handler);
+
+/** "Mod+k" -> ["Ctrl", "K"], "g b" -> ["g", "b"]: what stands on the keys. */
+export function keyNames(keys) {
+  return keys.startsWith(MOD) ? [apple ? "⌘" : "Ctrl", keys.slice(MOD.length).toUpperCase()] : keys.split(" ");
 }
 
 /** True where typing means typing. */
@@ -43,15 +52,23 @@ export function startShortcuts() {
   let first = "";
   let since = 0;
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (isEditable(event.target) || document.querySelector("dialog[open]")) return;
+    if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey) {
+      const entry = !event.altKey && !event.shiftKey && find(MOD + event.key.toLowerCase());
+      if (entry?.handler) {
+        event.preventDefault();
+        entry.handler(event);
+      }
+      return;
+    }
+    if (event.altKey || isEditable(event.target)) return;
     const sequence = first && event.timeStamp - since < SEQUENCE_MS ? `${first} ${event.key}` : event.key;
     first = "";
-    const entry = (live.get(sequence) ?? live.get(event.key))?.at(-1);
+    const entry = find(sequence) ?? find(event.key);
     if (entry?.handler) {
       event.preventDefault();
       entry.handler(event);
-    } else if ([...live.keys()].some((keys) => keys.startsWith(`${event.key} `))) {
+    } else if (live.some(({ keys }) => keys.some((some) => some.startsWith(`${event.key} `)))) {
       first = event.key;
       since = event.timeStamp;
     }

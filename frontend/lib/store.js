@@ -1,6 +1,6 @@
 /** State that outlives one page: what the server told us about itself, and answers worth keeping. */
 
-import { api } from "./api.js";
+import { NOT_SERVED, api } from "./api.js";
 
 /** A value object with listeners. `set` merges a patch and tells every subscriber the new state. */
 export class Store {
@@ -61,9 +61,10 @@ export class PromiseCache {
 
 /**
  * health: last answer of /api/health or null; offline: the server did not answer; model: /api/model or null;
- * epoch: grows when everything read from the index became stale, and pages should read it again.
+ * epoch: grows when everything read from the index became stale, and pages should read it again;
+ * wasLoaded: the model was there once, so that one that is not is started again; began: the version that served this page.
  */
-export const session = new Store({ health: null, model: null, offline: false, epoch: 0 });
+export const session = new Store({ health: null, model: null, offline: false, epoch: 0, wasLoaded: false, began: null });
 
 const features = new PromiseCache(64);
 let modelRequest = null;
@@ -114,21 +115,26 @@ export function onStale(listener, { signal }) {
 
 /**
  * Polls /api/health: every second while the index is being built or the server is away, else every 20 s and only
- * while somebody looks at the page.
+ * while somebody looks at the page; at once when a request was not served.
  */
 export function watchHealth({ signal }) {
   let timer = 0;
+  let asking = false;
   const check = async () => {
+    if (asking) return;
+    asking = true;
     clearTimeout(timer);
     const before = session.state;
     try {
       const health = await api.health({ signal });
       const rebuilt = before.health && before.health.index.state !== "ready" && health.index.state === "ready";
-      session.set({ health, offline: false });
+      session.set({ health, offline: false, wasLoaded: before.wasLoaded || health.model_loaded, began: before.began ?? health.version });
       if (rebuilt || before.offline) forgetEverything();
     } catch (error) {
       if (signal.aborted) return;
       session.set({ offline: error.status === 0 });
+    } finally {
+      asking = false;
     }
     const { health, offline } = session.state;
     const busy = offline || !health?.model_loaded || health.index.state === "building";
@@ -136,6 +142,7 @@ export function watchHealth({ signal }) {
   };
   document.addEventListener("visibilitychange", () => !document.hidden && check(), { signal });
   addEventListener("online", check, { signal });
+  addEventListener(NOT_SERVED, check, { signal });
   signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
   return check();
 }

@@ -1,7 +1,7 @@
-// Runs before the first paint (a classic script in <head>), so that a chosen theme does not flash.
+// Runs before the first paint (a classic script in <head>), so that what was chosen does not flash. See settings.js.
 try {
-  const theme = localStorage.getItem("mfn-theme");
-  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  const kept = JSON.parse(localStorage.getItem("mfn-settings") ?? "{}");
+  for (const name of ["theme", "density", "motion"]) if (typeof kept?.[name] === "string") document.documentElement.dataset[name] = kept[name];
 } catch {
-  // storage is switched off: the system's theme holds
+  // storage is switched off, or holds what nobody here wrote: the system's choices hold
 }

@@ -1,36 +1,38 @@
-/** Light, dark or the system's choice; kept in localStorage where that is allowed. */
+/** Light, dark or the system's choice, as chosen in settings. */
 
-const KEY = "mfn-theme";
+import { choose, onSettingChange, setting } from "./settings.js";
+
 const system = matchMedia("(prefers-color-scheme: dark)");
+const ofSystem = () => (system.matches ? "dark" : "light");
 
 /** The theme on screen: "light" or "dark". */
 export function currentTheme() {
-  return document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light");
+  const theme = setting("theme");
+  return theme === "system" ? ofSystem() : theme;
 }
 
 /** Switch to the other theme. Choosing what the system has anyway goes back to following the system. */
 export function toggleTheme() {
   const next = currentTheme() === "dark" ? "light" : "dark";
-  const follows = next === (system.matches ? "dark" : "light");
-  if (follows) delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = next;
-  try {
-    if (follows) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, next);
-  } catch {
-    // storage is switched off: the choice lasts as long as the tab
-  }
-  dispatchEvent(new CustomEvent("mfn:theme"));
+  choose("theme", next === ofSystem() ? "system" : next);
 }
 
-/** Call `listener` whenever the colours change, until `signal` aborts. */
-export function onThemeChange(listener, { signal }) {
-  addEventListener("mfn:theme", listener, { signal });
+/** Call `listener` whenever the colours may have changed, until `signal` aborts. */
+export function onThemeChange(listener, { signal } = {}) {
+  onSettingChange(listener, { signal });
   system.addEventListener("change", listener, { signal });
 }
 
+const colours = new Map(); // to ask for one makes the browser work out all styles
+onThemeChange(() => colours.clear());
+
 /** A theme variable as a colour that SVG and Plotly understand: `themeColor("--accent")` -> "rgb(…)". */
 export function themeColor(variable) {
+  if (!colours.has(variable)) colours.set(variable, computed(variable));
+  return colours.get(variable);
+}
+
+function computed(variable) {
   const probe = document.createElement("i");
   probe.hidden = true;
   probe.style.setProperty("color", `var(${variable})`);

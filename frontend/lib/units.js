@@ -3,7 +3,7 @@
  * server shows them as "⟨c3⟩", "⟨b6⟩". In running text such neighbours are joined back into what they spell ("ö").
  */
 
-import { isPartialBytes } from "./format.js";
+import { isPartialBytes } from "./tokens.js";
 
 const LONGEST = 6;
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -30,11 +30,20 @@ function joined(tokens, start) {
   let bytes = [];
   for (let k = start; k < tokens.length && k - start < LONGEST && isPartialBytes(tokens[k]); k++) {
     bytes = bytes.concat(tokens[k].slice(1, -1).split(" ").map((byte) => Number.parseInt(byte, 16)));
+    if (!endsWithCharacter(bytes)) continue;
     try {
       return [decoder.decode(Uint8Array.from(bytes)), k - start + 1];
     } catch {
-      // not whole yet: one token more
+      // no characters, whatever comes: it is not tried again, for an error takes its time
+      break;
     }
   }
   return [tokens[start], 1];
+}
+
+/** Whether the lengths that leading bytes announce come out even. */
+function endsWithCharacter(bytes) {
+  let at = 0;
+  while (at < bytes.length) at += bytes[at] < 0x80 ? 1 : bytes[at] < 0xe0 ? 2 : bytes[at] < 0xf0 ? 3 : 4;
+  return at === bytes.length;
 }

@@ -1,6 +1,7 @@
 /** The bar of filters above the list: search, layer, status, context features, firing rate, sort. It shows a query and reports changes. */
 
 import { debounce, fill, h } from "../lib/dom.js";
+import { setting } from "../lib/settings.js";
 import { session } from "../lib/store.js";
 import { browse as text } from "./browse-strings.js";
 
@@ -24,9 +25,10 @@ const isContext = (query) => Object.entries(CONTEXT).every(([key, value]) => que
 /** The order a sort key has when the URL names none: as the API does it. */
 export const defaultOrder = (sort) => (ASCENDING.has(sort) ? "asc" : "desc");
 
-/** Named features first, where any is: what fires most often says least to somebody who has just come. */
+/** What the reader has chosen, or named features first, where any is: what fires most often says least to somebody who has just come. */
 function defaultSort(filters) {
   if (filters.q) return "relevance";
+  if (setting("sort") !== "auto") return setting("sort");
   return session.state.model?.sources.some((source) => source.n_labelled + source.n_automatic > 0) ? "label" : "rate";
 }
 

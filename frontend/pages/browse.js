@@ -14,6 +14,7 @@ import { featureList } from "../lib/feature-list.js";
 import { Page } from "../lib/page.js";
 import { navigate, setQuery } from "../lib/router.js";
 import { MOST_CHOSEN, Selection, featureKey } from "../lib/selection.js";
+import { setting } from "../lib/settings.js";
 import { addShortcut } from "../lib/shortcuts.js";
 import { loadModel, onStale, session } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
@@ -106,6 +107,8 @@ class BrowsePage extends Page {
     if (this.signal.aborted) return;
     const filters = Object.fromEntries(FILTERS.filter((key) => query.get(key)).map((key) => [key, query.get(key)]));
     const sort = sortOf(filters);
+    // what somebody has chosen for themselves goes into the address, which is for others, too
+    if (!filters.sort && !filters.q && setting("sort") !== "auto") setQuery({ sort: sort.sort }, { silent: true });
     this.filters.show({ ...filters, ...sort });
     this.#showSort(sort);
     this.selection.parse(query.get("s"));

@@ -17,6 +17,7 @@ class HomePage extends Page {
     super.connectedCallback();
     this.classList.add("page", "home-page");
     this.body = h("div", {});
+    this.search = searchForm(); // made once: what is typed outlives a server that restarts
     this.append(this.body);
     onStale(() => this.#load(), { signal: this.signal });
   }
@@ -30,21 +31,25 @@ class HomePage extends Page {
     if (!this.body.hasChildNodes()) fill(this.body, skeleton(8));
     try {
       const [model, presets] = await Promise.all([loadModel(), api.presets({ signal: this.signal }).catch(() => ({ items: [] }))]);
-      if (!this.signal.aborted) fill(this.body, introduction(model), ways(model, presets.items), layers(model), card(model));
+      if (!this.signal.aborted) fill(this.body, introduction(model, this.search), ways(model, presets.items), layers(model), card(model));
     } catch (error) {
-      if (!this.signal.aborted) fill(this.body, errorView(error, () => this.#load()));
+      if (!this.signal.aborted && !this.search.isConnected) fill(this.body, errorView(error, () => this.#load()));
     }
   }
 }
 
-function introduction(model) {
-  const { facts } = text;
+function searchForm() {
   const search = (event) => {
     event.preventDefault();
     const q = field.value.trim();
     navigate(q ? `/browse?${new URLSearchParams({ q })}` : "/browse");
   };
-  const field = h("input", { type: "search", name: "q", dataset: { search: "" }, "aria-label": text.searchLabel, placeholder: text.searchPlaceholder, autocomplete: "off", enterkeyhint: "search" });
+  const field = h("input", { type: "search", name: "q", "aria-label": text.searchLabel, placeholder: text.searchPlaceholder, autocomplete: "off", enterkeyhint: "search" });
+  return h("form", { class: "home-search", role: "search", onsubmit: search }, field, h("button", { type: "submit", class: "primary" }, text.search));
+}
+
+function introduction(model, search) {
+  const { facts } = text;
   const numbers = [facts.parameters(model.n_parameters), facts.layers(model.n_layers), facts.width(model.d_model), facts.vocabulary(model.vocab_size), facts.context(model.max_context)];
   return h(
     "header",
@@ -52,7 +57,7 @@ function introduction(model) {
     h("h1", { dir: "auto" }, model.name),
     h("p", { class: "lead" }, text.lead),
     h("ul", { class: "facts num" }, numbers.map((fact) => h("li", {}, fact))),
-    h("form", { class: "home-search", role: "search", onsubmit: search }, field, h("button", { type: "submit", class: "primary" }, text.search)),
+    search,
   );
 }
 

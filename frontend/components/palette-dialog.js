@@ -1,0 +1,33 @@
+/**
+ * The command palette's dialog: one field from which everything is reached. A combobox with a listbox (ARIA 1.2) in a modal
+ * dialog. It opens at once, so that no letter is lost; what works behind it is fetched when it is first needed.
+ */
+
+import { fill, h } from "../lib/dom.js";
+import { strings } from "../lib/strings.js";
+
+const text = strings.palette;
+
+/** Open it, unless a dialog is open already. */
+export async function openPalette() {
+  if (document.querySelector("dialog[open]")) return;
+  const input = h("input", {
+    class: "palette-input", type: "text", inputmode: "search", enterkeyhint: "go", autocomplete: "off", autocapitalize: "off", spellcheck: "false",
+    placeholder: text.placeholder, role: "combobox", "aria-label": text.label, "aria-expanded": "true", "aria-controls": "palette-list", "aria-autocomplete": "list",
+  });
+  const list = h("div", { id: "palette-list", class: "palette-list", role: "listbox", "aria-label": text.results });
+  const status = h("p", { class: "visually-hidden", role: "status" });
+  const hint = (keys, words) => h("span", {}, keys.map((key) => h("kbd", {}, key)), " ", words);
+  const hints = h("footer", { class: "palette-hints muted", "aria-hidden": "true" }, hint(["↑", "↓"], text.keys.move), hint(["↵"], text.keys.act), hint(["Esc"], text.keys.close));
+  const dialog = h("dialog", { class: "palette", "aria-label": text.label }, input, list, hints, status);
+  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  document.body.append(dialog);
+  dialog.showModal();
+  try {
+    const { Palette } = await import("./command-palette.js");
+    if (dialog.open) new Palette({ dialog, input, list, status });
+  } catch {
+    fill(list, h("p", { class: "palette-nothing error-text" }, strings.errors.unreachable));
+  }
+}

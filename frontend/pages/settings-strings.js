@@ -1,0 +1,51 @@
+/** What the Settings page says. */
+
+import { formatInteger, plural } from "../lib/format.js";
+
+export const settings = {
+  title: "Settings",
+  kept: "Kept in this browser alone.",
+  reset: "Back to how it was",
+  resetDone: "All settings are as they were at first.",
+  groups: { look: "How it looks", reading: "How text is shown", lists: "Lists", server: "This server" },
+  names: { theme: "Theme", density: "Density", motion: "Motion", blanks: "Signs for blanks", sort: "Browse begins with" },
+  choices: {
+    theme: { system: "As the system", light: "Light", dark: "Dark" },
+    density: { comfortable: "Comfortable", compact: "Compact" },
+    motion: { system: "As the system", reduced: "Little" },
+    blanks: { breaks: "Line breaks and tabs", all: "Spaces, too" },
+    sort: { auto: "named features, or the most frequent", rate: "the most frequent", max: "the strongest", mean: "the strongest on average", token_r2: "those that depend least on the token alone", index: "the lowest number", label: "the label, by alphabet" },
+  },
+  hints: {
+    motion: "Little: pages and bars appear where they belong, without moving there.",
+    blanks: "Bytes that are no whole character, and control characters that nobody sees, always have a sign.",
+    sort: "Where the address of a list does not say.",
+  },
+  sample: { label: "Sample", tokens: ["The", " harbour", " was", "  ", "quiet", ".", "\n", "\t", "Snow", " fell", "⟨e2 98⟩", " on", " \u202e", "it", "."], values: [0, 7.5, 0, 0, 2.1, 0, 0.8, 0, 5.2, 1.1, 0, 0, 0, 0, 0] },
+  facts: {
+    model: "Model",
+    fingerprint: "Fingerprint",
+    size: "Size",
+    sources: "Features",
+    index: "Index",
+    corpus: "Corpus",
+    device: "Computed on",
+    dtype: "Numbers",
+    rows: "Streams in one pass",
+    versions: "Versions",
+    web: "Web process",
+    worker: "Model process",
+    database: "Database",
+  },
+  threads: (cpu, threads) => `${cpu}, ${plural(threads, "thread", "threads")}`,
+  parameters: (n, layers, width) => `${formatInteger(n)} parameters, ${plural(layers, "block", "blocks")}, width ${formatInteger(width)}`,
+  features: (n, layers, labelled) => `${formatInteger(n)} in ${plural(layers, "layer", "layers")}, ${formatInteger(labelled)} of them named`,
+  corpusFacts: (name, documents, tokens) => `${name}: ${plural(documents, "document", "documents")}, ${formatInteger(tokens)} tokens`,
+  indexStates: { ready: "ready", building: "being built", missing: "there is none", error: "failed" },
+  answers: "answers",
+  silent: "does not answer",
+  stopping: "is stopping",
+  workerStates: { loading: "is loading the model", ready: "ready", down: "has died and is started again", failed: "could not load the model", closed: "is stopping" },
+  databaseStates: { ok: "answers", unavailable: "does not answer" },
+  measured: "What it has counted and timed, for Prometheus",
+};
