@@ -1,6 +1,6 @@
 /**
- * <activation-histogram>: `show({ edges, counts }, { tried })` draws a feature's activations with Plotly, beside a table of
- * the same numbers. Plotly is fetched when the plot first comes into view.
+ * <activation-histogram>: `show({ edges, counts })` draws a feature's activations with Plotly, beside a table of the same
+ * numbers; `mark(value)` shows where a value lies among them. Plotly is fetched when the plot first comes into view.
  */
 
 import { fill, h } from "../lib/dom.js";
@@ -13,6 +13,7 @@ class ActivationHistogram extends HTMLElement {
   #histogram = null;
   #tried = null;
   #visible = false;
+  #frame = 0;
 
   connectedCallback() {
     const { signal } = (this.controller = new AbortController());
@@ -37,10 +38,9 @@ class ActivationHistogram extends HTMLElement {
     this.replaceChildren();
   }
 
-  /** `tried`: the strongest activation in the reader's own text, marked in the plot; null for none. */
-  show(histogram, { tried = null } = {}) {
+  show(histogram) {
     this.#histogram = trim(histogram);
-    this.#tried = tried;
+    this.#tried = null;
     const { edges, counts } = this.#histogram;
     const total = counts.reduce((a, b) => a + b, 0);
     this.plot.setAttribute("aria-label", strings.histogram.summary(total, edges[0], edges.at(-1)));
@@ -49,8 +49,25 @@ class ActivationHistogram extends HTMLElement {
     this.#draw();
   }
 
-  async #draw() {
-    if (!this.#visible || !this.#histogram) return;
+  /** `tried`: the strongest activation in the reader's own text; null or 0 for none. */
+  mark(tried) {
+    if ((tried || null) === (this.#tried || null)) return;
+    this.#tried = tried;
+    this.#draw();
+  }
+
+  /** Soon, and once: what can be read comes first, and drawing takes longer than all the rest of a page. */
+  #draw() {
+    this.#frame ||= requestAnimationFrame(() =>
+      setTimeout(() => {
+        this.#frame = 0;
+        this.#paint();
+      }),
+    );
+  }
+
+  async #paint() {
+    if (!this.#visible || !this.#histogram || !this.isConnected) return;
     try {
       const { newPlot, react } = await loadPlotly();
       if (!this.isConnected) return;

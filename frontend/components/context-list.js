@@ -4,15 +4,16 @@ import { h } from "../lib/dom.js";
 import { formatInteger, formatValue } from "../lib/format.js";
 import { feature as strings } from "../pages/feature-strings.js";
 import { concordance, tokenStrip } from "./token-strip.js";
+import { stepThroughValues } from "./value-tip.js";
 
 const SAME_AROUND_PEAK = 6;
 
 /**
- * contexts: the API's Context objects; `max` is the value shaded strongest; `full` opens all of them.
+ * contexts: the API's Context objects; `max` is the value shaded strongest; `full` opens all of them; `most` of them are shown.
  * Contexts with the same text around the peak are folded into the strongest of them.
  */
-export function contextList(contexts, { max, full = false, label }) {
-  return h("ol", { class: "contexts", "aria-label": label }, fold(contexts).map(([context, count]) => contextItem(context, { max, full, count })));
+export function contextList(contexts, { max, full = false, label, most = Infinity }) {
+  return h("ol", { class: "contexts", "aria-label": label }, fold(contexts).slice(0, most).map(([context, count]) => contextItem(context, { max, full, count })));
 }
 
 /** [[first context, number of contexts with the same text around the peak]], in order. */
@@ -36,13 +37,14 @@ function contextItem(context, { max, full, count }) {
   const show = (open) => {
     toggle.setAttribute("aria-expanded", String(open));
     toggle.setAttribute("aria-label", open ? text.collapse : text.expand);
-    toggle.title = open ? text.collapse : text.expand;
+    toggle.title = `${open ? text.collapse : text.expand} ${text.keys}`;
     body.replaceChildren(open ? whole(context, max) : concordance(tokens, values, { max, peak }));
   };
   const flip = () => show(toggle.getAttribute("aria-expanded") !== "true");
   toggle.addEventListener("click", flip);
   body.addEventListener("click", () => getSelection()?.toString() || flip());
   show(full);
+  stepThroughValues(toggle, () => body);
   return h(
     "li",
     { class: "context" },

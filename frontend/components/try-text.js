@@ -11,14 +11,17 @@ import { tokenStrip } from "./token-strip.js";
 
 class TryText extends HTMLElement {
   #request = null;
+  #ran = ""; // the text that the field was last filled with, or that was asked
 
   connectedCallback() {
+    if (this.field) return;
     const text = strings.tryIt;
     this.field = h("textarea", { rows: 1, class: "try-field", "aria-label": text.label, placeholder: text.placeholder, spellcheck: "false" });
     this.button = h("button", { type: "submit" }, text.run);
     this.result = h("div", { class: "try-result", "aria-live": "polite" });
     const ask = (event) => {
       event.preventDefault();
+      this.#ran = this.field.value;
       this.dispatchEvent(new CustomEvent("try", { detail: { text: this.field.value } }));
     };
     const form = h("form", { onsubmit: ask }, this.field, this.button);
@@ -31,12 +34,13 @@ class TryText extends HTMLElement {
 
   disconnectedCallback() {
     this.#request?.abort();
-    this.replaceChildren();
   }
 
+  /** What stands in the field is left there if it was typed and not yet asked. */
   async run(source, index, text, max) {
     this.#request?.abort();
-    if (document.activeElement !== this.field) this.field.value = text;
+    if (this.field.value === this.#ran) this.field.value = text;
+    this.#ran = text;
     if (text === "") {
       fill(this.result);
       return null;
