@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install demo test test-full lint format bench wheel constraints docs cli-docs clean
+.PHONY: help install demo test test-full lint format bench wheel constraints docs cli-docs screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -57,6 +57,9 @@ docs: $(DEV)  ## build the reference of mfn_core from its docstrings into site/
 
 cli-docs: $(DEV)  ## write docs/reference/cli.md anew from the commands' --help
 	$(BIN)/python -m scripts.cli_docs
+
+screenshots: $(DEV)  ## take the screenshots of README anew, into docs/images (needs Chromium)
+	$(BIN)/python -m tests.browser.screenshots docs/images --readme
 
 constraints: $(DEV)  ## pin what .venv holds in constraints.txt
 	{ sed -n '/^#/p' constraints.txt; \

@@ -1,6 +1,7 @@
-"""Writes screenshots of every page: `python -m tests.browser.screenshots FOLDER [--url URL]`.
+"""Writes screenshots of every page: `python -m tests.browser.screenshots FOLDER [--url URL] [--only NAME ...]`.
 
-Without `--url`, the demo is started for it. Each page is taken for desktop and phone, light and dark.
+Without `--url`, the demo is started for it. Each page is taken for desktop and phone, light and dark. `--readme` takes
+those that README shows, by the names that it has there: `make screenshots` writes them into docs/images.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ SIZES: dict[str, ViewportSize] = {
     "desktop": {"width": 1320, "height": 860},
     "phone": {"width": 360, "height": 740},
 }
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 PROMPT = "The old house stood at the end of the road"
-TEXT = "I watched this film last night and it was the worst two hours of my life. The acting was great, though."
+TEXT = "I watched this film for a while last night: the worst two hours of my life. The acting was great, though."
+
+ERROR = {"code": "internal_error", "message": "something went wrong in the server; its log says more"}
 
 Shot = Callable[[Page, Studio], None]
 
@@ -72,6 +76,10 @@ def browse_empty(page: Page, studio: Studio) -> None:
 def feature(page: Page, studio: Studio) -> None:
     page.goto(_feature_path(studio) + "?try=" + TEXT.replace(" ", "+"))
     page.locator(".contexts-section mark").first.wait_for()
+    _drawn(page)
+
+
+def _drawn(page: Page) -> None:
     page.locator("activation-histogram").scroll_into_view_if_needed()  # it is drawn when it comes into view
     page.locator("activation-histogram svg.main-svg").first.wait_for()
     page.wait_for_load_state("networkidle")
@@ -129,6 +137,113 @@ def _effect(page: Page, studio: Studio, button: str, result: str) -> None:
     page.locator(".effect").evaluate("element => scrollTo(0, element.getBoundingClientRect().top + scrollY - 60)")
 
 
+def feature_named(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?label=moment&layer=3&limit=1")["items"][0]
+    page.goto(f"/feature/{row['source']}/{row['index']}?try=" + TEXT.replace(" ", "+"))
+    page.locator(".try-result mark").first.wait_for()
+    _drawn(page)
+
+
+def feature_turned(page: Page, studio: Studio) -> None:
+    page.goto(_feature_path(studio) + "?turn=2&prompt=" + PROMPT.replace(" ", "+"))
+    page.locator(".turn-note", has_text="part at token").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Dose and response").click()
+    page.locator("dose-response svg.main-svg").first.wait_for(timeout=60_000)
+    _drawn(page)
+
+
+def feature_full(page: Page, studio: Studio) -> None:
+    page.goto(_feature_path(studio) + "?view=full")
+    page.locator(".context-whole").first.wait_for()
+    page.locator(".bands-section").scroll_into_view_if_needed()
+
+
+def feature_names(page: Page, studio: Studio) -> None:
+    page.goto(_feature_path(studio))
+    page.get_by_role("button", name="Name it").or_(page.get_by_role("button", name="Names")).first.click()
+    _drawn(page)
+
+
+def feature_dead(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?status=dead&limit=1")["items"][0]
+    page.goto(f"/feature/{row['source']}/{row['index']}")
+    page.get_by_text("Never fired").wait_for()
+
+
+def feature_loading(page: Page, studio: Studio) -> None:
+    page.route("**/api/features/**", lambda route: None)  # never answered
+    page.goto(_feature_path(studio))
+    page.locator(".skeleton").first.wait_for()
+    page.wait_for_timeout(600)
+
+
+def feature_error(page: Page, studio: Studio) -> None:
+    page.route("**/api/features/**", lambda route: route.fulfill(status=500, json={"error": ERROR}))
+    page.goto(_feature_path(studio))
+    page.locator("state-view[kind=error]").wait_for()
+
+
+def offline(page: Page, studio: Studio) -> None:
+    page.goto(_feature_path(studio))
+    _drawn(page)
+    page.context.set_offline(True)
+    page.get_by_role("tab", name="Turn it").click()
+    page.get_by_text("The server does not answer. Trying again").wait_for()
+
+
+def compare(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?layer=3&min_rate=0.001&max_rate=0.02&limit=1")["items"][0]
+    others = studio.get(f"/api/features/{row['source']}/{row['index']}")
+    keys = [row["index"], others["neighbours"][0]["index"], others["cofiring"][0]["index"]]
+    page.goto("/compare?" + "&".join(f"f={row['source']}:{index}" for index in keys))
+    page.locator(".cosine-meter").first.wait_for()
+
+
+def compare_empty(page: Page, studio: Studio) -> None:
+    page.goto("/compare")
+    page.locator("state-view").wait_for()
+
+
+def evidence(page: Page, studio: Studio) -> None:
+    page.goto("/evidence")
+    page.locator(".evidence-known dl").wait_for()
+
+
+def settings(page: Page, studio: Studio) -> None:
+    page.goto("/settings")
+    page.locator(".settings-facts").wait_for()
+
+
+def palette(page: Page, studio: Studio) -> None:
+    page.goto("/browse")
+    page.locator(".feature-row").first.wait_for()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("snow")
+    page.get_by_role("group", name="Features").get_by_role("option").nth(3).wait_for()
+
+
+def palette_empty(page: Page, studio: Studio) -> None:
+    page.goto("/")
+    page.locator("h1").wait_for()
+    page.keyboard.press("Control+k")
+    page.get_by_role("option").first.wait_for()
+
+
+def shortcuts(page: Page, studio: Studio) -> None:
+    page.goto(_feature_path(studio))
+    page.locator(".contexts-section mark").first.wait_for()
+    page.keyboard.press("?")
+    page.get_by_role("dialog").wait_for()
+
+
+def menu(page: Page, studio: Studio) -> None:
+    page.goto("/")
+    page.locator("h1").wait_for()
+    button = page.get_by_role("button", name="Menu")
+    if button.is_visible():
+        button.click()
+
+
 def missing(page: Page, studio: Studio) -> None:
     page.goto("/no/such/page")
     page.locator("state-view").wait_for()
@@ -143,6 +258,16 @@ SHOTS: list[Shot] = [
     map_labels,
     map_lasso,
     feature,
+    feature_named,
+    feature_turned,
+    feature_full,
+    feature_names,
+    feature_dead,
+    feature_loading,
+    feature_error,
+    offline,
+    compare,
+    compare_empty,
     inspect,
     inspect_empty,
     steer_first_run,
@@ -150,8 +275,18 @@ SHOTS: list[Shot] = [
     steer_prediction,
     steer_sweep,
     steer_spot,
+    evidence,
+    settings,
+    palette,
+    palette_empty,
+    shortcuts,
+    menu,
     missing,
 ]
+README: dict[str, tuple[Shot, Scheme]] = {
+    "feature.png": (feature_named, "light"),
+    "steer.png": (steer, "light"),
+}
 
 
 def main() -> None:
@@ -159,6 +294,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Writes screenshots of every page.")
     parser.add_argument("folder", type=Path, help="where to write them")
     parser.add_argument("--url", help="a running MFN Studio; without it the demo is started")
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=None, help="take these pages alone")
+    parser.add_argument("--readme", action="store_true", help="take what README shows, by the names that it has there")
     given = parser.parse_args()
     executable = chromium()
     if executable is None:
@@ -166,12 +303,17 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     with _studio(given.url) as studio, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
-        for path in take(browser, studio, given.folder):
+        taken = (
+            take_for_readme(browser, studio, given.folder)
+            if given.readme
+            else take(browser, studio, given.folder, given.only)
+        )
+        for path in taken:
             print(path)
 
 
-def take(browser: Browser, studio: Studio, folder: Path) -> Iterator[Path]:
-    """Takes every page in every size and scheme, into PAGE-SIZE-SCHEME.png."""
+def take(browser: Browser, studio: Studio, folder: Path, only: list[str] | None = None) -> Iterator[Path]:
+    """Takes every page, or those named `only`, in every size and scheme, into PAGE-SIZE-SCHEME.png."""
     for size, viewport in SIZES.items():
         for scheme in SCHEMES:
             phone = size == "phone"
@@ -180,11 +322,27 @@ def take(browser: Browser, studio: Studio, folder: Path) -> Iterator[Path]:
             )
             page = context.new_page()
             for shot in SHOTS:
+                name = shot.__name__.replace("_", "-")
+                if only is not None and name not in only:
+                    continue
+                context.set_offline(False)
+                page.unroute_all(behavior="ignoreErrors")
                 shot(page, studio)
-                path = folder / f"{shot.__name__.replace('_', '-')}-{size}-{scheme}.png"
+                path = folder / f"{name}-{size}-{scheme}.png"
                 page.screenshot(path=path)
                 yield path
             context.close()
+
+
+def take_for_readme(browser: Browser, studio: Studio, folder: Path) -> Iterator[Path]:
+    """Takes what README shows, for the desktop."""
+    for name, (shot, scheme) in README.items():
+        context = browser.new_context(base_url=studio.url, viewport=SIZES["desktop"], color_scheme=scheme)
+        page = context.new_page()
+        shot(page, studio)
+        page.screenshot(path=folder / name)
+        yield folder / name
+        context.close()
 
 
 @contextmanager

@@ -43,6 +43,8 @@ class Studio:
     """A running app and what a test may ask it directly."""
 
     url: str
+    pid: int | None = None
+    """Of the server's process, where this one started it."""
 
     def get(self, path: str) -> Any:
         """JSON of a GET."""
@@ -78,14 +80,14 @@ def index(bundle: Path, corpus: Path, database: Path) -> None:
 
 
 @contextmanager
-def serve(*arguments: str, home: Path, indexed: bool = True) -> Iterator[Studio]:
-    """Run `mfn` with these arguments on a free port, until the block is left. `indexed`: wait for the index, too."""
-    command = mfn(*arguments, "--port", "0", "--no-browser")
+def serve(*arguments: str, home: Path, indexed: bool = True, port: int = 0) -> Iterator[Studio]:
+    """Run `mfn` with these arguments until the block is left. `indexed`: wait for the index, too. Port 0: any."""
+    command = mfn(*arguments, "--port", str(port), "--no-browser")
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment(home)
     ) as process:
         try:
-            studio = Studio(_address(process))
+            studio = Studio(_address(process), process.pid)
             studio.wait_until_ready(indexed)
             yield studio
         finally:

@@ -180,7 +180,7 @@ def test_features_that_hardly_fire_are_marked(page: Page, studio: Studio) -> Non
     expect(mark).to_have_count(0)
     answers_change(page, studio, lambda body: body.update(status="ultra_rare"))
     page.goto(path_of(row))
-    expect(page.locator(".feature-header .status-mark")).to_have_text("ultra-rare")
+    expect(page.locator("feature-head .status-mark")).to_have_text("ultra-rare")
 
     def mark_the_first(body: dict[str, Any]) -> None:
         for item in body.get("items", [])[:1]:  # the page that is left may ask once more for its feature

@@ -1,0 +1,182 @@
+"""What stands around every page: palette, shortcuts, settings, banner, the way from page to page."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .conftest import NewPage
+from .material import HOSTILE
+from .studio import Studio
+
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def named(studio: Studio) -> dict[str, Any]:
+    """A feature whose name is markup."""
+    row: dict[str, Any] = studio.get("/api/features?limit=5&sort=mean")["items"][4]
+    body = {"id": "5f0cbb1c-4d8a-4a35-9f35-1a2b3c4d5e70", "event": {"kind": "propose", "text": f"zebra {HOSTILE}"}}
+    studio.post(f"/api/features/{row['source']}/{row['index']}/events", body)
+    return row
+
+
+def test_the_palette_goes_to_a_feature_by_its_number(page: Page, named: dict[str, Any]) -> None:
+    page.goto("/inspect")
+    page.get_by_role("textbox").first.fill("half a text")
+    page.keyboard.press("Control+k")  # also from within a field
+    field = page.get_by_role("combobox", name="Go to a feature")
+    expect(field).to_be_focused()
+    for asked in (f"{named['layer']}/{named['index']}", f"{named['source']}/{named['index']}"):
+        field.fill(asked)
+        first = page.get_by_role("option").first
+        expect(first).to_contain_text(f"L{named['layer']} · {named['index']}")
+        expect(first).to_have_attribute("aria-selected", "true")
+        expect(field).to_have_attribute("aria-activedescendant", str(first.get_attribute("id")))
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_role("textbox").first).to_be_focused()
+    expect(page.get_by_role("textbox").first).to_have_value("half a text")
+    page.keyboard.press("Control+k")
+    page.keyboard.type(f"{named['layer']}/{named['index']}")
+    page.keyboard.press("Enter")  # right after typing: it waits for what was asked
+    expect(page).to_have_url(re.compile(f"/feature/{named['source']}/{named['index']}$"))
+    expect(page.locator("#main")).to_be_focused()
+
+
+def test_the_palette_finds_what_is_named_and_shows_it_as_text(page: Page, named: dict[str, Any]) -> None:
+    page.goto("/evidence")
+    page.keyboard.press("/")
+    page.keyboard.type("zebra")
+    option = page.get_by_role("option", name=re.compile("zebra <img")).first
+    expect(option).to_be_visible()
+    assert page.locator("dialog img, dialog script").count() == 0
+    groups = page.get_by_role("listbox").get_by_role("group")
+    expect(groups.first).to_have_accessible_name("Features")
+    page.keyboard.press("ArrowUp")  # round the end
+    expect(page.get_by_role("option").last).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("option").last).to_contain_text("Inspect the text “zebra”")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/browse\?q=zebra"))
+    page.locator(".feature-row").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("zebra")
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("group", name="Seen lately").get_by_role("option").first).to_contain_text("zebra <img")
+    assert page.locator("dialog img, dialog script").count() == 0
+
+
+def test_names_and_prompts_that_are_markup_are_text_where_features_are_compared_and_turned(
+    page: Page, named: dict[str, Any]
+) -> None:
+    page.goto(f"/compare?f={named['source']}:{named['index']}&f={named['source']}:{(named['index'] + 1) % 160}")
+    expect(page.locator(".compare-name").first).to_contain_text("zebra <img")
+    page.goto(f"/feature/{named['source']}/{named['index']}?turn=2")
+    page.get_by_role("textbox", name="The text that it begins with").fill(HOSTILE)
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn-text").first).to_contain_text("<img src=x")
+    expect(page.locator(".turn-note")).to_contain_text(re.compile("part at token|came out the same"))
+    assert page.locator("main img, main script").count() == 0
+
+
+def test_the_palette_acts(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("/")
+    page.keyboard.type("lghtdrk")  # some letters of it, in order
+    expect(page.get_by_role("option").first).to_contain_text("Switch between light and dark")
+    page.keyboard.press("Enter")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("copy link")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("clipboard")
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    page.keyboard.press("Control+k")
+    page.keyboard.type("evid")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/evidence$"))
+    page.keyboard.press("?")
+    shown = page.get_by_role("dialog")
+    expect(shown).to_contain_text("Go to Settings")
+    expect(shown.locator("dt", has_text="Ctrl").first).to_be_visible()
+
+
+def test_settings_are_kept_and_hold_everywhere(page: Page) -> None:
+    page.goto("/settings")
+    expect(page.locator(".settings-facts")).to_contain_text("torch")
+    sample = page.locator(".settings-sample")
+    expect(sample.locator(".control")).to_have_attribute("data-name", "U+202E")
+    expect(sample.locator(".bytes")).to_have_text("⟨e2 98⟩")
+    expect(sample.locator(".space")).to_have_count(0)
+    page.get_by_label("Spaces, too").check(force=True)
+    expect(sample.locator(".space")).not_to_have_count(0)
+    assert "harbour was  quiet" in sample.inner_text().replace("\n", " "), "signs stand beside the text, not in it"
+    page.get_by_label("Compact").check(force=True)
+    page.get_by_role("group", name="Theme").get_by_label("Dark").check(force=True)
+    page.get_by_role("group", name="Motion").get_by_label("Little").check(force=True)
+    page.reload()
+    root = page.locator("html")
+    for name, value in (("theme", "dark"), ("density", "compact"), ("motion", "reduced")):
+        expect(root).to_have_attribute(f"data-{name}", value)
+    expect(page.get_by_label("Compact")).to_be_checked()
+    page.get_by_label("Browse begins with").select_option("max")
+    page.goto("/browse")
+    expect(page).to_have_url(re.compile(r"/browse\?sort=max$"))  # for whoever gets the link
+    expect(page.get_by_role("columnheader", name="Max")).to_have_attribute("aria-sort", "descending")
+    page.go_back()
+    page.get_by_role("button", name="Back to how it was").click()
+    expect(page.get_by_label("Comfortable")).to_be_checked()
+    assert page.evaluate("document.documentElement.dataset.density") is None
+    page.evaluate("localStorage.setItem('mfn-settings', '{\"theme\": 7}')")
+    page.reload()  # what nobody here wrote is no harm
+    expect(page.get_by_role("group", name="Theme").get_by_label("As the system")).to_be_checked()
+
+
+def test_evidence_says_that_nothing_was_measured(page: Page) -> None:
+    page.goto("/evidence")
+    expect(page.get_by_text("Nothing has been measured of this model yet")).to_be_visible()
+    expect(page.get_by_role("article")).to_have_count(5)
+    expect(page.locator(".verdict-mark")).to_have_text(["open"] * 5)
+    expect(page.get_by_text("card gives no figures")).to_be_visible()  # nor does the test model's
+
+
+def test_a_phone_reaches_every_page(new_page: NewPage) -> None:
+    page = new_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    page.goto("/")
+    for name in ("Home", "Browse", "Map", "Inspect", "Steer", "Evidence", "Settings"):
+        page.get_by_role("button", name="Menu").click()
+        menu = page.get_by_role("navigation", name="Menu")
+        menu.get_by_role("link", name=name, exact=True).click()
+        expect(page).to_have_url(re.compile("/$" if name == "Home" else f"/{name.lower()}"))
+        expect(menu).to_be_hidden()
+    page.get_by_role("button", name="Search or act").click()
+    expect(page.get_by_role("combobox", name="Go to a feature")).to_be_focused()
+
+
+def test_going_from_page_to_page_moves_focus_title_and_what_is_said(page: Page) -> None:
+    page.goto("/evidence")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Inspect").click()
+    expect(page).to_have_title(re.compile("^Inspect"))
+    expect(page.locator("#main")).to_be_focused()
+    expect(page.locator("#announcer")).to_have_text("Inspect")
+    page.go_back()
+    expect(page).to_have_title(re.compile("^Evidence"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Evidence")
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_pages_fade_only_for_who_wants_motion(new_page: NewPage, motion: str) -> None:
+    page = new_page(reduced_motion=motion)
+    page.add_init_script("""
+      const start = document.startViewTransition.bind(document);
+      window.faded = 0;
+      document.startViewTransition = (change) => { window.faded += 1; return start(change); };
+    """)
+    page.goto("/evidence")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Inspect").click()
+    expect(page.locator("inspect-page")).to_be_visible()
+    assert page.evaluate("window.faded") == (1 if motion == "no-preference" else 0)
+    expect(page.locator("html[data-changing]")).to_have_count(0)
