@@ -1,5 +1,6 @@
 # MFN Studio with its demo model. Written without a Docker at hand: not run yet.
 #   docker build -t mfn-studio .
+#   docker run --rm -it -v mfn-data:/data mfn-studio mfn users create-admin ann
 #   docker run --rm -p 127.0.0.1:8765:8765 -v mfn-data:/data mfn-studio
 FROM python:3.11-slim AS wheel
 WORKDIR /src
@@ -15,8 +16,9 @@ RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \
     && pip install --no-cache-dir -c /tmp/constraints.txt "$(echo /dist/*.whl)[postgres]" \
     && useradd --create-home mfn && install -d -o mfn /data
 USER mfn
-ENV MFN_HOME=/data
+# Inside its network namespace the container must listen on all addresses, so it asks people to log in. It speaks plain
+# HTTP: publish the port on loopback, and put what speaks TLS in front of that.
+ENV MFN_HOME=/data MFN_ACCOUNTS=true
 VOLUME /data
 EXPOSE 8765
-# Inside its network namespace the container must listen on all addresses; publish the port on loopback.
 CMD ["mfn", "demo", "--no-browser", "--host", "0.0.0.0"]

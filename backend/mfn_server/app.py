@@ -7,12 +7,19 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 
 from mfn_core.errors import MFNError
 from mfn_server import __version__
+from mfn_server.access.account_routes import router as account
+from mfn_server.access.accounts import list_accounts
+from mfn_server.access.admin_routes import router as admin
+from mfn_server.access.login_routes import router as login
 from mfn_server.access.me_routes import router as me
+from mfn_server.access.passwords import Passwords
+from mfn_server.access.person import Permission, declared, needs
 from mfn_server.atlas.install import load_atlas
 from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_sweep import sweep
@@ -51,8 +58,23 @@ logger = logging.getLogger(__name__)
 
 DIALECTS = {"/v1/": openai_error_response}
 
+OF_ONE_KIND = (
+    (features, Permission.READ),
+    (inspecting, Permission.GENERATE),
+    (weights, Permission.READ),
+    (cosines, Permission.READ),
+    (steering, Permission.GENERATE),
+    (effects, Permission.GENERATE),
+    (openai, Permission.GENERATE),
+    (foreign, Permission.READ),
+)
+"""Routers all of whose routes ask for the same."""
 
-def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
+OF_MANY_KINDS = (model_info, labels, live, presets, operating, me, login, account, admin)
+"""Routers whose routes say each what it asks for."""
+
+
+def create_app(settings: Settings, plan: Plan | None = None, passwords: Passwords | None = None) -> FastAPI:
     """Make an app that serves `settings.model`.
 
     The database is opened and migrated at once; the model is loaded in its own process when the app starts, so that
@@ -61,6 +83,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
     Args:
         settings: what and where.
         plan: how the model is loaded and what writes with it, if not as `plan_of` has it.
+        passwords: how passwords are hashed, if not as `Passwords` has it.
 
     Raises:
         MFNError: the database cannot be used, or the installation lacks files.
@@ -78,6 +101,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
         worker = _worker(settings, plan)
         indexing, generation = IndexTask(settings, database), GenerationService(worker, meters, limits_of(settings))
         studio = Studio(settings, database, worker, indexing, generation, dashboards, meters)
+        studio.passwords = passwords or studio.passwords
         app.state.studio = studio
         studio.startup = asyncio.create_task(_start(studio))
         try:
@@ -107,11 +131,20 @@ def create_app(settings: Settings, plan: Plan | None = None) -> FastAPI:
     )
     app.add_middleware(Measured, meters=meters)
     install_error_handlers(app, DIALECTS)
-    routers = (me, model_info, inspecting, features, labels, live, weights, cosines)
-    for router in (*routers, presets, steering, effects, openai, foreign, operating):
+    for router, permission in OF_ONE_KIND:
+        app.include_router(router, dependencies=[needs(permission)])
+    for router in OF_MANY_KINDS:
+        check_declared(router)
         app.include_router(router)
     install_pages(app)
     return app
+
+
+def check_declared(router: APIRouter) -> None:
+    """Refuse a router with a route of which nobody has said who may use it: by oversight it would be for all."""
+    for route in router.routes:
+        if not isinstance(route, APIRoute) or not declared(route):
+            raise RuntimeError(f"nobody has said who may use {getattr(route, 'path', route)}")
 
 
 def _worker(settings: Settings, plan: Plan) -> Worker:
@@ -131,6 +164,8 @@ def limits_of(settings: Settings) -> Limits:
 
 async def _start(studio: Studio) -> None:
     """What is done once the model is there: its rows, presets, labels and index. Its error is the app's end."""
+    if studio.settings.accounts:
+        await to_the_end(_open_door, studio)
     await studio.worker.wait_loaded()
     served = await studio.served()
 
@@ -150,6 +185,14 @@ async def _start(studio: Studio) -> None:
     await to_the_end(prepare)
     await studio.index_task.start(served)
     await to_the_end(warm_up, studio, served)
+
+
+def _open_door(studio: Studio) -> None:
+    """Before anybody logs in: what would make the first wrong name take longer than the next; whether any is right."""
+    assert studio.passwords.decoy
+    with studio.database.read() as connection:
+        if not list_accounts(connection):
+            logger.warning("nobody has an account yet; `mfn users create-admin NAME` makes the first one")
 
 
 def warm_up(studio: Studio, served: Served) -> None:

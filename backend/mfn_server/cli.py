@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from sqlalchemy.exc import DBAPIError
 
 from mfn_server import __version__
+from mfn_server.access.command import users
 from mfn_server.concepts import concepts
 from mfn_server.effects.command import effect
 from mfn_server.equipping import equip
@@ -64,6 +65,10 @@ ChatTemplate = Annotated[
         help="How a chat becomes a text, if not as the tokenizer has it: Jinja; plain: messages joined by blank lines.",
     ),
 ]
+Accounts = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--accounts", help="Ask people to log in; see `mfn users`. [MFN_ACCOUNTS]", show_default=False),
+]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")]
 
 
@@ -88,6 +93,7 @@ def demo(
     port: Port = 8765,
     home: Home = None,
     allow_host: AllowHost = None,
+    accounts: Accounts = None,
     dashboards: Dashboards = None,
     no_browser: NoBrowser = False,
 ) -> None:
@@ -100,6 +106,7 @@ def demo(
         host=host,
         port=port,
         allowed_hosts=allow_host,
+        accounts=accounts,
         dashboards=dashboards,
         model=folder / "model",
         corpus=[str(folder / "corpus" / "corpus.jsonl.xz")],
@@ -119,6 +126,7 @@ def serve(
     port: Port = 8765,
     home: Home = None,
     allow_host: AllowHost = None,
+    accounts: Accounts = None,
     dashboards: Dashboards = None,
     model_alias: ModelAlias = None,
     chat_template: ChatTemplate = None,
@@ -145,6 +153,7 @@ def serve(
         host=host,
         port=port,
         allowed_hosts=allow_host,
+        accounts=accounts,
         dashboards=dashboards,
         model=model,
         database=db,
@@ -387,6 +396,7 @@ def train(
 app.add_typer(runs)
 app.add_typer(effect)
 app.add_typer(labels)
+app.add_typer(users)
 app.command()(equip)
 app.command()(concepts)
 app.command()(rates)
@@ -395,11 +405,8 @@ app.command()(find_presets)
 
 
 def _serve(settings: Any, no_browser: bool) -> None:
-    from mfn_server.security import LOOPBACK
     from mfn_server.serving import serve as run
 
-    if settings.host not in LOOPBACK:
-        err.print(f"Warning: anyone who can reach {settings.host} can use this server; it asks nobody to log in.")
     run(settings, lambda url: out.print(f"MFN Studio is at {url}  (Ctrl+C ends it)", soft_wrap=True), not no_browser)
 
 

@@ -1,13 +1,15 @@
-"""What stands between the app and the rest of the web while it runs without a login.
+"""What stands between the app and the rest of the web, with accounts and without.
 
 A page of another site that a person has open must neither read nor change anything here. The Host allow-list stops DNS
 rebinding (a foreign name that resolves to this address); Sec-Fetch-Site and Origin stop foreign forms and scripts; the
 content security policy stops anything in a label or a corpus from becoming code. Programs such as curl send neither
-header and are let in: they are no browser that someone could misuse.
+header and are let in: they are no browser that someone could misuse. Where a cookie says who asks, more is wanted: see
+`access.person`.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ from mfn_server.errors import APIError, Dialects, respond
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # What asks them comes by address, and they tell nothing but whether the server is well.
 PROBES = frozenset({"/healthz", "/readyz"})
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # The one hash is that of the empty style sheet which plotly.js inserts.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -51,6 +53,22 @@ def host_name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address to listen on is reached from the same computer alone. A name is not looked up."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address.lower() == "localhost"
+
+
+def comes_from_here(headers: Headers) -> bool:
+    """Whether a browser says that a page of this server asks. Where it says nothing, it does not."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    return headers.get("sec-fetch-site") == "same-origin"
 
 
 class Gate:
@@ -93,7 +111,7 @@ class Gate:
                 "this server does not answer under that name",
                 hint="start it with --allow-host NAME, or set MFN_ALLOWED_HOSTS",
             )
-        if scope["method"] not in _SAFE_METHODS:
+        if scope["method"] not in SAFE_METHODS:
             origin = headers.get("origin")
             foreign_origin = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
             if foreign_origin or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):

@@ -18,6 +18,7 @@ import uvicorn
 
 from mfn_core.errors import MFNError
 from mfn_server.operating.logs import configure
+from mfn_server.security import is_loopback
 from mfn_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ def serve(settings: Settings, say: Callable[[str], None], open_browser: bool = F
         open_browser: open the first page, where there is a display.
 
     Raises:
-        MFNError: the port is taken, or the database, the model or its index cannot be used.
+        MFNError: others could reach it and nobody would be asked who they are; the port is taken; or the database, the
+            model or its index cannot be used.
     """
+    check_reach(settings)
     listener = _listen(settings.host, settings.port)
     try:
         from mfn_server.app import create_app
@@ -64,6 +67,19 @@ def serve(settings: Settings, say: Callable[[str], None], open_browser: bool = F
         listener.close()
     if server.failure is not None:
         raise MFNError(str(server.failure)) from server.failure
+
+
+def check_reach(settings: Settings) -> None:
+    """Without accounts a server does whatever it is asked, so it may be reached from this computer alone.
+
+    A proxy on the same computer reaches it, too: who gets through that is its affair. Raises MFNError.
+    """
+    if settings.accounts or is_loopback(settings.host):
+        return
+    raise MFNError(
+        f"whoever reaches {settings.host or 'this computer'} could do anything here without logging in: add --accounts "
+        "(MFN_ACCOUNTS=true), or listen on 127.0.0.1"
+    )
 
 
 class _Server(uvicorn.Server):

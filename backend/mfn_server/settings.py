@@ -40,6 +40,11 @@ class Settings(BaseSettings):
         max_length=100,
         description="How the one person of a server without accounts is called in what they write.",
     )
+    accounts: bool = Field(
+        default=False, description="Ask people to log in; the first admin is made by `mfn users create-admin`."
+    )
+    session_idle_hours: float = Field(default=72.0, gt=0, description="A login that is not used for so long is over.")
+    session_days: float = Field(default=30.0, gt=0, description="Longest time for which a login lasts, used or not.")
     model: Path | None = Field(default=None, description="Folder of the model that is served.")
     corpus: list[str] = Field(
         default_factory=list, description="What to index in the background when the model has no index yet."

@@ -12,6 +12,8 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 
+from mfn_server.access.passwords import Passwords
+from mfn_server.access.throttle import Allowance
 from mfn_server.build import Build
 from mfn_server.db.registry import register
 from mfn_server.db.session import Database
@@ -78,6 +80,8 @@ class Studio:
     meters: Meters
     catalogues: Catalogues = field(default_factory=Catalogues)
     effects: EffectDesk = field(default_factory=EffectDesk)
+    passwords: Passwords = field(default_factory=Passwords)
+    allowance: Allowance = field(default_factory=Allowance)
     readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READERS))
     writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     known: Served | None = None

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from mfn_server.access.person import Permission, Person, require
+from mfn_server.access.person import Permission, Person, StillIn, require
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.live.hub import Message
 from mfn_server.live.schemas import PresenceBody
@@ -58,9 +58,14 @@ async def _joined(
 
 
 @router.get("", response_class=EventSourceResponse, responses=_STREAM)
-async def get_live(messages: Annotated[AsyncIterator[Message], Depends(_joined)]) -> AsyncIterator[ServerSentEvent]:
+async def get_live(
+    request: Request, person: Reader, messages: Annotated[AsyncIterator[Message], Depends(_joined)]
+) -> AsyncIterator[ServerSentEvent]:
     """What is said of features, and who is there, as it happens. One stream a tab is enough: it has everything."""
+    still_in = StillIn(request, person, Permission.READ)
     async for message in messages:
+        if not await still_in():
+            return
         id = None if message.id is None else str(message.id)
         retry = RETRY if message.name == "hello" else None
         yield ServerSentEvent(event=message.name, raw_data=message.body.model_dump_json(), id=id, retry=retry)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from sqlalchemy import Connection, case, func, select
 from starlette.concurrency import run_in_threadpool
 
 from mfn_server import __version__
+from mfn_server.access.person import Permission, anybody, needs
 from mfn_server.db.tables import Corpus, IndexRun, Label, Origin, Source, SourceIndex
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.model_info.schemas import BuildView, CorpusView, Health, IndexHealth, ModelView, SourceView
@@ -17,7 +18,7 @@ from mfn_server.studio import Served, StudioDep
 router = APIRouter(prefix="/api", tags=["model"], responses=ERROR_RESPONSES)
 
 
-@router.get("/health")
+@router.get("/health", dependencies=[Depends(anybody)])
 async def get_health(studio: StudioDep) -> Health:
     """How the app is. Answers at once, also while the model is loading."""
     error = studio.worker.error
@@ -37,7 +38,7 @@ async def get_health(studio: StudioDep) -> Health:
     )
 
 
-@router.get("/model")
+@router.get("/model", dependencies=[needs(Permission.READ)])
 async def get_model(studio: StudioDep) -> ModelView:
     """What the served model is."""
     served = await studio.served()

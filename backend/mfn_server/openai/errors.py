@@ -15,6 +15,8 @@ _CODES = {
     "prompt_too_long": "context_length_exceeded",
     "unknown_model": "model_not_found",
     "too_many_requests": "rate_limit_exceeded",
+    "not_logged_in": "invalid_api_key",
+    "invalid_token": "invalid_api_key",
 }
 
 

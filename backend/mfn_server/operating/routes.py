@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 
+from mfn_server.access.person import Permission, anybody, needs
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.operating.meters import CONTENT_TYPE
 from mfn_server.schemas import Schema
@@ -33,13 +34,17 @@ class Readiness(Schema):
     stopping: bool
 
 
-@router.get("/healthz")
+@router.get("/healthz", dependencies=[Depends(anybody)])
 async def get_healthz() -> Alive:
     """The web process lives. Nothing else is looked at: a server whose model is down need not be started again."""
     return Alive()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness, "description": "Not now."}})
+@router.get(
+    "/readyz",
+    responses={503: {"model": Readiness, "description": "Not now."}},
+    dependencies=[Depends(anybody)],
+)
 async def get_readyz(studio: StudioDep, response: Response) -> Readiness:
     """Whether requests should be sent here: the model is loaded, the database answers, the server is not stopping."""
 
@@ -62,7 +67,12 @@ async def get_readyz(studio: StudioDep, response: Response) -> Readiness:
     return found
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
+    dependencies=[needs(Permission.MEASURE)],
+)
 async def get_metrics(studio: StudioDep) -> Response:
     """What was counted and timed, in Prometheus' text format."""
     return Response(studio.meters.text(), media_type=CONTENT_TYPE)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from mfn_core.errors import ConfigError
+from mfn_server.access.person import Permission, needs
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.presets import store
 from mfn_server.presets.schemas import (
@@ -35,19 +36,19 @@ router = APIRouter(prefix="/api/presets", tags=["presets"], responses=ERROR_RESP
 T = TypeVar("T")
 
 
-@router.get("")
+@router.get("", dependencies=[needs(Permission.READ)])
 async def get_presets(studio: StudioDep) -> PresetList:
     """All presets of the served model."""
     return PresetList(items=await _read(studio, store.list_presets))
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, dependencies=[needs(Permission.SAVE)])
 async def post_preset(studio: StudioDep, body: NewPreset) -> PresetView:
     """Keep a preset."""
     return await _write(studio, lambda connection, model_id: store.create(connection, model_id, body))
 
 
-@router.get("/export")
+@router.get("/export", dependencies=[needs(Permission.READ)])
 async def get_export(
     studio: StudioDep,
     response: Response,
@@ -63,14 +64,14 @@ async def get_export(
     )
 
 
-@router.post("/import")
+@router.post("/import", dependencies=[needs(Permission.SAVE)])
 async def post_import(studio: StudioDep, body: PresetFile) -> Imported:
     """Take the presets of a file in, all or none. One whose name a preset here has becomes its next version."""
     _check_sources(body, await studio.served())
     return await _write(studio, lambda connection, model_id: store.bring_in(connection, model_id, body.presets))
 
 
-@router.get("/{preset_id}")
+@router.get("/{preset_id}", dependencies=[needs(Permission.READ)])
 async def get_preset(
     studio: StudioDep,
     preset_id: uuid.UUID,
@@ -80,14 +81,14 @@ async def get_preset(
     return await _read(studio, lambda c, model_id: store.read_version(c, model_id, preset_id, version))
 
 
-@router.get("/{preset_id}/versions")
+@router.get("/{preset_id}/versions", dependencies=[needs(Permission.READ)])
 async def get_versions(studio: StudioDep, preset_id: uuid.UUID) -> PresetVersions:
     """All versions of a preset, the latest first."""
     items = await _read(studio, lambda connection, model_id: store.list_versions(connection, model_id, preset_id))
     return PresetVersions(items=items)
 
 
-@router.put("/{preset_id}")
+@router.put("/{preset_id}", dependencies=[needs(Permission.SAVE)])
 async def put_preset(studio: StudioDep, preset_id: uuid.UUID, body: ChangedPreset) -> PresetView:
     """Change a preset: a new version. Where it says just that already, nothing changes."""
     return await _write(
@@ -95,7 +96,7 @@ async def put_preset(studio: StudioDep, preset_id: uuid.UUID, body: ChangedPrese
     )
 
 
-@router.post("/{preset_id}/restore")
+@router.post("/{preset_id}/restore", dependencies=[needs(Permission.SAVE)])
 async def post_restore(studio: StudioDep, preset_id: uuid.UUID, body: RestoreBody) -> PresetView:
     """Go back to an earlier version, by a new one that says the same."""
     return await _write(
@@ -103,7 +104,7 @@ async def post_restore(studio: StudioDep, preset_id: uuid.UUID, body: RestoreBod
     )
 
 
-@router.delete("/{preset_id}", status_code=204)
+@router.delete("/{preset_id}", status_code=204, dependencies=[needs(Permission.SAVE)])
 async def delete_preset(studio: StudioDep, preset_id: uuid.UUID) -> None:
     """Delete a preset that someone made, with all its versions. Built-in ones stay."""
     await _write(studio, lambda connection, model_id: store.remove(connection, model_id, preset_id))

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from mfn_server.access.audit import address_of
+from mfn_server.access.person import CurrentPerson
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.steering.schemas import GenerateBody, InterventionsBody
 from mfn_server.steering.streams import Reader
@@ -32,9 +34,9 @@ _ID = re.compile(r"(\d{1,9})(?:\.(\d))?")
 RequestId = Annotated[str, Path(max_length=64)]
 
 
-def user_of(request: Request) -> str:
-    """Who asks, for limits: the client's address, or what a trusted proxy says it is."""
-    return request.client.host if request.client is not None else ""
+async def user_of(request: Request, person: CurrentPerson) -> str:
+    """Who asks, for limits: the account; without accounts the client's address, or what a trusted proxy says it is."""
+    return address_of(request) if person.is_local else person.id
 
 
 User = Annotated[str, Depends(user_of)]

@@ -10,10 +10,10 @@ from mfn_server.access.person import Permission, Person, Role, require
 from mfn_server.errors import APIError
 
 ALLOWED = {
-    Role.VIEWER: "read",
-    Role.LABELLER: "read label",
-    Role.REVIEWER: "read label review",
-    Role.ADMIN: "read label review administer",
+    Role.VIEWER: "read generate",
+    Role.LABELLER: "read generate save label",
+    Role.REVIEWER: "read generate save label review",
+    Role.ADMIN: "read generate save label review measure administer",
 }
 
 
