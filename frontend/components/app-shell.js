@@ -24,7 +24,7 @@ class AppShell extends HTMLElement {
   #banner = h("div", { class: "banner", role: "status" });
   #shown = "";
   #back = 0; // timer of the message that the server answers again
-  #wasOffline = false;
+  #wasAway = false;
 
   connectedCallback() {
     const { signal } = (this.controller = new AbortController());
@@ -102,17 +102,22 @@ class AppShell extends HTMLElement {
     }
   }
 
+  /** For some seconds, once all is well again. */
+  #sayBack() {
+    this.#wasAway = false;
+    announce(strings.shell.back);
+    clearTimeout(this.#back);
+    this.#back = setTimeout(() => {
+      this.#back = 0;
+      this.#showState(session.state);
+    }, BACK_MS);
+  }
+
   #showState(state) {
-    if (this.#wasOffline && !state.offline) {
-      clearTimeout(this.#back);
-      announce(strings.shell.back);
-      this.#back = setTimeout(() => {
-        this.#back = 0;
-        this.#showState(session.state);
-      }, BACK_MS);
-    }
-    this.#wasOffline = state.offline;
-    const { kind, text, hint, progress, action } = bannerOf(state) ?? (this.#back ? { kind: "good", text: strings.shell.back } : {});
+    const trouble = bannerOf(state);
+    if (isAway(state)) this.#wasAway = true;
+    else if (this.#wasAway && !trouble) this.#sayBack();
+    const { kind, text, hint, progress, action } = trouble ?? (this.#back ? { kind: "good", text: strings.shell.back } : {});
     const shown = JSON.stringify([kind, text, hint, progress]);
     if (shown === this.#shown) return;
     this.#shown = shown;
@@ -126,6 +131,9 @@ class AppShell extends HTMLElement {
     );
   }
 }
+
+/** Whether something that was there is not: the server, or its model. */
+const isAway = ({ offline, health, wasLoaded }) => offline || (wasLoaded && !health?.model_loaded);
 
 function mark() {
   const bars = [

@@ -14,7 +14,7 @@ import { keyNames, listActions } from "../lib/shortcuts.js";
 import { loadFeature, loadModel, session } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { steerPath } from "../pages/steer-state.js";
-import { featureNameNodes } from "./feature-row.js";
+import { featureNameNodes } from "./feature-name.js";
 
 const SEARCH_MS = 120;
 const SHOWN = { recent: 6, features: 8, actions: 8, presets: 4 };

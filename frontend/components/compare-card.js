@@ -6,7 +6,7 @@ import { compare as text } from "../pages/compare-strings.js";
 import { feature as featureText } from "../pages/feature-strings.js";
 import { automaticBadge } from "./automatic-badge.js";
 import { contextList } from "./context-list.js";
-import { featureNameNodes } from "./feature-row.js";
+import { featureNameNodes } from "./feature-name.js";
 import { logitTable, shareTable } from "./feature-tables.js";
 import { sparkline } from "./sparkline.js";
 import { statusMark } from "./status-mark.js";

@@ -9,7 +9,7 @@ import { comparePath } from "../lib/compare-path.js";
 import { feature as text } from "../pages/feature-strings.js";
 import { steerPath } from "../pages/steer-state.js";
 import { automaticBadge } from "./automatic-badge.js";
-import { featureNameNodes } from "./feature-row.js";
+import { featureNameNodes } from "./feature-name.js";
 import { tokenR2Note } from "./feature-tables.js";
 import { statusMark } from "./status-mark.js";
 import { tokenChip } from "./token-strip.js";

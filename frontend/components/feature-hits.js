@@ -9,7 +9,7 @@ import { h } from "../lib/dom.js";
 import { featureId, featurePath, formatPercent, formatValue, layerOf } from "../lib/format.js";
 import { loadFeature } from "../lib/store.js";
 import { automaticBadge } from "./automatic-badge.js";
-import { featureNameNodes } from "./feature-row.js";
+import { featureNameNodes } from "./feature-name.js";
 import { hits as text } from "../pages/steer-strings.js";
 
 /** A feature's name, or the tokens it fires on, as a link to its page; its id in small beside it. @param {Hit} hit */

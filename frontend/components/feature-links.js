@@ -1,6 +1,6 @@
 /** A list of other features: where each is, what it is called, and figures beside it. */
 
-import { featureNameNodes } from "./feature-row.js";
+import { featureNameNodes } from "./feature-name.js";
 import { h } from "../lib/dom.js";
 import { featureId, featureName, featurePath, layerOf } from "../lib/format.js";
 

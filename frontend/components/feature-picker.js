@@ -10,7 +10,7 @@ import { parseFeatureId } from "../lib/feature-ref.js";
 import { featureId, formatPercent, visible } from "../lib/format.js";
 import { loadModel } from "../lib/store.js";
 import { picker as text } from "../pages/steer-strings.js";
-import { featureNameNodes } from "./feature-row.js";
+import { featureNameNodes } from "./feature-name.js";
 
 const LIMIT = 12;
 let count = 0;

@@ -3,18 +3,10 @@
 import { h } from "../lib/dom.js";
 import { featureId, featureName, featurePath, formatPercent, formatR2, formatValue } from "../lib/format.js";
 import { browse as strings } from "../pages/browse-strings.js";
-import { automaticBadge } from "./automatic-badge.js";
+import { featureNameNodes } from "./feature-name.js";
 import { sparkline } from "./sparkline.js";
 import { statusMark } from "./status-mark.js";
 import { concordance, tokenChip } from "./token-strip.js";
-
-const TOKENS_SHOWN = 4;
-
-/** A label, marked where it is an automatic one, or the tokens it fires on most as chips. */
-export function featureNameNodes(row, shown = TOKENS_SHOWN) {
-  if (row.label) return [h("span", { class: "feature-label", dir: "auto", title: row.label }, row.label), automaticBadge(row.label_origin, { short: true })];
-  return row.top_tokens.slice(0, shown).map((token) => tokenChip(typeof token === "string" ? token : token.text));
-}
 
 /** A row of the list on Browse: cells of an ARIA grid, with a button that chooses it. */
 export function featureRow(row) {

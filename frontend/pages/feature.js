@@ -12,7 +12,6 @@ import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
 import { connections, elsewhere, logitShape } from "../components/weight-facts.js";
 import { fill, h } from "../lib/dom.js";
-import { relabel } from "../lib/feature-list.js";
 import { featureId, featureName, featurePath, layerOf } from "../lib/format.js";
 import { Page } from "../lib/page.js";
 import { noteFeature } from "../lib/recent.js";
@@ -206,7 +205,7 @@ class FeaturePage extends Page {
 
   #onProposed({ source, index, text: label }) {
     forgetFeature(source, index);
-    relabel(source, index, label);
+    import("../lib/feature-list.js").then(({ relabel }) => relabel(source, index, label), () => {}); // it holds no list that was never fetched
     toast(text.name.saved);
     this.#toggleLabels(false);
     this.head.names.focus();

@@ -225,7 +225,7 @@ class MapPage extends Page {
   #named = debounce(async (i) => {
     const { source, index } = this.#points.feature(i);
     try {
-      const [feature, { featureNameNodes }] = await Promise.all([loadFeature(source, index), import("../components/feature-row.js")]);
+      const [feature, { featureNameNodes }] = await Promise.all([loadFeature(source, index), import("../components/feature-name.js")]);
       if (this.tipped === i) this.#tip(i, [featureNameNodes(feature), feature.label ? featureNameNodes({ ...feature, label: null }) : []]);
     } catch {
       // the tip already says which feature it is; its page says what is wrong
