@@ -210,7 +210,7 @@ class LiveHub:
             listener.tell(message)
 
     async def _counters(self) -> tuple[int, int]:
-        values = await self._read(lambda connection: dict(connection.execute(_COUNTERS).tuples().all()))
+        values = await self._read(_values)
         return values[STREAM], values[TABS]
 
     async def _read(self, function: Callable[[Connection], T]) -> T:
@@ -223,6 +223,10 @@ class LiveHub:
     def _remove(self, tab: UUID) -> None:
         with self._database.write() as connection:
             remove_tab(connection, tab)
+
+
+def _values(connection: Connection) -> dict[str, int]:
+    return {row.name: row.value for row in connection.execute(_COUNTERS)}
 
 
 def _page(model_id: int, after: int, connection: Connection) -> list[EventView]:
