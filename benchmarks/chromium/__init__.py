@@ -1,0 +1,1 @@
+"""The dashboard in the system's Chromium, measured by Chromium itself."""
