@@ -10,6 +10,7 @@ import { h } from "./lib/dom.js";
 import { Page } from "./lib/page.js";
 import { Router, navigate } from "./lib/router.js";
 import { choose, setting } from "./lib/settings.js";
+import { withSheets as both } from "./lib/sheets.js";
 import { addShortcut, startShortcuts } from "./lib/shortcuts.js";
 import { loadModel, onStale, watchHealth } from "./lib/store.js";
 import { strings } from "./lib/strings.js";
@@ -27,30 +28,10 @@ const routes = [
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "inspect") },
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
   { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },
-  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "presets", "effect") },
+  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "steer-form", "feature-picker", "streams", "token-detail") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
   { path: "/settings", tag: "settings-page", nav: "settings", load: () => both(import("./pages/settings.js"), "settings") },
 ];
-
-/** Waits for a page's module and its style sheets, later ones over earlier ones, so that nothing is ever shown unstyled. */
-async function both(module, ...sheets) {
-  await Promise.all([module, ...sheets.map(styled)]);
-}
-
-async function styled(sheet) {
-  const href = `/assets/styles/${sheet}.css`;
-  if (document.head.querySelector(`link[href="${href}"]`)) return;
-  const link = h("link", { rel: "stylesheet", href });
-  const loaded = new Promise((resolve, reject) => {
-    link.addEventListener("load", resolve);
-    link.addEventListener("error", () => {
-      link.remove();
-      reject(new Error(href));
-    });
-  });
-  document.head.append(link);
-  await loaded;
-}
 
 class NotFoundPage extends Page {
   onRoute() {

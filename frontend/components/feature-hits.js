@@ -10,7 +10,7 @@ import { featureId, featurePath, formatPercent, formatValue, layerOf } from "../
 import { loadFeature } from "../lib/store.js";
 import { automaticBadge } from "./automatic-badge.js";
 import { featureNameNodes } from "./feature-name.js";
-import { hits as text } from "../pages/steer-strings.js";
+import { hits as text } from "../pages/hit-strings.js";
 
 /** A feature's name, or the tokens it fires on, as a link to its page; its id in small beside it. @param {Hit} hit */
 export function featureLink(hit) {

@@ -10,7 +10,8 @@ import { fill, h } from "../lib/dom.js";
 import { parseFeatureId } from "../lib/feature-ref.js";
 import { formatValue, layerOf } from "../lib/format.js";
 import { loadFeature, loadModel } from "../lib/store.js";
-import { MODES, rampable, valueRange } from "../pages/steer-state.js";
+import { valueRange } from "../lib/value-range.js";
+import { MODES, rampable } from "../pages/steer-model.js";
 import { editor as text } from "../pages/steer-strings.js";
 import { featureLink } from "./feature-hits.js";
 
@@ -29,6 +30,7 @@ export class InterventionEditor extends HTMLElement {
   loaded = Promise.resolve();
   #intervention;
   #maximum = NaN;
+  #asking = false; // for how far it goes by itself
   #signed = false;
   #sources = [];
   #name;
@@ -49,7 +51,7 @@ export class InterventionEditor extends HTMLElement {
   #above;
   #error;
 
-  /** @param {import("../pages/steer-state.js").Intervention} intervention */
+  /** @param {import("../pages/steer-model.js").Intervention} intervention */
   set intervention(intervention) {
     const other = this.#intervention;
     this.#intervention = intervention;
@@ -131,6 +133,7 @@ export class InterventionEditor extends HTMLElement {
   async #load() {
     const { source, index } = this.#intervention;
     this.#maximum = NaN;
+    this.#asking = true;
     fill(this.#name, featureLink({ source, index, label: text.loading }));
     this.#render();
     const model = await loadModel().catch(() => null); // whoever shows the page says that there is none
@@ -148,6 +151,7 @@ export class InterventionEditor extends HTMLElement {
       // Without an index a feature can be turned all the same; nobody knows how far it goes by itself.
       this.#error.textContent = error.code === "unknown_feature" || !this.#sources.length ? error.message : "";
     }
+    this.#asking = false;
     const { mode, value } = this.#intervention;
     if (value === null && mode !== "ablate") this.#change({ value: this.#valueRange(mode).initial }, true);
     this.#render();
@@ -199,7 +203,7 @@ export class InterventionEditor extends HTMLElement {
 
   #describe() {
     const { mode, value } = this.#intervention;
-    if (value === null) return "";
+    if (value === null || this.#asking) return "";
     if (mode === "scale") return text.factor(formatValue(value));
     if (!(this.#maximum > 0)) return Number.isNaN(this.#maximum) ? text.unknownRange : text.neverFires;
     return text.ofMaximum(formatValue(value / this.#maximum), formatValue(this.#maximum));

@@ -9,7 +9,7 @@ import { api, isAbort } from "../lib/api.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { formatPercent, formatSigned, formatValue, visible } from "../lib/format.js";
 import { effect as text } from "../pages/effect-strings.js";
-import { requestInterventions } from "../pages/steer-state.js";
+import { requestInterventions } from "../pages/steer-request.js";
 import "./effect-plot.js";
 import { featureLink, withName } from "./feature-hits.js";
 import { tokenChip } from "./token-strip.js";

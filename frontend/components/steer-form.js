@@ -6,10 +6,11 @@
  */
 import { announce, fill, h } from "../lib/dom.js";
 import { featureName } from "../lib/format.js";
-import { SETTINGS, emptyState, intervention } from "../pages/steer-state.js";
+import { emptyState, intervention } from "../pages/steer-model.js";
 import { steer as text } from "../pages/steer-strings.js";
 import "./feature-picker.js";
 import "./intervention-editor.js";
+import "./steer-settings.js";
 
 export class SteerForm extends HTMLElement {
   #state = emptyState();
@@ -17,14 +18,13 @@ export class SteerForm extends HTMLElement {
   #openings;
   #cards;
   #none;
-  #fields = {};
-  #summary;
+  #settings;
   #picker;
   #button;
   #auto;
   #writing = false;
 
-  /** @param {import("../pages/steer-state.js").SteerState} state */
+  /** @param {import("../pages/steer-model.js").SteerState} state */
   set state(state) {
     this.#state = state;
     if (this.#prompt) this.#show();
@@ -75,8 +75,7 @@ export class SteerForm extends HTMLElement {
   /** What is wrong with the state, as one line, or null. */
   problem() {
     if (!this.#state.prompt.trim()) return text.noPrompt;
-    const invalid = Object.values(this.#fields).find((field) => !field.validity.valid);
-    return invalid ? text.outOf(SETTINGS[invalid.name].label, invalid.min, invalid.max) : null;
+    return this.#settings.problem();
   }
 
   #build() {
@@ -104,36 +103,23 @@ export class SteerForm extends HTMLElement {
     this.#button = h("button", { class: "primary steer-generate", type: "button", title: text.generateHint,
       onclick: () => this.#emit(this.#writing ? "stop" : "generate") }, text.generate);
     this.#auto = h("input", { type: "checkbox", checked: true });
-    this.#summary = h("span", { class: "muted small" });
+    this.#settings = h("mfn-steer-settings");
+    this.#settings.addEventListener("settingschange", (event) => this.#settingsChanged(event.detail.settled));
     this.append(
       h("section", { class: "steer-part" }, h("label", { class: "part-title", for: "steer-prompt" }, text.prompt), this.#prompt, this.#openings),
       h("section", { class: "steer-part", "aria-labelledby": "steer-features" },
         h("h2", { class: "part-title", id: "steer-features" }, text.features),
         this.#none, this.#cards, this.#picker,
         h("details", { class: "meaning small" }, h("summary", {}, text.meaning), h("p", { class: "muted" }, text.meaningText))),
-      h("details", { class: "steer-settings" },
-        h("summary", {}, h("h2", { class: "part-title" }, text.settings), this.#summary),
-        h("div", { class: "settings" }, Object.entries(SETTINGS).map(([name, setting]) => this.#field(name, setting)))),
+      this.#settings,
       h("div", { class: "steer-go" }, this.#button, h("label", { class: "steer-auto small" }, this.#auto, text.auto)),
     );
-  }
-
-  #field(name, { label, min, max, step }) {
-    const field = h("input", { type: "number", name, min, max, step: name === "temperature" ? "any" : step, required: true,
-      inputmode: step < 1 ? "decimal" : "numeric", title: text.hints[name] ?? null });
-    field.addEventListener("input", () => this.#setSetting(field, false));
-    field.addEventListener("change", () => this.#setSetting(field, true));
-    this.#fields[name] = field;
-    return h("label", { class: "setting" }, h("span", { class: "setting-name" }, label), field);
   }
 
   #show() {
     const { prompt, interventions, settings } = this.#state;
     if (this.#prompt.value !== prompt) this.#prompt.value = prompt;
-    for (const [name, field] of Object.entries(this.#fields)) {
-      if (Number(field.value) !== settings[name] || field.value === "") field.value = String(settings[name]);
-    }
-    this.#summary.textContent = text.settingsSummary(settings);
+    this.#settings.settings = settings;
     this.#showInterventions(interventions);
     this.#openings.hidden = prompt !== "";
   }
@@ -154,11 +140,8 @@ export class SteerForm extends HTMLElement {
     this.#emit("statechange", { part: "prompt", settled: false });
   }
 
-  #setSetting(field, settled) {
-    if (!field.validity.valid) return;
-    const settings = { ...this.#state.settings, [field.name]: Number(field.value) };
-    this.#state = { ...this.#state, settings };
-    this.#summary.textContent = text.settingsSummary(settings);
+  #settingsChanged(settled) {
+    this.#state = { ...this.#state, settings: this.#settings.settings };
     this.#emit("statechange", { part: "settings", settled });
   }
 

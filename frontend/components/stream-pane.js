@@ -9,42 +9,28 @@
  * or Enter.
  */
 import { h } from "../lib/dom.js";
-import { isSpecialToken } from "../lib/format.js";
+import { isSpecialToken, visible } from "../lib/format.js";
 import { splitSentences } from "../pages/steer-run.js";
 import { stream as text } from "../pages/steer-strings.js";
-
-/** Upper bounds of the shades: probability falls from left to right, KL rises. */
-export const PROBABILITY_STEPS = [0.05, 0.2, 0.5, 0.8];
-export const KL_STEPS = [0.01, 0.1, 0.5, 1.5];
-
-/**
- * Shade 0 (none) to 4 (strongest) for a token under a colouring.
- * @param {import("../pages/steer-run.js").Token} token
- * @param {"none"|"probability"|"kl"} colouring
- */
-export function shade(token, colouring) {
-  if (colouring === "probability") {
-    const probability = Math.exp(token.logprob);
-    const step = PROBABILITY_STEPS.findIndex((bound) => probability < bound);
-    return step < 0 ? 0 : PROBABILITY_STEPS.length - step;
-  }
-  if (colouring === "kl" && token.kl !== null && token.kl !== undefined) {
-    const step = KL_STEPS.findIndex((bound) => token.kl < bound);
-    return step < 0 ? KL_STEPS.length : step;
-  }
-  return 0;
-}
+import { shade } from "./token-colour.js";
 
 function markChanged(spot, step) {
   spot.classList.add("is-changed");
   spot.title = text.changed(step);
 }
 
+/** A token that leaves no ink has no name either, unless one is given to it. */
+function nameBlank(spot) {
+  const shown = visible(spot.textContent).trim();
+  if (!/\S/.test(spot.textContent)) spot.setAttribute("aria-label", shown || text.space);
+}
+
 export class StreamPane extends HTMLElement {
   #tokens = [];
   #queue = [];
   #frame = 0;
-  #colouring = "none";
+  #colour = "none";
+  #maximum = NaN;
   #unspoken = "";
   #parting = null;
   #changes = new Set();
@@ -101,7 +87,6 @@ export class StreamPane extends HTMLElement {
     this.dataset.state = "writing";
     this.#status.textContent = text.writing;
     this.#text.replaceChildren(...prompt.map((token, position) => this.#promptSpot(token, position)));
-    this.#text.append(h("span", { class: "stream-caret", "aria-hidden": "true" }));
     this.#text.querySelector(".spot")?.setAttribute("tabindex", "0");
     this.#body.scrollTop = this.#body.scrollHeight;
   }
@@ -130,11 +115,12 @@ export class StreamPane extends HTMLElement {
     this.#speak(true);
   }
 
-  /** @param {"none"|"probability"|"kl"} colouring */
-  set colouring(colouring) {
-    this.#colouring = colouring;
+  /** @param {string} colour @param {number} maximum what shades mean, as in token-colour.js */
+  setColour(colour, maximum) {
+    this.#colour = colour;
+    this.#maximum = maximum;
     for (const spot of this.#text.querySelectorAll("[data-step]")) {
-      spot.dataset.shade = String(shade(this.#tokens[Number(spot.dataset.step)], colouring));
+      spot.dataset.shade = String(shade(this.#tokens[Number(spot.dataset.step)], colour, maximum));
     }
   }
 
@@ -168,9 +154,7 @@ export class StreamPane extends HTMLElement {
     const body = this.#body;
     const following = body.scrollHeight - body.scrollTop - body.clientHeight < 48;
     const spots = this.#queue.map((token) => this.#generatedSpot(token));
-    const caret = this.#text.querySelector(".stream-caret");
-    if (caret) caret.before(...spots);
-    else this.#text.append(...spots);
+    this.#text.append(...spots);
     this.#unspoken += this.#queue.map((token) => token.delta).join("");
     this.#queue = [];
     if (following) body.scrollTop = body.scrollHeight;
@@ -183,6 +167,7 @@ export class StreamPane extends HTMLElement {
     const spot = h("span", { class: classes, role: "button", tabindex: "-1", "aria-pressed": "false" });
     spot.dataset.position = String(position);
     spot.textContent = token.text;
+    nameBlank(spot);
     return spot;
   }
 
@@ -195,13 +180,13 @@ export class StreamPane extends HTMLElement {
     spot.classList.toggle("is-parting", step === this.#parting);
     spot.dataset.step = String(step);
     if (this.#changes.has(step)) markChanged(spot, step);
-    spot.dataset.shade = String(shade(token, this.#colouring));
+    spot.dataset.shade = String(shade(token, this.#colour, this.#maximum));
     spot.textContent = partial ? token.text : token.delta;
+    nameBlank(spot);
     return spot;
   }
 
   #end(reason) {
-    this.#text.querySelector(".stream-caret")?.remove();
     this.#text.append(h("span", { class: "stream-end" }, reason));
     if (this.#body.scrollHeight - this.#body.scrollTop - this.#body.clientHeight < 96) {
       this.#body.scrollTop = this.#body.scrollHeight;

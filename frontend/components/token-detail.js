@@ -2,7 +2,7 @@
  * `<mfn-token-detail>`: everything known about one token of a stream: its probability, what else was considered, and the
  * features that fired, each of which can be added to the ones that are turned.
  *
- * Events (bubbling): `featureadd` {detail: {source, index}}; `detailclose`.
+ * Events (bubbling): `featureadd`, `featurecolour` {detail: {source, index}}; `detailclose`.
  */
 import { fill, h } from "../lib/dom.js";
 import { featureId, formatPercent, formatValue, layerOf } from "../lib/format.js";
@@ -21,6 +21,7 @@ export class TokenDetail extends HTMLElement {
   clear() {
     this.#shown += 1;
     this.dataset.empty = "";
+    delete this.dataset.pinned;
     fill(this, h("p", { class: "detail-hint" }, text.hint));
   }
 
@@ -29,12 +30,14 @@ export class TokenDetail extends HTMLElement {
    *   alternatives?: {id: number, text: string, logprob: number}[], chosen?: number,
    *   watched?: {source: string, index: number, value: number, untouched: number}[],
    *   hits: Promise<import("./feature-hits.js").Hit[]>|import("./feature-hits.js").Hit[],
-   *   turned: (hit: {source: string, index: number}) => boolean}} facts
+   *   turned: (hit: {source: string, index: number}) => boolean, pinned: boolean}} facts
+   *   `pinned`: it was chosen, and may take the room that it needs; what is only pointed at must not move the page
    */
-  async show({ token, where, logprob, kl = null, alternatives = [], chosen, hits, watched = [], turned }) {
+  async show({ token, where, logprob, kl = null, alternatives = [], chosen, hits, watched = [], turned, pinned }) {
     this.#shown += 1;
     const shown = this.#shown;
     delete this.dataset.empty;
+    this.toggleAttribute("data-pinned", pinned);
     const list = h("div", { class: "detail-hits" }, h("p", { class: "muted" }, text.loading));
     const generated = logprob !== undefined;
     fill(
@@ -56,7 +59,7 @@ export class TokenDetail extends HTMLElement {
     try {
       const named = await Promise.all((await hits).map(withName));
       if (shown === this.#shown) {
-        fill(list, named.length ? featureHits(named, { action: (hit) => this.#button(hit, turned(hit)) }) : text.nothing);
+        fill(list, named.length ? featureHits(named, { action: (hit) => this.#buttons(hit, turned(hit), generated) }) : text.nothing);
       }
     } catch (error) {
       if (shown === this.#shown) fill(list, h("p", { class: "error-text" }, error.message));
@@ -81,15 +84,17 @@ export class TokenDetail extends HTMLElement {
         h("span", { class: "muted small" }, other.id === taken.id ? text.chosen : ""))));
   }
 
-  #button(hit, turned) {
-    return h("button", {
-      class: "hit-action", type: "button", disabled: turned, title: text.addTitle,
-      onclick: (event) => {
-        event.currentTarget.disabled = true;
-        event.currentTarget.textContent = text.already;
-        this.dispatchEvent(new CustomEvent("featureadd", { bubbles: true, detail: { source: hit.source, index: hit.index } }));
-      },
-    }, turned ? text.already : text.add);
+  #buttons(hit, turned, generated) {
+    const feature = { source: hit.source, index: hit.index };
+    const say = (name) => this.dispatchEvent(new CustomEvent(name, { bubbles: true, detail: feature }));
+    const add = (event) => {
+      event.currentTarget.disabled = true;
+      event.currentTarget.textContent = text.already;
+      say("featureadd");
+    };
+    return h("span", { class: "hit-actions" },
+      generated && h("button", { class: "hit-action", type: "button", title: text.colourTitle, onclick: () => say("featurecolour") }, text.colour),
+      h("button", { class: "hit-action", type: "button", disabled: turned, title: text.addTitle, onclick: add }, turned ? text.already : text.add));
   }
 }
 

@@ -8,12 +8,12 @@ import { reducedMotion } from "./settings.js";
 const CHANGE = "mfn:locationchange";
 const SLOW_MS = 200; // until it is said that something is being fetched
 
-/** Go to a path of this app: `navigate("/browse?layer=3")`. */
-export function navigate(path, { replace = false } = {}) {
+/** Go to a path of this app: `navigate("/browse?layer=3")`. `state` is kept beside the address in the history entry. */
+export function navigate(path, { replace = false, state = {} } = {}) {
   const url = new URL(path, location.href);
   if (url.href === location.href) replace = true;
-  if (replace) history.replaceState({ scroll: 0 }, "", url);
-  else history.pushState({ scroll: 0 }, "", url);
+  if (replace) history.replaceState({ ...state, scroll: 0 }, "", url);
+  else history.pushState({ ...state, scroll: 0 }, "", url);
   dispatchEvent(new CustomEvent(CHANGE));
 }
 

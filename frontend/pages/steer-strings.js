@@ -1,6 +1,6 @@
 /** What Steer and its components say. */
 
-import { formatInteger, formatValue } from "../lib/format.js";
+import { formatInteger, formatSigned, formatValue } from "../lib/format.js";
 
 const tokens = (count) => `${formatInteger(count)} ${count === 1 ? "token" : "tokens"}`;
 
@@ -19,9 +19,10 @@ export const steer = {
   settingsSummary: ({ max_new_tokens: length, temperature, top_p: topP, top_k: topK, min_p: minP, seed, ...rest }) => {
     const filters = [topP < 1 && `top-p ${topP}`, topK > 0 && `top-k ${topK}`, minP > 0 && `min-p ${minP}`];
     const chance = temperature === 0 ? ["likeliest token"] : [`temperature ${temperature}`, ...filters, `seed ${seed}`];
-    const { repetition_penalty: repetition, frequency_penalty: frequency, presence_penalty: presence } = rest;
+    const { repetition_penalty: repetition, frequency_penalty: frequency, presence_penalty: presence, stop, logit_bias: biases } = rest;
     const penalties = repetition !== 1 || frequency !== 0 || presence !== 0;
-    return [tokens(length), ...chance, penalties && "penalties"].filter(Boolean).join(" · ");
+    const more = [penalties && "penalties", stop.length > 0 && "stops", biases.length > 0 && "token bias"];
+    return [tokens(length), ...chance, ...more].filter(Boolean).join(" · ");
   },
   hints: {
     temperature: "0 always takes the likeliest token",
@@ -38,24 +39,25 @@ export const steer = {
   stop: "Stop",
   generateHint: "Ctrl + Enter",
   auto: "Write again when I change something",
+  copy: "Copy",
+  copies: { link: "Link", curl: "curl", python: "Python", openai: "OpenAI's client" },
   share: "Copy link",
   shared: "Link copied. It holds the prompt, the features and the settings.",
   curl: "Copy as curl",
   curled: "Command copied.",
   python: "Copy as Python",
-  pythoned: "Program copied. It needs OpenAI's client (pip install openai) and has the steered text written.",
+  pythoned: "Program copied. It needs nothing but Python, and prints the steered text while it is written.",
+  openai: "Copy for OpenAI's client",
+  openaied: "Program copied. It needs OpenAI's client (pip install openai) and has the steered text written.",
+  noModel: "The model is not there yet: its name is part of the program.",
   copyFailed: "The browser did not allow copying. Copy it from here:",
   close: "Close",
   plain: "Untouched",
   plainHint: "What the model writes by itself.",
   steered: "Steered",
   steeredHint: "What it writes with your features turned.",
-  colour: "Colour",
-  colours: { none: "Off", probability: "Probability", kl: "Change (KL)" },
-  klNote: "KL of steered against untouched, until the texts part",
-  probabilityNote: "the model's own probability of the token",
   stale: "You changed something since this was written.",
-  movedMeanwhile: "Sliders moved while this was written. From the start with these values it may read differently.",
+  movedMeanwhile: "Sliders moved while this was written. From the start it may read differently.",
   replay: "Replay with the same moves",
   broken: "The texts below stay as far as they came.",
   connectionBroke: "The connection broke off while the model was writing.",
@@ -90,9 +92,71 @@ export const steer = {
   finished: "Both texts are written.",
   added: (name) => `Added ${name}.`,
   removed: "Feature removed.",
+  stopAt: "Stop at",
+  stopPlaceholder: "One text a line",
+  stopHint: "A text ends before any of these, one a line. \\n stands for a line break, \\t for a tab.",
+  tooManyStops: (most) => `At most ${most} texts to stop at.`,
+  longStop: (most) => `A text to stop at has at most ${most} characters.`,
+  idle: "",
+  tooLong: (most) => `This is more than an address can hold (${formatInteger(most)} characters): it stays with this tab, a copied link does not carry it.`,
+  linkTooLong: (most) => `Link copied, but it is longer than the ${formatInteger(most)} characters that the server takes.`,
+  writing: "Writing. Move a slider, and the text follows from its next token on.",
+  followedLater: "This feature is followed from the next text on.",
+  cameOut: ({ parting, streams: { plain, steered } }) => {
+    if (!plain.tokens.length || !steered.tokens.length) return "";
+    return parting === null ? "Both texts are the same." : `The texts part at token ${formatInteger(parting + 1)}.`;
+  },
+  draft: (prompt, count) => `You were steering “${prompt.length > 48 ? `${prompt.slice(0, 48)}…` : prompt}”${count ? ` with ${count === 1 ? "1 feature" : `${count} features`}` : ""}.`,
+  addToDraft: "Add this to it",
   outOf: (label, min, max) => `${label} must lie between ${formatInteger(min)} and ${formatInteger(max)}.`,
   shortcuts: { generate: "Generate or stop", add: "Add a feature" },
   group: "Steer",
+};
+
+/** What the shades of tokens mean. */
+export const colouring = {
+  title: "Colour",
+  kinds: { none: "Off", probability: "Probability", kl: "Change (KL)", feature: "Feature" },
+  feature: "Feature to colour by",
+  noFeature: "Turn a feature first, or choose one from what fired at a token",
+  option: (id, name) => (name ? `${id} ${name}` : id),
+  notes: {
+    none: "",
+    probability: "the model's own probability of the token",
+    kl: "KL of steered against untouched, until the texts part",
+    feature: "what the feature did where the token was predicted",
+  },
+};
+
+/** Tokens that are made likelier or less likely. */
+export const bias = {
+  title: "Token bias",
+  token: "Token to make likelier or less likely",
+  placeholder: "Text, with its space",
+  hint: "Added to the logits of the tokens that this text is. Most words begin with a space.",
+  add: "Add",
+  added: (names) => `Added ${names.join(", ")}.`,
+  value: (name) => `Added to the logit of “${name}”`,
+  remove: (name) => `Remove “${name}”`,
+  unnamed: (id) => `token ${id}`,
+  tooMany: (most) => `At most ${formatInteger(most)} tokens.`,
+};
+
+/** Runs that were kept. */
+export const runs = {
+  title: "History",
+  run: "run",
+  runs: "runs",
+  empty: "nothing yet",
+  note: "What you had written, kept in this browser alone.",
+  clear: "Clear history",
+  cleared: "The history is empty.",
+  removed: "Run removed.",
+  restore: (prompt) => `Show again: “${prompt}”`,
+  remove: (prompt) => `Remove from the history: “${prompt}”`,
+  untouched: "nothing turned",
+  turned: (mode, value) => ({ set: `= ${formatValue(value ?? NaN)}`, add: formatSigned(value ?? NaN), scale: `× ${formatValue(value ?? NaN)}`, ablate: "off" })[mode],
+  moved: (count) => (count === 1 ? "moved once" : `moved ${count} times`),
 };
 
 /** What links say, and what is said of them. */
@@ -102,6 +166,7 @@ export const share = {
   otherBuild: (name, there, here) => `${name}: ${there} there, ${here} here.`,
   build: { version: "MFN Studio", torch: "PyTorch", transformers: "transformers", device: "Device", cpu: "Processor", threads: "Threads", dtype: "Number format", rows: "Streams in one pass" },
   buildLead: "This link was made on another build, on which sums are rounded in another order, so the text may come out different.",
+  comparing: "When both texts are written, they are compared with those of the link.",
   exact: "Reproduced: both texts and every probability are those of the link, bit for bit.",
   text: "Reproduced: both texts are those of the link. Their probabilities differ in the last digits.",
   other: "Not reproduced: the text is not the one that the link was made from.",
@@ -162,19 +227,14 @@ export const picker = {
   facts: (promoted, rate) => (promoted ? `writes ${promoted} · fires on ${rate}` : `fires on ${rate}`),
 };
 
-export const hits = {
-  unnamed: "unnamed",
-  valueTitle: "Value: how strongly it fires",
-  shareTitle: "Share of the residual that it explains",
-};
-
 export const stream = {
   writing: "Writing…",
   written: (count, pace) => (pace === null ? tokens(count) : `${tokens(count)}, ${formatInteger(Math.round(pace))} a second`),
   broken: (count) => `Broke off after ${tokens(count)}`,
   breaksOff: "The text breaks off here.",
   changed: (step) => `From here, token ${step + 1}, your sliders' new values`,
-  reasons: { length: "", eos: "The model ends its text here.", context: "The model's context is full.", cancelled: "Stopped." },
+  space: "space",
+  reasons: { length: "", stop: "A text to stop at came next.", eos: "The model ends its text here.", context: "The model's context is full.", cancelled: "Stopped." },
 };
 
 export const detail = {
@@ -194,6 +254,8 @@ export const detail = {
   loading: "Looking…",
   add: "Add",
   addTitle: "Turn this feature",
+  colour: "Colour",
+  colourTitle: "Shade both texts by this feature",
   already: "Turned",
   prompt: "in the prompt",
   generated: (stream, step) => `${stream}, token ${step + 1}`,

@@ -1,197 +1,208 @@
 /**
  * Steer: turn features and watch the text change while it is written, beside the untouched text.
  *
- * The URL holds prompt, interventions and settings. The first change after a generation makes a history entry, further
- * ones replace it, so that Back returns to what was generated before.
+ * The URL holds prompt, interventions, settings and the colouring. The first change after a generation makes a history
+ * entry, further ones replace it, so that Back returns to what was generated before. `?add=SOURCE/INDEX` turns one more
+ * feature of what this tab showed last.
  */
+import "../components/colour-choice.js";
+import "../components/run-provenance.js";
+import { errorView } from "../components/state-view.js";
 import "../components/steer-form.js";
-import "../components/stream-pane.js";
-import { KL_STEPS, PROBABILITY_STEPS } from "../components/stream-pane.js";
-import "../components/preset-list.js";
-import "../components/save-preset.js";
-import "../components/token-detail.js";
-import "../components/steer-effect.js";
-import { toast } from "../components/toast.js";
-import { api } from "../lib/api.js";
+import "../components/steer-notice.js";
+import "../components/steer-streams.js";
+import "../components/steer-tools.js";
+import { featureOf, kindOf, valueOf } from "../components/token-colour.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
-import { formatPercent } from "../lib/format.js";
+import { LONGEST_LINK, fitsLink, heldBack } from "../lib/link-limit.js";
 import { Page } from "../lib/page.js";
 import { navigate } from "../lib/router.js";
+import { withSheets } from "../lib/sheets.js";
 import { addShortcut } from "../lib/shortcuts.js";
+import { steerDraft, steerHistory } from "../lib/steer-history.js";
 import { loadModel } from "../lib/store.js";
-import { strings } from "../lib/strings.js";
-import { Generation } from "./steer-run.js";
-import { openaiProgram } from "./steer-code.js";
-import { STREAMS, differences, factsOf, formatFacts, outcome, parseFacts } from "./steer-share.js";
-import { curlCommand, emptyState, intervention, parseQuery, requestBody, requestInterventions, steerPath } from "./steer-state.js";
-import { detail as detailText, share as shareText, steer as text } from "./steer-strings.js";
+import { factsOf, formatFacts, parseFacts } from "./steer-share.js";
+import { formatColour, steerPath } from "./steer-link.js";
+import { intervention, settingsOf } from "./steer-model.js";
+import { requestInterventions, watchedFeatures } from "./steer-request.js";
+import { parseAdded, parseColour, parseQuery } from "./steer-reading.js";
+import { share as shareText, steer as text } from "./steer-strings.js";
+import { Writing } from "./steer-writing.js";
 
 const WRITE_AGAIN_AFTER_MS = 400;
-const SHEET = matchMedia("(max-width: 639px)"); // as in steer.css
+const HELD = "steer"; // of history entries: a state that no address can hold, as a query
 
 class SteerPage extends Page {
   #arrived = false;
-  #generation = null;
-  #written = null; // the state, as a path, that the texts on screen were begun with
   #entryIsWritten = false; // the current history entry was generated: the next change opens a new one
-  #begun = null; // the state that they were begun with
-  #moved = false;
-  #pinned = false;
-  #inspected = null;
   #expected = null; // {path, facts}: what the link that was opened says of its run, and the state it says it of
   #preset = null; // the one that the form was last filled from
   #again = debounce(() => this.#generate(), WRITE_AGAIN_AFTER_MS);
   #remember = debounce(() => this.#updateUrl(), 150);
+  #writing = new Writing({
+    begun: (run) => this.#begun(run),
+    arrived: (...event) => this.streams.draw(...event),
+    ended: (run, how) => this.#ended(run, how),
+    refused: (error) => this.#refused(error),
+  });
 
   connectedCallback() {
     super.connectedCallback();
     if (!this.form) this.#build();
-    this.addEventListener("keydown", (event) => event.key === "Escape" && this.#closeDetail(), { signal: this.signal });
+    this.addEventListener("keydown", (event) => event.key === "Escape" && this.streams.closeDetail(), { signal: this.signal });
     const group = text.group;
     addShortcut("r", text.shortcuts.generate, () => this.#toggle(), { group, signal: this.signal });
     addShortcut("a", text.shortcuts.add, () => this.form.focusPicker(), { group, signal: this.signal });
-    this.presets.load({ signal: this.signal });
+    if (!this.more) this.#fetchMore();
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
     this.#again.cancel();
     this.#remember.cancel();
-    this.#generation?.stop();
-    this.#generation = null;
+    this.#writing.drop();
   }
 
-  onRoute({ query }) {
+  /** The last run that ended. */
+  get lastRun() {
+    return this.#writing.last;
+  }
+
+  onRoute(route) {
     this.setTitle(text.title);
+    const held = heldBack(HELD);
+    const query = held === null ? route.query : new URLSearchParams(held);
+    this.tooLong.textContent = held === null ? "" : text.tooLong(LONGEST_LINK);
+    const added = parseAdded(query);
+    if (added.length) return this.#turnMore(added);
     const { state, problems } = parseQuery(`?${query}`);
     const facts = parseFacts(`?${query}`);
     if (facts) this.#expected = { path: steerPath(state), facts };
+    this.#colour(parseColour(query));
     if (this.#arrived && steerPath(state) === steerPath(this.form.state)) return;
-    this.#generation?.stop();
-    this.#ended();
-    this.form.state = this.effect.state = state;
+    this.#writing.drop();
+    this.form.writing = false;
+    this.#show(state);
+    this.notice.status(text.idle);
     if (!state.prompt.trim()) this.#startOver();
     else if (this.#arrived || state.interventions.length || facts) this.#generate();
     this.#showProvenance();
-    fill(this.lost, problems.length > 0 && h("p", { class: "notice is-error", role: "alert" }, problems.join(" ")));
-    if (!this.#arrived && !state.prompt && state.interventions.length) this.form.focusPrompt();
+    this.lost.replaceChildren();
+    if (problems.length) fill(this.lost, h("p", { class: "notice is-error", role: "alert" }, problems.join(" ")));
+    if (!this.#arrived && !state.prompt && state.interventions.length) this.#offerDraft(state);
     this.#arrived = true;
     this.#showFirstRun();
   }
 
   #build() {
     this.classList.add("page", "steer");
-    this.form = h("mfn-steer-form", { class: "steer-form" });
-    this.form.addEventListener("generate", () => this.#generate());
-    this.form.addEventListener("stop", () => this.#stop());
-    this.form.addEventListener("statechange", (event) => this.#changed(event.detail));
-    this.panes = Object.fromEntries(STREAMS.map((name) => [name,
-      h("mfn-stream-pane", { class: "stream", name, heading: text[name], hint: text[`${name}Hint`] })]));
-    this.detail = h("mfn-token-detail");
-    this.detail.addEventListener("featureadd", (event) => this.form.add(event.detail));
-    this.detail.addEventListener("detailclose", () => this.#closeDetail());
-    this.effect = h("mfn-steer-effect", { class: "effect" });
-    this.effect.addEventListener("strengthpick", (event) => this.#useStrength(event.detail));
-    this.presets = h("mfn-preset-list");
-    this.presets.addEventListener("presetpick", (event) => this.#usePreset(event.detail.preset));
-    this.saving = h("mfn-save-preset");
-    this.saving.addEventListener("presetsaved", (event) => {
-      this.#preset = event.detail.preset;
-      this.presets.load();
-    });
-    this.lost = h("div", { class: "steer-notice" });
-    this.provenance = h("div", { class: "steer-notice", "aria-live": "polite" });
-    this.notice = h("div", { class: "steer-notice", "aria-live": "polite" });
-    this.presetsTitle = h("h2", {}, text.presets);
-    const output = h("section", { class: "steer-output", "aria-label": text.title },
-      this.#colouring(),
-      this.lost,
-      this.provenance,
-      this.notice,
-      h("div", { class: "streams" }, Object.values(this.panes)),
-      this.detail,
-      this.effect,
-      h("section", { class: "steer-presets" }, this.presetsTitle, this.presets));
-    for (const [name, pane] of Object.entries(this.panes)) pane.addEventListener("tokenpick", (event) => this.#pick(name, event.detail));
-    this.append(
-      h("header", { class: "steer-intro" },
-        h("div", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), this.#tools()),
-      this.form, output, this.saving);
-  }
-
-  #tools() {
-    const button = (label, onclick) => h("button", { class: "quiet", type: "button", onclick }, label);
-    return h("div", { class: "steer-tools" },
-      button(text.share, () => this.#share()),
-      button(text.curl, () => this.#copy(curlCommand(this.form.state, location.origin), text.curled)),
-      button(text.python, () => this.#copyProgram()),
-      button(text.savePreset, () => this.#savePreset()));
-  }
-
-  #colouring() {
-    this.legend = h("span", { class: "legend", hidden: true });
-    const choose = (colouring) => {
-      for (const pane of Object.values(this.panes)) pane.colouring = colouring;
-      this.#showLegend(colouring);
+    const on = (element, events) => {
+      for (const [name, listener] of Object.entries(events)) element.addEventListener(name, (event) => listener(event.detail));
+      return element;
     };
-    return h("div", { class: "colouring" },
-      h("div", { class: "segments", role: "radiogroup", "aria-label": text.colour },
-        h("span", { class: "segments-name muted small", "aria-hidden": "true" }, text.colour),
-        Object.entries(text.colours).map(([value, name]) => h("label", { class: "segment" },
-          h("input", { type: "radio", name: "colouring", value, checked: value === "none", onchange: () => choose(value) }),
-          h("span", {}, name)))),
-      this.legend);
+    this.form = on(h("mfn-steer-form", { class: "steer-form" }), {
+      generate: () => this.#generate(),
+      stop: () => this.#writing.stop(),
+      statechange: (change) => this.#changed(change),
+    });
+    this.tools = on(h("mfn-steer-tools"), { presetsave: () => this.#savePreset() });
+    this.tools.state = () => this.form.state;
+    this.tools.link = () => this.#link();
+    this.colouring = on(h("mfn-colour-choice"), { colourchange: ({ colour }) => this.#choseColour(colour) });
+    this.streams = on(h("mfn-steer-streams"), {
+      featureadd: (feature) => this.form.add(feature),
+      featurecolour: ({ source, index }) => this.#choseColour(`${source}/${index}`),
+    });
+    this.streams.turned = (hit) => this.form.state.interventions.some((item) => item.source === hit.source && item.index === hit.index);
+    this.below = on(h("div", { class: "steer-below" }), {
+      strengthpick: (found) => this.#useStrength(found),
+      presetpick: ({ preset }) => this.#usePreset(preset),
+      presetsaved: ({ preset }) => (this.#preset = preset),
+      runrestore: ({ run }) => this.#restore(run),
+    });
+    this.lost = h("div", { class: "steer-lost" });
+    this.tooLong = h("p", { class: "muted small", role: "status" });
+    this.provenance = h("mfn-run-provenance");
+    this.notice = h("mfn-steer-notice");
+    this.append(
+      h("header", { class: "steer-intro" }, h("div", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), this.tools),
+      this.form,
+      h("section", { class: "steer-output", "aria-label": text.title },
+        h("div", { class: "steer-said" }, this.colouring, this.lost, this.tooLong, this.provenance, this.notice),
+        this.streams,
+        this.below));
   }
 
-  #showLegend(colouring) {
-    this.legend.hidden = colouring === "none";
-    const probability = colouring === "probability";
-    const bounds = probability
-      ? PROBABILITY_STEPS.toReversed().map((bound) => `<${formatPercent(bound).replace(".0", "")}`)
-      : KL_STEPS.map((bound) => `≥${bound}`);
-    fill(this.legend, bounds.map((bound, place) => h("span", { class: "legend-step", dataset: { shade: place + 1 } }, bound)),
-      h("span", { class: "legend-note" }, probability ? text.probabilityNote : text.klNote));
+  /** What stands below the texts comes after them. */
+  async #fetchMore() {
+    try {
+      await withSheets(import("../components/steer-more.js"), "presets", "effect", "run-history");
+      this.more = h("mfn-steer-more");
+      fill(this.below, this.more);
+      this.more.state = this.form.state;
+      this.#showFirstRun();
+    } catch (error) {
+      fill(this.below, errorView(error, () => this.#fetchMore()));
+    }
   }
 
   /* -- state ------------------------------------------------------------------------------------------------------- */
 
+  /** @param {import("./steer-model.js").SteerState} state */
+  #show(state) {
+    this.form.state = state;
+    if (this.more) this.more.state = state;
+    this.colouring.features = watchedFeatures(state.interventions);
+  }
+
   #changed({ part, settled }) {
-    this.effect.state = this.form.state;
+    const { state } = this.form;
+    const writing = this.#writing;
+    if (this.more) this.more.state = state;
+    this.colouring.features = watchedFeatures(state.interventions);
     this.#remember();
     this.#showFirstRun();
     this.#showProvenance();
-    if (part === "interventions" && this.#generation?.started) {
-      this.#moved = true;
-      this.#generation.update(requestInterventions(this.form.state.interventions));
+    if (part === "interventions" && writing.started) {
+      writing.update(state.interventions);
       return;
     }
-    if (this.#written === null || this.#generation) return;
-    const stale = steerPath(this.form.state) !== this.#written;
+    if (writing.path === null || writing.active) return;
+    const stale = steerPath(state) !== writing.path;
     if (stale && this.form.auto && part !== "prompt" && (settled || part === "interventions")) this.#again();
     else if (!stale) this.#again.cancel();
-    this.#staleNotice(stale && !this.form.auto ? text.stale : "");
+    if (stale && !this.form.auto) this.#sayStale(text.stale);
+    else this.notice.clear();
   }
 
   #updateUrl() {
     const path = this.#path();
     // On the way to another page the address has changed before this element is gone: it is no longer ours to write.
-    if (path === location.pathname + location.search || location.pathname !== steerPath({})) return;
-    navigate(path, { replace: !this.#entryIsWritten });
+    if (location.pathname !== steerPath({})) return;
+    if (this.form.state.prompt.trim()) steerDraft.keep(steerPath(this.form.state));
+    const fits = fitsLink(path);
+    const query = new URL(path, location.href).search.slice(1);
+    if (fits ? path === location.pathname + location.search && heldBack(HELD) === null : query === heldBack(HELD)) return;
+    navigate(fits ? path : steerPath({}), { replace: !this.#entryIsWritten, state: fits ? {} : { [HELD]: query } });
     this.#entryIsWritten = false;
+  }
+
+  /** Another state as a whole, to be written at once. */
+  #become(state) {
+    this.#show({ ...state, settings: settingsOf(state.settings) });
+    this.#updateUrl();
+    this.#generate();
   }
 
   #savePreset() {
     const { prompt, interventions, settings } = this.form.state;
-    this.saving.open({ prompt, interventions: requestInterventions(interventions), settings }, this.#preset);
+    this.more?.save({ prompt, interventions: requestInterventions(interventions), settings }, this.#preset);
   }
 
   #usePreset(preset) {
     this.#preset = preset;
     const { prompt, interventions, settings } = preset;
-    const kept = interventions.map(intervention);
-    this.form.state = this.effect.state = { prompt, interventions: kept, settings: { ...emptyState().settings, ...settings } };
-    this.#updateUrl();
-    this.#generate();
+    this.#become({ prompt, interventions: interventions.map(intervention), settings });
     scrollTo({ top: 0 });
   }
 
@@ -204,25 +215,70 @@ class SteerPage extends Page {
       return { ...item, value: item.value * dose, ramp: item.ramp && { ...item.ramp, start: item.ramp.start * dose } };
     };
     const turned = interventions?.map(intervention) ?? state.interventions.map(at);
-    this.form.state = this.effect.state = { ...state, interventions: turned, settings: { ...state.settings, ...settings } };
+    this.#become({ ...state, interventions: turned, settings: { ...state.settings, ...settings } });
+  }
+
+  /** A run that was kept: its state, its moves, and what came of it to compare with. */
+  #restore({ path, colour, facts, changes }) {
+    const { state } = parseQuery(new URL(path, location.href).search);
+    this.#expected = facts && { path, facts };
+    this.#again.cancel();
+    this.#show(state);
+    this.#colour(colour);
     this.#updateUrl();
-    this.#generate();
+    this.#generate({ state, changes });
+    scrollTo({ top: 0 });
+  }
+
+  /* -- features from other pages ----------------------------------------------------------------------------------- */
+
+  /** Adds to what this tab showed last. */
+  #turnMore(added) {
+    const { state } = parseQuery(new URL(steerDraft.read() ?? steerPath({}), location.href).search);
+    const known = new Set(state.interventions.map(({ source, index }) => `${source}/${index}`));
+    const fresh = added.filter(({ source, index }) => !known.has(`${source}/${index}`)).map(intervention);
+    navigate(steerPath({ ...state, interventions: [...state.interventions, ...fresh] }), { replace: true });
+  }
+
+  /** Features came alone, from another page: they can join the text that was steered before. */
+  #offerDraft({ interventions }) {
+    const draft = steerDraft.read();
+    const kept = draft && parseQuery(new URL(draft, location.href).search).state;
+    if (!kept?.prompt) return this.form.focusPrompt();
+    this.notice.show(text.draft(kept.prompt.trim(), kept.interventions.length), { retry: () => this.#turnMore(interventions), retryLabel: text.addToDraft });
   }
 
   /** Nothing is written, and nothing shown. */
   #startOver() {
     this.#again.cancel();
-    this.#written = null;
-    this.lastRun = null;
-    this.#closeDetail();
-    this.#notice("");
-    for (const pane of Object.values(this.panes)) pane.clear();
+    this.#writing.forget();
+    this.notice.clear();
+    this.streams.clear();
   }
 
   #showFirstRun() {
-    const first = this.#written === null && !this.form.state.interventions.length;
+    const first = this.#writing.path === null && !this.#writing.active && !this.form.state.interventions.length;
     this.classList.toggle("is-first-run", first);
-    this.presetsTitle.textContent = first ? text.presetsLead : text.presets;
+    if (this.more) this.more.first = first;
+  }
+
+  /* -- colours ----------------------------------------------------------------------------------------------------- */
+
+  async #colour(colour) {
+    if (colour === this.colouring.colour) return;
+    await this.colouring.show(colour);
+    if (colour === this.colouring.colour) this.streams.colour(colour, this.colouring.maximum);
+  }
+
+  #choseColour(colour) {
+    this.#colour(colour);
+    this.#updateUrl();
+    const feature = featureOf(colour);
+    const written = this.#writing.run?.streams.plain.tokens[0];
+    // A feature that nobody followed while this was written: the same is written again, and it is.
+    const followed = !feature || !written || written.watched.some(({ source, index }) => source === feature.source && index === feature.index);
+    if (!followed && !this.#writing.active) this.#generate();
+    else if (!followed && valueOf(written, feature) === null) this.notice.status(text.followedLater);
   }
 
   /* -- links ------------------------------------------------------------------------------------------------------- */
@@ -230,205 +286,109 @@ class SteerPage extends Page {
   /** The address of what is in the form; with what a link said of its run, for as long as it says it of that. */
   #path() {
     const path = steerPath(this.form.state);
-    return this.#expected?.path === path ? `${path}&${formatFacts(this.#expected.facts)}` : path;
+    const facts = this.#expected?.path === path ? formatFacts(this.#expected.facts) : "";
+    return withParts(path, formatColour(this.colouring.colour), facts);
   }
 
   /** A link to the state; where it has been written to its end, the link says what came out. */
-  async #share() {
+  async #link() {
     const path = steerPath(this.form.state);
-    const run = this.#generation ? null : this.lastRun;
-    const model = await loadModel().catch(() => null);
-    const facts = run && model && !this.#moved && path === this.#written ? factsOf(run, model) : null;
-    const link = facts ? `${path}&${formatFacts(facts)}` : path;
-    this.#copy(new URL(link, location.href).href, facts ? shareText.withRun : text.shared);
+    const facts = path === this.#writing.path && !this.#writing.active ? await this.#facts() : null;
+    const link = withParts(path, formatColour(this.colouring.colour), facts ? formatFacts(facts) : "");
+    const said = !fitsLink(link) ? text.linkTooLong(LONGEST_LINK) : facts ? shareText.withRun : text.shared;
+    return { href: new URL(link, location.href).href, said };
   }
 
-  async #copyProgram() {
+  /** What came of the run on screen, or null where it cannot be had again. */
+  async #facts() {
+    const { last, moved } = this.#writing;
     const model = await loadModel().catch(() => null);
-    if (model) this.#copy(openaiProgram(this.form.state, model.name, location.origin), text.pythoned);
+    return last && model && !moved ? factsOf(last, model) : null;
   }
 
-  /** Where the text of a link was written, if not on a build like this; and, with a run, whether it came out the same. */
-  async #showProvenance(run = null) {
+  #showProvenance(run = null) {
     const facts = this.#expected?.path === steerPath(this.form.state) ? this.#expected.facts : null;
-    const model = facts && await loadModel().catch(() => null);
-    if (!model) {
-      fill(this.provenance);
-      return;
-    }
-    const found = differences(facts, model);
-    const result = run && !this.#moved && !run.changes.length && outcome(facts, run);
-    const otherModel = facts.model !== model.fingerprint.slice(0, facts.model.length);
-    const why = result === "other" && !found.length ? shareText.otherHere : null;
-    const lead = found.length && !otherModel && result !== "exact" ? shareText.buildLead : null;
-    const worrying = result === "other" || found.length > 0;
-    fill(this.provenance, (result || found.length > 0) && h("div", { class: `notice is-${worrying ? "warning" : "note"} provenance` },
-      h("p", {}, result && h("strong", {}, shareText[result]), " ", [why, lead, ...found].filter(Boolean).join(" "))));
+    const whole = run && !this.#writing.moved && !run.changes.length;
+    return this.provenance.show(facts, { run: whole ? run : null, writing: this.#writing.active });
   }
 
   /* -- generation -------------------------------------------------------------------------------------------------- */
 
   #toggle() {
-    if (this.#generation) this.#stop();
+    if (this.#writing.active) this.#writing.stop();
     else this.#generate();
   }
 
-  /** @param {{step: number, interventions: object[]}[]} changes moves of the sliders, to be made again */
-  async #generate(changes = []) {
+  /** @param {{state?: import("./steer-model.js").SteerState|null, changes?: {step: number, interventions: object[]}[]}} again
+   *   `changes`: moves of the sliders, to be made again; `state`: what they were made on */
+  #generate({ state = null, changes = [] } = {}) {
     this.#again.cancel();
     const problem = this.form.problem();
     if (problem) {
-      this.#notice(problem, { kind: "error" });
+      this.notice.show(problem, { kind: "error" });
       return;
     }
-    this.#generation?.stop();
-    const generation = new Generation(api);
-    this.#generation = generation;
     this.form.writing = true;
-    await this.form.ready; // a feature just added gets its value from its maximum
-    if (generation !== this.#generation) return;
-    this.#begin(changes.length ? this.#begun : this.form.state);
-    try {
-      await generation.start(requestBody(this.#begun, changes), (...event) => this.#draw(generation, ...event), { brokenMessage: text.connectionBroke });
-      if (generation === this.#generation) this.#finished(generation.run);
-    } catch (error) {
-      if (generation === this.#generation) this.#refused(error);
-    }
+    const watch = kindOf(this.colouring.colour) === "feature" ? [featureOf(this.colouring.colour)] : [];
+    const settle = async () => {
+      await this.form.ready; // a feature just added gets its value from its maximum
+      return state ?? this.form.state;
+    };
+    this.#writing.start(settle, { changes, watch });
   }
 
-  #begin(state) {
+  #begun(run) {
     this.#remember.cancel();
     this.#updateUrl();
-    this.#begun = state;
-    this.#written = steerPath(state);
     this.#entryIsWritten = true;
-    this.#moved = false;
-    this.#inspected = null;
     this.#showFirstRun();
-    this.#closeDetail();
-    this.#notice("");
+    this.notice.status(text.writing);
+    this.notice.clear();
     this.#showProvenance();
-    for (const pane of Object.values(this.panes)) pane.wait(text.waiting);
+    this.streams.begin(run, this.#writing.begun.prompt);
   }
 
-  #draw(generation, event, data, stream) {
-    if (generation !== this.#generation) return;
-    const { run } = generation;
-    if (event === "start") for (const pane of Object.values(this.panes)) pane.begin(run.promptTokens);
-    if (event === "updated") this.panes.steered.changedAt(data.step);
-    if (event === "token" && stream) this.panes[stream].push(data);
-    if (run.parting === data.step) for (const pane of Object.values(this.panes)) pane.parting = data.step;
-    if (event === "done" && stream) {
-      this.panes[stream].finish({ reason: data.reason, seconds: data.seconds, tokens: data.n_tokens });
-    }
-  }
-
-  #ended() {
-    this.#generation = null;
+  #ended(run, how) {
     this.form.writing = false;
+    this.streams.end(how);
+    this.notice.status(text.cameOut(run));
+    if (run.problem) {
+      this.notice.show(run.problem, { kind: "error", hint: text.broken, retry: () => this.#generate() });
+      return;
+    }
+    announce(text.finished);
+    this.#showProvenance(run);
+    const moved = this.#writing.moved || run.changes.length > 0;
+    if (moved) this.#sayStale(text.movedMeanwhile, run.changes);
+    if (!how.stopped) this.#keep(run);
   }
 
-  #finished(run) {
-    this.#ended();
-    this.lastRun = run;
-    for (const [name, stream] of Object.entries(run.streams)) {
-      if (stream.state === "broken") this.panes[name].fail();
-    }
-    if (run.problem) this.#notice(run.problem, { kind: "error", hint: text.broken, retry: () => this.#generate() });
-    else {
-      announce(text.finished);
-      this.#showProvenance(run);
-      this.#staleNotice(this.#moved || run.changes.length ? text.movedMeanwhile : "", run.changes);
-    }
+  async #keep(run) {
+    const { path } = this.#writing;
+    const facts = await this.#facts();
+    const { plain, steered } = run.streams;
+    const texts = { plain: plain.text, steered: steered.text };
+    steerHistory.add({ path, colour: this.colouring.colour, facts, changes: run.changes, texts });
   }
 
   #refused(error) {
-    this.#ended();
+    this.form.writing = false;
     this.#startOver();
     const retry = error.status === 422 ? null : () => this.#generate();
-    this.#notice(error.message, { kind: "error", hint: error.hint, retry, retryAfter: error.retryAfter });
+    this.notice.show(error.message, { kind: "error", hint: error.hint, retry, retryAfter: error.retryAfter });
   }
 
-  #stop() {
-    const generation = this.#generation;
-    if (!generation) return;
-    generation.stop();
-    for (const [name, stream] of Object.entries(generation.run.streams)) {
-      if (stream.state !== "done") this.panes[name].finish({ reason: "cancelled", seconds: 0, tokens: stream.tokens.length });
-    }
-    this.#finished(generation.run);
+  #sayStale(message, changes = []) {
+    const { begun } = this.#writing;
+    const replay = changes.length > 0 && h("button", { type: "button", onclick: () => this.#generate({ state: begun, changes }) }, text.replay);
+    this.notice.show(message, { retry: () => this.#generate(), retryLabel: text.again, extra: replay });
   }
+}
 
-  /* -- one token --------------------------------------------------------------------------------------------------- */
-
-  #pick(name, { kind, step, position, pinned }) {
-    const run = this.#generation?.run ?? this.lastRun;
-    // Where details are a sheet over the text, only a press opens it. And only a press asks about the prompt: the server
-    // would have to answer for every token that the pointer crosses.
-    if (!run || (!pinned && (this.#pinned || kind === "prompt" || SHEET.matches))) return;
-    this.#pinned = pinned;
-    const turned = (hit) => this.form.state.interventions.some((item) => item.source === hit.source && item.index === hit.index);
-    if (kind === "prompt") {
-      this.detail.show({ token: run.promptTokens[position], where: detailText.prompt, hits: this.#inspectPrompt(position), turned });
-    } else {
-      const token = run.streams[name].tokens[step];
-      const { logprob, kl, alternatives, id: chosen, fired: hits, watched } = token;
-      this.detail.show({ token, where: detailText.generated(text[name], step), logprob, kl, alternatives, chosen, hits, watched, turned });
-    }
-    for (const [other, pane] of Object.entries(this.panes)) pane.selected = other === name ? { kind, step, position } : null;
-  }
-
-  async #inspectPrompt(position) {
-    const { prompt } = parseQuery(new URL(this.#written, location.href).search).state;
-    this.#inspected ??= api.inspect({ text: prompt, top: 3 }, { signal: this.signal });
-    const { layers } = await this.#inspected;
-    return layers.flatMap(({ source, positions }) => positions[position].map((hit) => ({ ...hit, source })));
-  }
-
-  #closeDetail() {
-    this.#pinned = false;
-    this.detail.clear();
-    for (const pane of Object.values(this.panes)) pane.selected = null;
-  }
-
-  /* -- messages ---------------------------------------------------------------------------------------------------- */
-
-  #staleNotice(message, changes = []) {
-    const replay = changes.length > 0 && h("button", { type: "button", onclick: () => this.#generate(changes) }, text.replay);
-    this.#notice(message, { kind: "note", retry: () => this.#generate(), retryLabel: text.again, extra: replay });
-  }
-
-  #notice(message, { kind = "note", hint = null, retry = null, retryAfter = null, retryLabel = null, extra = null } = {}) {
-    if (!message) {
-      fill(this.notice);
-      return;
-    }
-    const label = retryLabel ?? (retryAfter ? strings.errors.retryIn(retryAfter) : strings.errors.retry);
-    const button = retry && h("button", { type: "button", onclick: retry }, label);
-    fill(this.notice, h("div", { class: `notice is-${kind}`, role: kind === "error" ? "alert" : null },
-      h("p", {}, message, hint && h("span", { class: "notice-hint" }, " ", hint)), extra, button));
-    if (button && retryAfter) this.#countDown(button, retryAfter);
-  }
-
-  #countDown(button, seconds) {
-    button.disabled = seconds > 0;
-    button.textContent = seconds > 0 ? strings.errors.retryIn(seconds) : strings.errors.retry;
-    if (seconds > 0 && button.isConnected) setTimeout(() => this.#countDown(button, Math.ceil(seconds) - 1), 1_000);
-  }
-
-  async #copy(content, done) {
-    try {
-      await navigator.clipboard.writeText(content);
-      toast(done);
-    } catch {
-      const area = h("textarea", { rows: "8", readonly: true, "aria-label": text.copyFailed, value: content });
-      const dialog = h("dialog", { class: "copy-by-hand", onclose: () => dialog.remove() },
-        h("p", {}, text.copyFailed), area, h("button", { type: "button", onclick: () => dialog.close() }, text.close));
-      this.append(dialog);
-      dialog.showModal();
-      area.select();
-    }
-  }
+/** A path with more parts of a query behind it. */
+function withParts(path, ...parts) {
+  const more = parts.filter(Boolean).join("&");
+  return more ? `${path}${path.includes("?") ? "&" : "?"}${more}` : path;
 }
 
 customElements.define("steer-page", SteerPage);

@@ -8,19 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from .conftest import NewPage, Watch
+from .material import HOSTILE
 from .studio import Studio
 
 PROMPT = "The ship left the harbour"
-ADD_UP_LAYOUT_SHIFTS = """
-window.shift = 0;
+KEEP_LAYOUT_SHIFTS = """
+window.shifts = [];
 new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+  for (const { hadRecentInput, value, sources } of list.getEntries()) {
+    if (!hadRecentInput) window.shifts.push([value, sources.map(({ node }) => node?.outerHTML?.slice(0, 80))]);
+  }
 }).observe({ type: "layout-shift", buffered: true });
 """
 
@@ -278,13 +282,16 @@ def test_colours_have_a_legend(page: Page, feature: dict[str, Any]) -> None:
     assert tokens(page, "plain").evaluate_all("spots => spots.every(spot => spot.dataset.shade === '0')")
 
 
-def test_writing_does_not_move_the_page_and_is_announced_by_sentence(page: Page, feature: dict[str, Any]) -> None:
-    page.add_init_script(ADD_UP_LAYOUT_SHIFTS)
+def test_writing_moves_nothing_and_is_announced_by_sentence(page: Page, feature: dict[str, Any]) -> None:
+    page.add_init_script(KEEP_LAYOUT_SHIFTS)
     page.goto(steer_url(feature, 0, n="200"))
     expect(tokens(page, "steered").first).to_be_attached()
-    before = page.evaluate("window.shift")
+    before = page.evaluate("window.shifts.length")
+    page.get_by_role("slider").press("ArrowUp")  # so that there is something to say when the text is written
     wait_until_written(page)
-    assert page.evaluate("window.shift") - before < 0.01
+    expect(page.get_by_text("Sliders moved while this was written")).to_be_visible()
+    page.wait_for_timeout(200)
+    assert page.evaluate("before => window.shifts.slice(before)", before) == []
     spoken = stream(page, "plain").get_by_role("log").locator("p")
     assert 1 <= spoken.count() < 100
     assert stream(page, "plain").locator("[data-step][aria-live], .stream-text[aria-live]").count() == 0
@@ -453,10 +460,11 @@ def test_a_link_from_elsewhere_says_what_is_different(
         expect(page.locator(".provenance")).to_contain_text(part_of_it)
 
 
-def test_the_python_program_gives_the_same_text(page: Page, feature: dict[str, Any]) -> None:
-    page.goto(steer_url(feature, 2 * feature["max"], n="9"))
+@pytest.mark.parametrize("how", ["as Python", "for OpenAI's client"])
+def test_a_program_gives_the_same_text(page: Page, feature: dict[str, Any], how: str) -> None:
+    page.goto(steer_url(feature, 2 * feature["max"], n="9", stop="zzqq", bias="5:-100"))
     wait_until_written(page)
-    program = copied(page, "Copy as Python", "Program copied")
+    program = copied(page, f"Copy {how}", "Program copied")
     out = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     ).stdout
@@ -472,3 +480,191 @@ def test_the_curl_command_gives_the_same_text(page: Page, feature: dict[str, Any
     events = [json.loads(line.removeprefix("data:")) for line in out.splitlines() if line.startswith("data:")]
     steered = "".join(event["delta"] for event in events if event.get("stream") == "steered" and "delta" in event)
     assert steered.replace("\n", "") in shown["steered"].replace("\n", "") or re.search(r"⟨", shown["steered"])
+
+
+def shades(page: Page, name: str) -> list[int]:
+    found: list[int] = tokens(page, name).evaluate_all("spots => spots.map(spot => Number(spot.dataset.shade))")
+    return found
+
+
+def test_tokens_are_coloured_by_a_feature(page: Page, feature: dict[str, Any]) -> None:
+    top = round(feature["max"], 2)
+    page.goto(steer_url(feature, top, n="10"))
+    wait_until_written(page)
+    page.get_by_role("radio", name="Feature").check(force=True)
+    expect(page).to_have_url(re.compile(rf"[?&]c=mfn\.resid_mid\..*/{feature['index']}(&|$)"))
+    expect(page.get_by_role("combobox", name="Feature to colour by")).to_contain_text(f"· {feature['index']}")
+    expect(page.locator(".legend-step").last).to_have_text(re.compile(r"^≥\d"))
+    assert set(shades(page, "steered")) == {4 if top >= feature["max"] else 3}
+    page.reload()
+    wait_until_written(page)
+    assert set(shades(page, "steered")) == {4 if top >= feature["max"] else 3}
+    page.locator("mfn-colour-choice").get_by_role("radio", name="Off").check(force=True)
+    expect(page).not_to_have_url(re.compile("[?&]c="))
+    assert set(shades(page, "steered")) == {0}
+
+
+def test_a_feature_that_fired_becomes_the_colour(page: Page, feature: dict[str, Any]) -> None:
+    before = generated_text(page, steer_url(feature, 0, n="8"))
+    tokens(page, "plain").nth(2).click()
+    hit = page.locator("mfn-token-detail .hit").first
+    value = float(hit.locator(".hit-value").text_content() or "")
+    key = hit.get_attribute("data-feature")
+    with page.expect_request("**/api/generate") as asked:  # nobody followed it: the same is written again, and it is
+        hit.get_by_role("button", name="Colour").click()
+    wait_until_written(page)
+    watched = [f"{one['source']}/{one['index']}" for one in asked.value.post_data_json["watch"]]
+    assert watched[0] == key
+    assert {name: text_of(page, name) for name in before} == before
+    assert value > 0
+    assert shades(page, "plain")[2] > 0
+
+
+def test_a_text_stops_where_it_is_told_to_and_a_token_is_kept_out(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 0, n="20"))
+    wait_until_written(page)
+    whole = page.evaluate("document.querySelector('steer-page').lastRun.streams.plain.tokens.map(t => t.delta)")
+    page.get_by_role("checkbox", name="Write again when I change something").uncheck()
+    page.get_by_text("Settings", exact=True).click()
+    stop = next(delta for delta in whole[3:] if delta.strip() and "".join(whole).index(delta) > 0)
+    page.get_by_label("Stop at").fill(stop.replace("\\", "\\\\"))
+    page.get_by_label("Stop at").press("Tab")
+    expect(page).to_have_url(re.compile("[?&]stop="))
+    expect(page.locator(".steer-settings summary")).to_contain_text("stops")
+    with page.expect_response("**/api/generate"):
+        page.get_by_role("button", name="Generate", exact=True).click()
+    wait_until_written(page)
+    expect(stream(page, "plain").locator(".stream-end")).to_have_text("A text to stop at came next.")
+    written = page.evaluate("document.querySelector('steer-page').lastRun.streams.plain.text")
+    assert written == "".join(whole)[: "".join(whole).index(stop)]
+
+    page.get_by_label("Stop at").fill("")
+    token = page.get_by_role("textbox", name="Token to make likelier")
+    token.fill(whole[0])
+    token.press("Enter")
+    bias = page.locator("mfn-token-bias").get_by_role("spinbutton").first
+    expect(bias).to_have_value("-5")
+    bias.fill("-100")
+    bias.press("Tab")
+    expect(page).to_have_url(re.compile(r"[?&]bias=\d+:-100:"))
+    with page.expect_response("**/api/generate"):
+        page.get_by_role("button", name="Generate", exact=True).click()
+    wait_until_written(page)
+    assert whole[0] not in page.evaluate(
+        "document.querySelector('steer-page').lastRun.streams.plain.tokens.map(t => t.delta)"
+    )
+    page.reload()
+    page.get_by_text("Settings", exact=True).click()
+    expect(bias).to_have_value("-100")
+    page.locator("mfn-token-bias").get_by_role("button", name="Remove").first.click()
+    expect(page.locator("mfn-token-bias").get_by_role("spinbutton")).to_have_count(0)
+
+
+def test_runs_are_kept_shown_again_and_forgotten(page: Page, feature: dict[str, Any]) -> None:
+    first = generated_text(page, steer_url(feature, 2 * feature["max"], n="7", t="0.9", seed="4"))
+    page.get_by_label("Prompt", exact=True).fill("Snow fell on the hills")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    wait_until_written(page)
+    expect(stream(page, "plain")).to_contain_text("Snow")
+    page.goto("/")
+    page.goto("/steer")
+    history = page.locator("mfn-run-history")
+    history.locator("summary").click()
+    expect(history.locator(".run")).to_have_count(2)
+    expect(history.locator(".run").first).to_contain_text("Snow fell")
+    history.get_by_role("button", name=f"Show again: “{PROMPT}”").click()
+    wait_until_written(page)
+    assert {name: text_of(page, name) for name in first} == first
+    expect(page.locator(".provenance")).to_contain_text("bit for bit")
+    expect(page).to_have_url(re.compile("seed=4"))
+    expect(history.locator(".run")).to_have_count(2)  # the same once more takes the place of the first time
+    history.get_by_role("button", name="Remove from the history: “Snow fell on the hills”").click()
+    expect(history.locator(".run")).to_have_count(1)
+    history.get_by_role("button", name="Clear history").click()
+    expect(history.locator(".run")).to_have_count(0)
+    page.reload()
+    expect(history.locator("summary")).to_contain_text("nothing yet")
+
+
+def test_a_run_with_moves_is_shown_again_with_them(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(steer_url(feature, 0, n="60"))
+    expect(tokens(page, "steered").nth(3)).to_be_attached()
+    slider = page.get_by_role("slider")
+    slider.fill(slider.get_attribute("max") or "")
+    wait_until_written(page)
+    moved = text_of(page, "steered")
+    expect(stream(page, "steered").locator(".is-changed").first).to_be_attached()
+    history = page.locator("mfn-run-history")
+    history.locator("summary").click()
+    expect(history.locator(".run").first).to_contain_text("moved")
+    with page.expect_response("**/api/generate"):
+        history.get_by_role("button", name="Show again").first.click()
+    wait_until_written(page)
+    assert text_of(page, "steered") == moved
+    expect(page.get_by_role("spinbutton", name="Value, typed")).to_have_value("0")
+
+
+def test_a_feature_of_another_page_joins_what_was_steered(page: Page, studio: Studio, feature: dict[str, Any]) -> None:
+    other = studio.get("/api/features?layer=0&limit=1")["items"][0]
+    page.goto(steer_url(feature, 1.5, n="4"))
+    wait_until_written(page)
+    page.goto(f"/feature/{other['source']}/{other['index']}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.keyboard.press("s")
+    expect(page.locator("mfn-intervention-editor")).to_have_count(1)
+    expect(page.get_by_text(f"You were steering “{PROMPT}” with 1 feature.")).to_be_visible()
+    page.get_by_role("button", name="Add this to it").click()
+    expect(page.locator("mfn-intervention-editor")).to_have_count(2)
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
+    wait_until_written(page)
+    page.goto(f"/steer?add={other['source']}/{other['index']}&add={feature['source']}/{other['index'] + 1}")
+    expect(page.locator("mfn-intervention-editor")).to_have_count(3)  # one of them was turned already
+    expect(page).to_have_url(re.compile(r"/steer\?p=The\+ship.*&f=.*&f=.*&f="))
+
+
+def test_a_prompt_too_long_for_an_address_outlives_a_reload(page: Page, watch: Watch) -> None:
+    watch.allowed.append("422")  # it is too long for the model as well
+    page.goto("/steer")
+    prompt = "東京都の夜は静かでした。" * 150
+    page.get_by_label("Prompt", exact=True).fill(prompt)
+    expect(page.get_by_text("more than an address can hold")).to_be_visible()
+    page.wait_for_timeout(300)
+    assert len(page.url) < 100
+    page.reload()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(prompt)
+
+
+def test_hostile_text_stays_text_everywhere_on_the_page(page: Page, studio: Studio) -> None:
+    target = studio.get("/api/features?layer=0&sort=rate&limit=5")["items"][4]
+    where = f"/api/features/{target['source']}/{target['index']}/labels"
+    body = {"id": str(uuid4()), "text": HOSTILE, "author": HOSTILE[:90], "reason": HOSTILE}
+    studio.post(where, body)
+    studio.post("/api/presets", {"name": HOSTILE, "description": HOSTILE, "prompt": HOSTILE, "interventions": []})
+    query = {
+        "p": HOSTILE,
+        "f": f"{target['source']}/{target['index']},set,1",
+        "n": "30",
+        "stop": HOSTILE + "!",
+        "bias": f"7:2:{HOSTILE}",
+    }
+    page.goto(f"/steer?{urlencode(query)}")
+    wait_until_written(page)
+    expect(page.locator("mfn-intervention-editor")).to_contain_text("onerror")
+    page.get_by_role("radio", name="Feature").check(force=True)
+    tokens(page, "steered").nth(3).click()
+    expect(page.locator("mfn-token-detail .hit").first).to_be_visible()
+    page.locator("mfn-run-history summary").click()
+    expect(page.locator("mfn-run-history .run").first).to_contain_text("onerror")
+    page.get_by_role("combobox", name="Add a feature").fill("onerror")
+    expect(page.get_by_role("option").first).to_be_visible()
+    page.get_by_text("Settings", exact=True).click()
+    expect(page.locator("mfn-token-bias")).to_contain_text("onerror")
+    page.get_by_role("button", name="Predict and measure").click()
+    expect(page.locator("mfn-steer-effect table").first).to_be_visible()
+    assert page.locator("main img, main script").count() == 0
+    assert page.evaluate("window.hacked") is None
+    page.goto("/steer?p=x&f=" + quote(HOSTILE) + "&bias=" + quote(HOSTILE))
+    expect(page.get_by_role("alert")).to_contain_text("onerror")
+    for preset in studio.get("/api/presets")["items"]:
+        if preset["name"] == HOSTILE:
+            page.request.delete(f"/api/presets/{preset['id']}", headers={"Origin": studio.url})

@@ -1,0 +1,108 @@
+/**
+ * The Steer page's generations: one at a time, the newest counts. Keeps what the texts on screen were begun with, and whether
+ * it has been changed since.
+ */
+import { api } from "../lib/api.js";
+import { steerPath } from "./steer-link.js";
+import { Generation } from "./steer-run.js";
+import { requestBody, requestInterventions } from "./steer-request.js";
+import { steer as text } from "./steer-strings.js";
+
+/**
+ * @typedef {object} Watchers what is told of a generation
+ * @property {(run: import("./steer-run.js").SteerRun) => void} begun
+ * @property {(event: string, data: any, stream: string|null) => void} arrived
+ * @property {(run: import("./steer-run.js").SteerRun, how: {stopped: boolean}) => void} ended
+ * @property {(error: import("../lib/api.js").ApiError) => void} refused
+ */
+export class Writing {
+  #generation = null;
+  #watchers;
+  /** What the texts on screen were begun with, and the same as a path. Null where there are none. */
+  begun = null;
+  path = null;
+  /** Features that were followed beside the ones turned. */
+  watched = [];
+  /** Did anybody move a slider since it began? */
+  moved = false;
+  /** The last run that ended. */
+  last = null;
+
+  /** @param {Watchers} watchers */
+  constructor(watchers) {
+    this.#watchers = watchers;
+  }
+
+  /** Has it been asked for, and not ended? */
+  get active() {
+    return this.#generation !== null;
+  }
+
+  /** Is the request on its way? Until then, changes go into its body. */
+  get started() {
+    return this.#generation?.started ?? false;
+  }
+
+  /** The run on screen. */
+  get run() {
+    return this.#generation?.run ?? this.last;
+  }
+
+  /**
+   * Write, instead of what is being written.
+   * @param {() => Promise<import("./steer-model.js").SteerState>|import("./steer-model.js").SteerState} settle gives the state
+   *   to begin with once it is complete
+   * @param {{changes?: {step: number, interventions: object[]}[], watch?: {source: string, index: number}[]}} options
+   *   `changes`: moves of the sliders, to be made again
+   */
+  async start(settle, { changes = [], watch = [] } = {}) {
+    this.#generation?.stop();
+    const generation = new Generation(api);
+    this.#generation = generation;
+    const state = await settle();
+    if (generation !== this.#generation) return;
+    Object.assign(this, { begun: state, path: steerPath(state), moved: false, watched: watch });
+    this.#watchers.begun(generation.run);
+    const arrived = (...event) => generation === this.#generation && this.#watchers.arrived(...event);
+    try {
+      await generation.start(requestBody(state, { changes, watch }), arrived, { brokenMessage: text.connectionBroke });
+      if (generation === this.#generation) this.#finish(generation.run, { stopped: false });
+    } catch (error) {
+      if (generation !== this.#generation) return;
+      this.#generation = null;
+      this.forget();
+      this.#watchers.refused(error);
+    }
+  }
+
+  /** Turn something else, from the next token on. */
+  update(interventions) {
+    this.moved = true;
+    this.#generation?.update(requestInterventions(interventions));
+  }
+
+  /** Leave it as far as it came. */
+  stop() {
+    const generation = this.#generation;
+    if (!generation) return;
+    generation.stop();
+    this.#finish(generation.run, { stopped: true });
+  }
+
+  /** Leave it without a word: the page is gone, or shows something else. */
+  drop() {
+    this.#generation?.stop();
+    this.#generation = null;
+  }
+
+  /** Nothing is on screen. */
+  forget() {
+    Object.assign(this, { begun: null, path: null, last: null, moved: false, watched: [] });
+  }
+
+  #finish(run, how) {
+    this.#generation = null;
+    this.last = run;
+    this.#watchers.ended(run, how);
+  }
+}
