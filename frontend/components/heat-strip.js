@@ -18,13 +18,14 @@ export class HeatStrip extends HTMLElement {
   /** @type {Inspection|null} */ #data = null;
   #metric = "value";
   #row = 0;
+  #differing = new Set();
   #ribbon;
   #readout;
 
   connectedCallback() {
     if (this.#ribbon) return;
     this.#readout = h("p", { class: "heat-readout", dir: "auto" }, text.readout);
-    this.#ribbon = h("div", { class: "heat-ribbon", dir: "auto", role: "group", "aria-label": text.strip });
+    this.#ribbon = h("div", { class: "heat-ribbon", dir: "auto", role: "group", "aria-label": this.getAttribute("label") ?? text.strip });
     this.append(this.#readout, this.#ribbon);
     this.#ribbon.addEventListener("pointerover", (event) => this.#point(event.target));
     this.#ribbon.addEventListener("pointerleave", () => this.#say(text.readout));
@@ -33,9 +34,10 @@ export class HeatStrip extends HTMLElement {
     this.#ribbon.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** @param {Inspection} data */
-  show(data) {
+  /** @param {Inspection} data @param {number[]} differing places of tokens that another text does not have */
+  show(data, differing = []) {
     this.#data = data;
+    this.#differing = new Set(differing);
     this.#row = data.layers.length - 1;
     this.#say(text.readout);
     fill(this.#ribbon, data.tokens.map((token, position) => this.#column(token, position)));
@@ -58,6 +60,12 @@ export class HeatStrip extends HTMLElement {
     this.#reach(column);
   }
 
+  /** Mark the token that corresponds to the chosen one of another text. @param {number|null} position */
+  set counterpart(position) {
+    for (const column of this.#ribbon.querySelectorAll(".is-counterpart")) column.classList.remove("is-counterpart");
+    this.#ribbon.children[position ?? -1]?.classList.add("is-counterpart");
+  }
+
   /** Mark the cells where a feature is among the strongest. @param {{source: string, index: number}|null} feature */
   mark(feature) {
     for (const cell of this.#ribbon.querySelectorAll(".is-marked")) cell.classList.remove("is-marked");
@@ -70,9 +78,10 @@ export class HeatStrip extends HTMLElement {
 
   #column(token, position) {
     const special = isSpecialToken(token.text);
+    const classes = ["heat-token", special && "is-special", this.#differing.has(position) && "is-different"].filter(Boolean).join(" ");
     return h(
       "span",
-      { class: special ? "heat-token is-special" : "heat-token", role: "button", tabindex: "-1", "aria-pressed": "false", dataset: { position } },
+      { class: classes, role: "button", tabindex: "-1", "aria-pressed": "false", dataset: { position } },
       h("span", { class: "heat-text" }, special ? token.text : visibleText(token.text)),
       h("span", { class: "heat-cells", "aria-hidden": "true" }, this.#data.layers.map((_, row) => h("i", { dataset: { row } }))),
     );
@@ -104,7 +113,8 @@ export class HeatStrip extends HTMLElement {
     const position = Number(column.dataset.position);
     const { layer, positions } = this.#data.layers[this.#row];
     const hit = positions[position][0];
-    column.setAttribute("aria-label", text.tokenLabel(visible(this.#data.tokens[position].text).trim() || "␣", layer, hit && featureName(hit)));
+    const only = this.#differing.has(position) ? text.onlyHere : "";
+    column.setAttribute("aria-label", only + text.tokenLabel(visible(this.#data.tokens[position].text).trim() || "␣", layer, hit && featureName(hit)));
   }
 
   #point(target) {

@@ -4,9 +4,14 @@ import { formatInteger, formatPercent, formatValue } from "../lib/format.js";
 
 export const inspect = {
   title: "Inspect",
-  lead: "Paste a text and see which features fire on each token, layer by layer.",
+  lead: "Paste a text and see which features fire on each token, layer by layer. A second text shows what is different.",
   label: "Text",
+  labels: ["Text", "Second text"],
   placeholder: "Type or paste a text…",
+  secondPlaceholder: "A text to compare it with…",
+  compare: "Compare with another text",
+  alone: "Without the second text",
+  tooLong: (most) => `This is more than an address can hold (${formatInteger(most)} characters): the text stays with this tab, a copied link does not carry it.`,
   run: "Inspect",
   runHint: "Ctrl + Enter",
   examples: "Examples",
@@ -39,12 +44,21 @@ export const inspect = {
     kept: (share) => (share === 0 ? "replaced by the code: the error ends here" : share === 1 ? "the error stays in the stream" : `${formatPercent(share)} of the error stays in the stream`),
   },
   strip: "Tokens of the text",
+  strips: ["Tokens of the first text", "Tokens of the second text"],
+  names: ["First text", "Second text"],
+  onlyHere: "only in this text: ",
+  differing: (count) => (count === 0 ? "every token is in the other text, too" : `${formatInteger(count)} ${count === 1 ? "token" : "tokens"} underlined: not in the other text`),
+  table: "As a table",
+  tableOf: (strip) => `${strip}, as a table`,
+  place: "Place",
+  token: "Token",
   readout: "Point at a token or a cell; click for all features. Arrow keys move, up and down choose the layer.",
   cell: (token, layer, name, value) => `“${token}”   layer ${layer}   ${name}   ${formatValue(value)}`,
   cellError: (token, layer, error) => `“${token}”   layer ${layer}   error ${formatPercent(error)}`,
   silent: (token, layer) => `“${token}”   layer ${layer}   nothing fires`,
   marked: (name, count) => `${name}: among the strongest on ${formatInteger(count)} ${count === 1 ? "token" : "tokens"}`,
-  tokenTitle: (position) => `token ${formatInteger(position)}`,
+  tokenTitle: (position, name = null) => [name, `token ${formatInteger(position)}`].filter(Boolean).join(", "),
+  noCounterpart: "This token is in one of the texts alone.",
   tokenLabel: (token, layer, name) => (name ? `${token}, layer ${layer}: ${name}` : token),
   counted: (count) => `${formatInteger(count)} tokens`,
   chooseToken: "Choose a token to see its features.",
@@ -56,4 +70,14 @@ export const inspect = {
   noText: "Write a text first.",
   done: (count) => `Inspected ${formatInteger(count)} tokens.`,
   group: "Inspect",
+};
+
+/** What two texts are told apart by. */
+export const compare = {
+  title: "What fires differently",
+  note: (count) => `Strongest value in either text, of the features among the ${formatInteger(count)} strongest on a token. A line stands for a feature that is not among them; it may still fire.`,
+  columns: { feature: "Feature", layer: "Layer", first: "First text", second: "Second text", change: "Difference" },
+  on: (count) => (count === 0 ? "" : `on ${formatInteger(count)} ${count === 1 ? "token" : "tokens"}`),
+  same: "Among the strongest features nothing differs.",
+  more: (count) => `${formatInteger(count)} more features differ less.`,
 };

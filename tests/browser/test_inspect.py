@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from difflib import SequenceMatcher
 from urllib.parse import quote
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import Watch
@@ -126,3 +128,94 @@ def test_nothing_and_too_much_are_refused_in_words(page: Page, watch: Watch) -> 
     page.get_by_role("button", name="Inspect").click()
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text(re.compile("token|long|context", re.IGNORECASE))
+
+
+def test_two_texts_are_compared(page: Page, studio: Studio) -> None:
+    other = "The harbour was quiet that night."
+    page.goto("/inspect")
+    page.get_by_label("Text", exact=True).fill(TEXT)
+    page.get_by_role("button", name="Compare with another text").click()
+    page.get_by_role("textbox", name="Second text").fill(other)
+    page.get_by_role("button", name="Inspect").click()
+    strips = page.locator("mfn-heat-strip")
+    answers = [studio.post("/api/inspect", {"text": text, "top": 5}) for text in (TEXT, other)]
+    first, second = ([token["id"] for token in answer["tokens"]] for answer in answers)
+    expect(strips.nth(0).locator(".heat-token")).to_have_count(len(first))
+    expect(strips.nth(1).locator(".heat-token")).to_have_count(len(second))
+    same = SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()
+    shared = sum(block.size for block in same)
+    expect(strips.nth(0).locator(".is-different")).to_have_count(len(first) - shared)
+    expect(strips.nth(1).locator(".is-different")).to_have_count(len(second) - shared)
+    expect(strips.nth(0).locator(".is-different").first).to_have_attribute(
+        "aria-label", re.compile("^only in this text")
+    )
+    expect(page).to_have_url(re.compile(r"text=The\+hospital.*&vs=The\+harbour"))
+
+    last = len(second) - 1
+    strips.nth(1).locator(".heat-token").last.click()
+    expect(page).to_have_url(re.compile(rf"[?&]t=b{last}"))
+    expect(strips.nth(0).locator(".heat-token").last).to_have_class(re.compile("is-counterpart"))
+    expect(page.locator("mfn-inspect-token").nth(0)).to_contain_text(f"First text, token {len(first) - 1}")
+    expect(page.locator("mfn-inspect-token").nth(1)).to_contain_text(f"Second text, token {last}")
+    page.keyboard.press("[")
+    expect(page).to_have_url(re.compile(rf"[?&]t=b{last - 1}"))
+
+    strongest: dict[tuple[str, int], list[float]] = {}
+    for side, answer in enumerate(answers):
+        for layer in answer["layers"]:
+            for hit in (hit for hits in layer["positions"][1:] for hit in hits):
+                values = strongest.setdefault((layer["source"], hit["index"]), [0.0, 0.0])
+                values[side] = max(values[side], hit["value"], key=abs)
+    differences = sorted((abs(a - b) for a, b in strongest.values()), reverse=True)
+    shown = page.locator("mfn-inspect-differences tbody tr td:last-child").all_text_contents()
+    assert [abs(float(text.replace("−", "-"))) for text in shown] == pytest.approx(differences[:12], abs=0.006)
+
+    page.reload()
+    expect(strips.nth(1).locator(".heat-token")).to_have_count(len(second))
+    expect(page.get_by_role("textbox", name="Second text")).to_have_value(other)
+    page.get_by_role("button", name="Without the second text").click()
+    expect(strips).to_have_count(1)
+    expect(page).not_to_have_url(re.compile("vs="))
+    page.go_back()
+    expect(strips.nth(1)).to_be_visible()
+
+
+def test_a_strip_has_a_table_beside_it(page: Page, studio: Studio) -> None:
+    page.goto(f"/inspect?text={quote(TEXT)}")
+    page.get_by_text("As a table").first.click()
+    answer = studio.post("/api/inspect", {"text": TEXT, "top": 5})
+    rows = page.get_by_role("region", name="as a table").locator("tbody tr")
+    expect(rows).to_have_count(len(answer["tokens"]))
+    strongest = answer["layers"][0]["positions"][3][0]
+    cell = rows.nth(3).locator("td").nth(1)
+    expect(cell.locator("b")).to_have_text(f"{strongest['value']:.2f}")
+    page.get_by_role("radio", name="Error").check(force=True)
+    expect(cell).to_have_text(re.compile(r"^\d+(\.\d+)?%$"))
+
+
+def test_a_text_too_long_for_an_address_stays_with_the_tab(page: Page, watch: Watch) -> None:
+    watch.allowed.append("422")  # it is too long for the model as well
+    long = "東京都の夜は静かでした。" * 150
+    page.goto("/inspect")
+    page.get_by_label("Text", exact=True).fill(long)
+    page.get_by_role("button", name="Inspect").click()
+    expect(page.get_by_text("more than an address can hold (12,000 characters)")).to_be_visible()
+    assert len(page.url) < 100
+    page.reload()
+    expect(page.get_by_label("Text", exact=True)).to_have_value(long)
+    page.get_by_role("button", name="Film review").click()
+    expect(page).to_have_url(re.compile("text=I"))
+    expect(page.locator(".heat-token").first).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("Text", exact=True)).to_have_value(long)
+
+
+def test_hostile_texts_stay_text_when_they_are_compared(page: Page) -> None:
+    page.goto(f"/inspect?text={quote(HOSTILE)}&vs={quote('a ' + HOSTILE + ' b')}&t=b3")
+    expect(page.locator("mfn-inspect-differences tr").nth(1)).to_be_visible()
+    page.get_by_text("As a table").first.click()
+    page.get_by_text("As a table").nth(1).click()
+    second = page.get_by_role("region", name="Tokens of the second text, as a table")
+    expect(second.get_by_role("rowheader").nth(5)).to_be_visible()
+    assert "onerror" in "".join(second.get_by_role("rowheader").all_text_contents())
+    assert page.locator("main img, main script").count() == 0
