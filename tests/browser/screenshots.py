@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
@@ -96,6 +97,17 @@ def inspect_empty(page: Page, studio: Studio) -> None:
     page.get_by_role("button", name="Inspect").wait_for()
 
 
+def inspect_compare(page: Page, studio: Studio) -> None:
+    other = TEXT.replace("worst", "best").replace("last night", "yesterday")
+    page.goto("/inspect?t=13&text=" + TEXT.replace(" ", "+") + "&vs=" + other.replace(" ", "+"))
+    page.locator(".inspect-layer").first.wait_for()
+
+
+def inspect_refused(page: Page, studio: Studio) -> None:
+    page.goto("/inspect?text=" + "word+" * 900)
+    page.get_by_role("alert").wait_for()
+
+
 def steer_first_run(page: Page, studio: Studio) -> None:
     page.goto("/steer")
     page.get_by_role("button", name="Generate").wait_for()
@@ -109,6 +121,31 @@ def steer(page: Page, studio: Studio) -> None:
     page.get_by_role("radio", name="Change (KL)").check(force=True)
     page.locator("mfn-stream-pane[name=steered] [data-step='2']").click()
     page.locator("mfn-token-detail .hit").first.wait_for()
+
+
+def steer_by_feature(page: Page, studio: Studio) -> None:
+    row = _strong_feature(studio)
+    feature = f"{row['source']}/{row['index']}"
+    query = {"p": PROMPT, "f": f"{feature},set,{row['max']:.1f},generation", "n": 60, "c": feature}
+    page.goto(f"/steer?{urlencode(query | {'stop': 'zz', 'bias': '300:-4: he'})}")
+    page.locator("mfn-stream-pane[name=steered][data-state=done]").wait_for(timeout=60_000)
+    page.locator(".steer-settings summary").click()
+    page.locator("mfn-stream-pane[name=steered] [data-step='2']").click()
+    page.locator("mfn-token-detail .hit").first.wait_for()
+
+
+def steer_history(page: Page, studio: Studio) -> None:
+    steer_by_feature(page, studio)
+    page.get_by_role("button", name="Close").click()
+    page.locator("mfn-run-history summary").click()
+    page.locator("mfn-run-history").scroll_into_view_if_needed()
+
+
+def steer_refused(page: Page, studio: Studio) -> None:
+    page.goto("/steer?f=nonsense&t=warm")
+    page.get_by_label("Prompt", exact=True).fill("A long way home. " * 400)
+    page.get_by_role("button", name="Generate").click()
+    page.locator(".notice.is-error").nth(1).wait_for()
 
 
 def steer_prediction(page: Page, studio: Studio) -> None:
@@ -270,8 +307,13 @@ SHOTS: list[Shot] = [
     compare_empty,
     inspect,
     inspect_empty,
+    inspect_compare,
+    inspect_refused,
     steer_first_run,
     steer,
+    steer_by_feature,
+    steer_history,
+    steer_refused,
     steer_prediction,
     steer_sweep,
     steer_spot,

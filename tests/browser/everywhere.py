@@ -1,0 +1,103 @@
+"""Every page of the dashboard, with something on it, for what must hold on all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from playwright.sync_api import Page
+
+from .studio import Studio
+
+APP = Path(__file__).parents[2] / "frontend" / "app.js"
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+TEXT = "The snow fell all night."
+
+Visit = Callable[[Page, Studio], None]
+
+
+def _home(page: Page, studio: Studio) -> None:
+    page.goto("/")
+    page.get_by_role("row").nth(1).wait_for()
+
+
+def _browse(page: Page, studio: Studio) -> None:
+    page.goto("/browse")
+    page.locator(".feature-row .row-link").first.wait_for()
+
+
+def _map(page: Page, studio: Studio) -> None:
+    page.goto("/map")
+    page.locator(".map-list .row-link").first.wait_for()
+
+
+def _feature(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?limit=1")["items"][0]
+    page.goto(f"/feature/{row['source']}/{row['index']}?try={quote(TEXT)}")
+    page.locator(".contexts-section mark").first.wait_for()
+
+
+def _inspect(page: Page, studio: Studio) -> None:
+    page.goto(f"/inspect?text={quote(TEXT)}&vs={quote('The rain fell all day.')}&t=2")
+    page.locator(".inspect-layer").first.wait_for()
+
+
+def _steer(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?sort=max&limit=1")["items"][0]
+    page.goto(f"/steer?p=The+snow&f={row['source']}/{row['index']},set,2&n=12&c=probability")
+    page.locator("mfn-stream-pane[name=steered][data-state=done]").wait_for()
+    page.locator("mfn-stream-pane[name=steered] [data-step='2']").click()
+    page.locator("mfn-token-detail .hit").first.wait_for()
+
+
+def _compare(page: Page, studio: Studio) -> None:
+    rows = studio.get("/api/features?limit=2")["items"]
+    page.goto("/compare?" + "&".join(f"f={row['source']}:{row['index']}" for row in rows))
+    page.locator(".cosine-meter").first.wait_for()
+
+
+def _evidence(page: Page, studio: Studio) -> None:
+    page.goto("/evidence")
+    page.locator("main h1").wait_for()
+    page.wait_for_load_state("networkidle")
+
+
+def _settings(page: Page, studio: Studio) -> None:
+    page.goto("/settings")
+    page.locator("main h1").wait_for()
+
+
+def _foreign(page: Page, studio: Studio) -> None:
+    source = studio.get("/api/foreign")["sources"][0]["key"]
+    page.goto(f"/foreign/{quote(source, safe='')}/7")
+    page.locator("main h1").wait_for()
+
+
+def _missing(page: Page, studio: Studio) -> None:
+    page.goto("/no/such/page")
+    page.locator("state-view").wait_for()
+
+
+PAGES: dict[str, Visit] = {
+    "home": _home,
+    "browse": _browse,
+    "map": _map,
+    "feature": _feature,
+    "inspect": _inspect,
+    "steer": _steer,
+    "compare": _compare,
+    "evidence": _evidence,
+    "settings": _settings,
+    "foreign": _foreign,
+    "missing": _missing,
+}
+"""By the first part of their paths, as `app.js` has them, and what is no page."""
+
+
+def routed() -> set[str]:
+    """The first parts of the paths that `app.js` knows, "home" for the root."""
+    routes = APP.read_text(encoding="utf-8").partition("const routes = [")[2].partition("\n];")[0]
+    return {path.split("/")[1] or "home" for path in re.findall(r'"(/[a-z:/]*)"', routes)}

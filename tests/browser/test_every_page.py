@@ -1,0 +1,157 @@
+"""What holds on every page: axe finds nothing serious, the keyboard gets everywhere, nothing sticks out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Request, TimeoutError, ViewportSize
+
+from .conftest import PATIENCE_MS, Watch
+from .everywhere import PAGES, THEMES, routed
+from .studio import Studio
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SERIOUS = {"serious", "critical"}
+DESKTOP: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+ENLARGED: ViewportSize = {"width": 640, "height": 430}  # the desktop at 200 %
+MOST_STOPS = 160  # that are walked with Tab
+
+# Widest thing that sticks out of the window, and by how much.
+STICKS_OUT = """
+() => {
+  const { clientWidth } = document.documentElement;
+  if (document.documentElement.scrollWidth <= clientWidth) return null;
+  const out = [...document.querySelectorAll("main *, header *")]
+    .filter((e) => e.getBoundingClientRect().right > clientWidth + 1);
+  return `wider than ${clientWidth}: ${out.slice(0, 3).map((e) => e.outerHTML.slice(0, 90))}`;
+}
+"""
+
+# What has the focus: what it is, whether it can be seen, and whether it is told apart from what has not.
+FOCUSED = """
+() => {
+  const e = document.activeElement;
+  if (e === document.body) return null;
+  e.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const { width, height, left, top } = e.getBoundingClientRect();
+  const ring = (x) => {
+    const { outlineStyle, outlineWidth } = x ? getComputedStyle(x) : { outlineStyle: "none" };
+    return outlineStyle !== "none" && parseFloat(outlineWidth) > 0;
+  };
+  const seen = width > 0 && height > 0 && e.checkVisibility({ visibilityProperty: true });
+  const id = (e.dataset.walked ??= String(document.querySelectorAll("[data-walked]").length));
+  const marked = ring(e) || ring(e.nextElementSibling) || ring(e.parentElement);
+  return { id, html: e.outerHTML.slice(0, 140), seen, marked };
+}
+"""
+
+
+@dataclass(frozen=True)
+class Visited:
+    """A page that somebody is on, and the hosts that it has asked."""
+
+    page: Page
+    hosts: set[str]
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def visited(request: pytest.FixtureRequest, browser: Browser, studio: Studio) -> Iterator[Visited]:
+    """Each page in turn; the tests share one visit."""
+    context = browser.new_context(base_url=studio.url, viewport=DESKTOP)
+    context.set_default_timeout(PATIENCE_MS)
+    watch = Watch(context, studio.url)
+    page = context.new_page()
+    hosts: set[str] = set()
+
+    def note(asked: Request) -> None:
+        if not asked.url.startswith(("data:", "blob:")):
+            hosts.add(urlsplit(asked.url).netloc)
+
+    page.on("request", note)
+    PAGES[request.param](page, studio)
+    page.wait_for_load_state("networkidle")
+    yield Visited(page, hosts)
+    problems = watch.problems()
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="module")
+def axe() -> Axe:
+    return Axe()
+
+
+def violations(axe: Axe, page: Page) -> list[str]:
+    found: dict[str, Any] = axe.run(page, options={"runOnly": RULES, "resultTypes": ["violations"]}).response
+    return [
+        f"{rule['id']} ({rule['impact']}): {rule['help']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for rule in found["violations"]
+        if rule["impact"] in SERIOUS
+        for node in rule["nodes"][:3]
+    ]
+
+
+def sticks_out(page: Page) -> str | None:
+    """Once plots have followed the window, which they do a moment later."""
+    with suppress(TimeoutError):
+        page.wait_for_function(f"({STICKS_OUT})() === null", timeout=3_000)
+    found: str | None = page.evaluate(STICKS_OUT)
+    return found
+
+
+def test_every_route_is_looked_at() -> None:
+    assert routed() <= set(PAGES)
+
+
+def test_no_other_host_is_asked(visited: Visited, studio: Studio) -> None:
+    assert visited.hosts == {urlsplit(studio.url).netloc}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_serious(visited: Visited, axe: Axe, theme: Literal["light", "dark"]) -> None:
+    visited.page.emulate_media(color_scheme=theme)
+    assert violations(axe, visited.page) == []
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(visited: Visited) -> None:
+    page = visited.page
+    page.evaluate("document.activeElement.blur()")
+    walked: list[str] = []
+    for _ in range(MOST_STOPS):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(FOCUSED)
+        if focused is None or focused["id"] in walked:
+            break  # out of the page, or round
+        assert focused["seen"], f"the focus is on something that nobody sees: {focused['html']}"
+        assert focused["marked"], f"nothing shows that this has the focus: {focused['html']}"
+        walked.append(focused["id"])
+    assert len(walked) >= 5
+
+
+@pytest.mark.parametrize("size", [PHONE, ENLARGED], ids=["360 px", "200 %"])
+def test_nothing_sticks_out(visited: Visited, size: ViewportSize) -> None:
+    visited.page.set_viewport_size(size)
+    assert sticks_out(visited.page) is None
+
+
+def test_nothing_sticks_out_with_larger_text(visited: Visited) -> None:
+    page = visited.page
+    page.set_viewport_size(DESKTOP)
+    page.evaluate("document.documentElement.style.setProperty('font-size', '28px')")  # twice as large, and nothing else
+    stuck = sticks_out(page)
+    page.evaluate("document.documentElement.style.removeProperty('font-size')")
+    assert stuck is None
+
+
+def test_axe_finds_what_is_wrong(browser: Browser, axe: Axe) -> None:
+    page = browser.new_page()
+    page.evaluate("document.body.append(document.createElement('button'))")
+    assert any(line.startswith("button-name (critical)") for line in violations(axe, page))
+    page.close()
