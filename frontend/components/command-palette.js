@@ -13,7 +13,7 @@ import { navigate } from "../lib/router.js";
 import { keyNames, listActions } from "../lib/shortcuts.js";
 import { loadFeature, loadModel, session } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
-import { steerPath } from "../pages/steer-state.js";
+import { steerPath } from "../pages/steer-link.js";
 import { featureNameNodes } from "./feature-name.js";
 
 const SEARCH_MS = 120;

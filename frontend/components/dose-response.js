@@ -7,7 +7,8 @@ import { api, isAbort } from "../lib/api.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { formatPercent, formatValue, visible } from "../lib/format.js";
 import { feature as strings } from "../pages/feature-strings.js";
-import { intervention, requestInterventions } from "../pages/steer-state.js";
+import { intervention } from "../pages/steer-model.js";
+import { requestInterventions } from "../pages/steer-request.js";
 import "./effect-plot.js";
 
 const text = strings.sweep;

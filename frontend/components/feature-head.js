@@ -7,7 +7,7 @@ import { fill, h } from "../lib/dom.js";
 import { featureId, formatInteger, formatPercent, formatR2, formatValue } from "../lib/format.js";
 import { comparePath } from "../lib/compare-path.js";
 import { feature as text } from "../pages/feature-strings.js";
-import { steerPath } from "../pages/steer-state.js";
+import { steerPath } from "../pages/steer-link.js";
 import { automaticBadge } from "./automatic-badge.js";
 import { featureNameNodes } from "./feature-name.js";
 import { tokenR2Note } from "./feature-tables.js";

@@ -10,7 +10,9 @@ import { formatValue } from "../lib/format.js";
 import { loadModel } from "../lib/store.js";
 import { feature as strings } from "../pages/feature-strings.js";
 import { Generation } from "../pages/steer-run.js";
-import { intervention, requestBody, requestInterventions, steerPath } from "../pages/steer-state.js";
+import { steerPath } from "../pages/steer-link.js";
+import { intervention } from "../pages/steer-model.js";
+import { requestBody, requestInterventions } from "../pages/steer-request.js";
 import "./dose-response.js";
 import { visibleText } from "./token-strip.js";
 

@@ -14,7 +14,7 @@ import { addShortcut } from "../lib/shortcuts.js";
 import { loadFeature, onStale } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { compare as text } from "./compare-strings.js";
-import { steerPath } from "./steer-state.js";
+import { steerPath } from "./steer-link.js";
 
 class ComparePage extends Page {
   #asked = [];

@@ -8,7 +8,7 @@ import { Page } from "../lib/page.js";
 import { navigate } from "../lib/router.js";
 import { loadModel, onStale } from "../lib/store.js";
 import { home as text } from "./home-strings.js";
-import { steerPath } from "./steer-state.js";
+import { steerPath } from "./steer-link.js";
 
 const PRESETS_SHOWN = 5;
 
