@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mfn_server.options import ModelFolder, TableFile
+from mfn_server.options import ModelFolder
+from mfn_server.progress import telling
 
 if TYPE_CHECKING:
     from mfn_core.evaluation.ablation import AblationEffect
@@ -42,45 +43,65 @@ def concepts(
         ),
     ] = None,
     formats: Annotated[int, typer.Option(help="Generated documents of each format to add.", min=0)] = 60,
-    ablate: Annotated[bool, typer.Option("--ablate", help="Measure what ablating each feature costs, too.")] = False,
-    json_file: TableFile = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Measure what ablating each that is found costs, too.")
+    ] = False,
+    json_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Write the table to this file, too. What is done goes into FILE.journal until all is: a run that was "
+            "interrupted goes on there when the same is asked for again.",
+        ),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Begin anew, whatever FILE.journal holds.")] = False,
 ) -> None:
     """Find the feature that stands for each labelled concept, on one half of the text, and score it on the other.
 
-    A concept counts as found where precision is at least 0.9 at a recall of at least 0.3.
+    A concept counts as found where precision is at least 0.9 at a recall of at least 0.3. Its feature changes what it
+    should where ablating it costs more on the concept than elsewhere, and more there than ablating another feature of
+    the same layer that fires as often (95 % intervals).
     """
-    from mfn_core.evaluation.ablation import Ablations
-    from mfn_core.evaluation.concepts import find_detectors
+    from mfn_core.errors import ConfigError
+    from mfn_core.evaluation.concept_table import ConceptTable, settings
+    from mfn_core.evaluation.journal import Journal
     from mfn_core.evaluation.labelled import concepts_of, tokenise
+    from mfn_core.files import replace_file
     from mfn_core.model import MFNModel
 
+    if json_file is not None and not json_file.resolve().parent.is_dir():  # rather now than at the end
+        raise ConfigError(f"{json_file} cannot be written: there is no such folder")
     loaded = MFNModel.from_pretrained(model)
-    texts = _texts(labels or [], scripts or [], rules or [], formats)
-    names = concepts_of(texts, FEWEST)
-    units: dict[str, Any] = {name: "text" if name.split("/")[0] in BY_TEXT else "token" for name in names}
-    tokenizer, start, longest = loaded.required_tokenizer, loaded.bos_token_id, loaded.max_context
-    console = Console(stderr=True, highlight=False)
-    with console.status("reading text") as status:
-        tokens = [tokenise(text, names, tokenizer, start, longest) for text in texts]
-        status.update(f"looking for {len(names)} concepts in {sum(len(t.ids) for t in tokens):,} tokens")
-        detectors = find_detectors(loaded, tokens, units)
-        effects: dict[str, AblationEffect] = {}
-        if ablate:
-            ablations = Ablations(loaded, [text for text in tokens if text.scored])
-            for number, d in enumerate(detectors, start=1):
-                status.update(f"ablating {d.concept} ({number} of {len(detectors)})")
-                effects[d.concept] = ablations.effect(d.layer, d.feature, names.index(d.concept))
+    with telling() as tell:
+        tell("reading text", 0.0)
+        texts = _texts(labels or [], scripts or [], rules or [], formats)
+        names = concepts_of(texts, FEWEST)
+        units: dict[str, Any] = {name: "text" if name.split("/")[0] in BY_TEXT else "token" for name in names}
+        given = loaded.required_tokenizer, loaded.bos_token_id, loaded.max_context
+        tokens = []
+        for number, text in enumerate(texts):
+            tokens.append(tokenise(text, names, *given))
+            tell("reading text", number / len(texts))
+        kept = None if json_file is None else json_file.with_name(json_file.name + ".journal")
+        if anew and kept is not None:
+            kept.unlink(missing_ok=True)
+        journal = Journal(kept, settings(loaded, tokens, units))
+        table = ConceptTable(loaded, tokens, units, journal, tell)
+        detectors = table.detectors()
+        effects = table.effects(detectors) if ablate else {}
     detectors.sort(key=lambda d: (d.concept.split("/")[0], -d.precision.value))
     out = Console(highlight=False)
     out.print(_table(detectors, effects))
-    found = [d for d in detectors if d.found]
-    out.print(f"{len(found)} of {len(detectors)} concepts found", end="")
-    out.print(f"; {sum(effects[d.concept].specific for d in found)} of these cost more inside" if ablate else "")
+    out.print("\n".join(_summary(detectors, effects)))
     if json_file is not None:
-        rows = [_row(d, effects.get(d.concept)) for d in detectors]
-        json_file.write_text(
-            json.dumps({"kind": "concepts", "model": loaded.fingerprint, "concepts": rows}, indent=2) + "\n"
-        )
+        rows = [
+            d.to_json() | ({"ablated": effects[d.concept].to_json()} if d.concept in effects else {}) for d in detectors
+        ]
+        report = {"kind": "concepts", "model": loaded.fingerprint, "concepts": rows}
+        written = json.dumps(report, indent=2).encode() + b"\n"
+        replace_file(json_file, lambda file: file.write(written))
+        journal.remove()
 
 
 def _texts(labels: list[str], scripts: list[str], rules: list[Path], per_format: int) -> list[LabelledText]:
@@ -103,9 +124,10 @@ def _table(detectors: list[Detector], effects: dict[str, AblationEffect]) -> Tab
     for name in ("feature", "from", "precision", "95 %", "recall", "base"):
         table.add_column(name, justify="right")
     if effects:
-        table.add_column("ablated: inside", justify="right")
-        table.add_column("outside", justify="right")
-    table.add_column("")
+        for name in ("ablated: inside", "95 %", "outside", "another: inside"):
+            table.add_column(name, justify="right")
+    for _ in range(1 + bool(effects)):
+        table.add_column("")
     for d in detectors:
         low, high = d.precision.interval()
         cells = [
@@ -117,26 +139,25 @@ def _table(detectors: list[Detector], effects: dict[str, AblationEffect]) -> Tab
             f"{d.recall.value:.3f}",
             f"{d.base.value:.3f}",
         ]
-        if effects:
+        if effects and d.concept not in effects:
+            cells += [""] * 5
+        elif effects:
             effect = effects[d.concept]
-            cells += [f"{effect.inside:+.3f}", f"{effect.outside:+.3f}"]
+            least, most = effect.inside.interval()
+            cells += [f"{effect.inside.value:+.3f}", f"{least:+.3f} to {most:+.3f}"]
+            cells += [f"{effect.outside.value:+.3f}", f"{effect.control_inside.value:+.3f}"]
+            cells += ["changes" if effect.changes else ""]
         table.add_row(*cells, "found" if d.found else "")
     return table
 
 
-def _row(d: Detector, effect: AblationEffect | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "concept": d.concept,
-        "unit": d.unit,
-        "layer": d.layer,
-        "feature": d.feature,
-        "threshold": d.threshold,
-        "precision": d.precision.to_json(),
-        "recall": d.recall.to_json(),
-        "base": d.base.to_json(),
-        "found": d.found,
-    }
-    if effect is not None:
-        names = ("inside", "inside_error", "outside", "outside_error")
-        row["ablated"] = {name: getattr(effect, name) for name in names} | {"specific": effect.specific}
-    return row
+def _summary(detectors: list[Detector], effects: dict[str, AblationEffect]) -> list[str]:
+    found = [d.concept for d in detectors if d.found]
+    lines = [f"{len(found)} of {len(detectors)} concepts found"]
+    if effects:
+        specific, changes = (sum(getattr(effects[name], what) for name in found) for what in ("specific", "changes"))
+        lines.append(
+            f"ablated, {specific} of these cost more inside than outside, and {changes} more there than another "
+            "feature of the layer, too"
+        )
+    return lines

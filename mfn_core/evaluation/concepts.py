@@ -8,43 +8,28 @@ and one stray word does not make it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mfn_core.codes import SparseCodes
 from mfn_core.evaluation.labelled import LabelledTokens, Padded, padded
+from mfn_core.intervals import Share, wilson
 from mfn_core.model import MFNModel
 
 Unit = Literal["token", "text"]
 LEVELS = 10  # thresholds that are tried: 0, 0.1, … of a feature's greatest strength in the half in which is chosen
 FOUND_PRECISION, FOUND_RECALL = 0.9, 0.3
+SHARES = ("precision", "recall", "base")  # of a detector
 
+CODE_BYTES = 1 << 30  # of what fires in the half in which is chosen, kept between its two readings
 
-class Share(NamedTuple):
-    """So many of so many."""
-
-    part: int
-    whole: int
-
-    @property
-    def value(self) -> float:
-        """Part / whole; 0 of nothing."""
-        return self.part / self.whole if self.whole else 0.0
-
-    def interval(self) -> tuple[float, float]:
-        """Wilson's score interval, 95 %."""
-        if not self.whole:
-            return 0.0, 1.0
-        low, high = _wilson(self.value, self.whole)
-        return max(0.0, low), min(1.0, high)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, with value and interval."""
-        return {"value": self.value, "part": self.part, "whole": self.whole, "interval": list(self.interval())}
+Progress = Callable[[int, int], None]
+Codes = dict[int, SparseCodes]  # by layer
 
 
 @dataclass(frozen=True)
@@ -72,16 +57,18 @@ class Detector:
         """Whether precision is at least 0.9 at a recall of at least 0.3."""
         return self.precision.value >= FOUND_PRECISION and self.recall.value >= FOUND_RECALL
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        shares = {name: getattr(self, name).to_json() for name in SHARES}
+        named = {name: getattr(self, name) for name in ("concept", "unit", "layer", "feature", "threshold")}
+        return {**named, **shares, "found": self.found}
 
-N = TypeVar("N", float, Tensor)
-
-
-def _wilson(p: N, n: N) -> tuple[N, N]:
-    """Ends of the 95 % score interval of a share p of n > 0. Source: E. B. Wilson, JASA 22 (1927)."""
-    z = 1.96
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
-    return middle - half, middle + half
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Detector:
+        """What `to_json` gave."""
+        fields = {name: data[name] for name in ("concept", "unit", "layer", "feature", "threshold")}
+        fields |= {name: Share.from_json(data[name]) for name in SHARES}
+        return cls(**fields)
 
 
 @dataclass
@@ -126,7 +113,11 @@ class Firings(NamedTuple):
 
 
 def find_detectors(
-    model: MFNModel, texts: Sequence[LabelledTokens], concepts: Mapping[str, Unit], batch: int = 16
+    model: MFNModel,
+    texts: Sequence[LabelledTokens],
+    concepts: Mapping[str, Unit],
+    batch: int = 16,
+    progress: Progress = lambda done, total: None,
 ) -> list[Detector]:
     """The best detector of each concept, over all layers.
 
@@ -138,6 +129,7 @@ def find_detectors(
         texts: of both halves; column c of their labels is concept c.
         concepts: by name, in the order of the columns, in what each is counted.
         batch: texts in a forward pass.
+        progress: told how many texts have been read, and of how many; the half on which is chosen is read twice.
 
     Returns:
         One for each concept that has instances in the half in which is chosen.
@@ -149,8 +141,9 @@ def find_detectors(
     halves: dict[bool, list[LabelledTokens]] = {False: [], True: []}
     for text in texts:
         halves[text.scored].append(text)
-    top = _greatest(model, halves[False], list(columns), batch)
-    chosen, scored = (_count(model, halves[half], columns, top, batch) for half in (False, True))
+    passes = Passes(model, batch, progress, total=2 * len(halves[False]) + len(halves[True]))
+    top = _greatest(passes, halves[False], list(columns))
+    chosen, scored = (_count(passes, halves[half], columns, top, again=not half) for half in (False, True))
     return [
         _detector(names[column], unit, place, chosen[unit], scored[unit], top[unit])
         for unit, own in columns.items()
@@ -197,38 +190,78 @@ def _best(counts: Mapping[int, Counts], column: int, instances: float) -> tuple[
 def _lower(hits: Tensor, fired: Tensor) -> Tensor:
     """The lower end of `Share.interval`, for many at once; 0 where nothing fired."""
     n = fired.clamp(min=1.0)
-    return torch.where(fired > 0, _wilson(hits / n, n)[0], 0.0)
+    return torch.where(fired > 0, wilson(hits / n, n)[0], 0.0)
+
+
+class Passes:
+    """Recorded forward passes over texts, counted over all that is to be read.
+
+    Args:
+        model: with layers.
+        batch: texts in a pass.
+        progress: told how many texts have been read.
+        total: of how many.
+    """
+
+    def __init__(self, model: MFNModel, batch: int, progress: Progress, total: int) -> None:
+        self.model = model
+        self._batch, self._progress, self._total = batch, progress, total
+        self._done = self._bytes = 0
+        self._kept: dict[int, dict[int, SparseCodes]] = {}
+
+    def over(self, texts: Sequence[LabelledTokens], again: bool = False) -> Iterator[tuple[Padded, Codes]]:
+        """Batches, and what fires in them, by layer.
+
+        Args:
+            texts: in either half.
+            again: they are read twice, so that what fires is kept as long as there is room, and taken from there.
+        """
+        for number, part in enumerate(padded(texts, self._batch, self.model.device)):
+            layers = self._kept.get(number) if again else None
+            if layers is None:
+                traces = self.model(part.ids, record="codes", logits_to_keep=1).traces
+                layers = {layer: trace.codes for layer, trace in traces.items()}
+                if again:
+                    self._keep(number, layers)
+            yield part, layers
+            self._done += len(part.ids)
+            self._progress(self._done, self._total)
+
+    def _keep(self, number: int, layers: Codes) -> None:
+        size = sum(codes.indices.nbytes + codes.values.nbytes for codes in layers.values())
+        if self._bytes + size <= CODE_BYTES:
+            self._kept[number] = layers
+            self._bytes += size
 
 
 @torch.no_grad()
-def _greatest(
-    model: MFNModel, texts: Sequence[LabelledTokens], units: Sequence[Unit], batch: int
-) -> dict[Unit, dict[int, Tensor]]:
+def _greatest(passes: Passes, texts: Sequence[LabelledTokens], units: Sequence[Unit]) -> dict[Unit, dict[int, Tensor]]:
     """In each unit, by layer, [F]: each feature's greatest strength."""
+    model = passes.model
     top: dict[Unit, dict[int, Tensor]] = {
         unit: {n: torch.zeros(layer.n_features, device=model.device) for n, layer in model.coders.items()}
         for unit in units
     }
-    for part in padded(texts, batch, model.device):
-        for number, trace in model(part.ids, record=True, logits_to_keep=1).traces.items():
+    for part, layers in passes.over(texts, again=True):
+        for number, codes in layers.items():
             for unit in units:
-                found = _firings(trace.codes, part, unit)
+                found = _firings(codes, part, unit)
                 top[unit][number].scatter_reduce_(0, found.features, found.values, "amax")
     return top
 
 
 @torch.no_grad()
 def _count(
-    model: MFNModel,
+    passes: Passes,
     texts: Sequence[LabelledTokens],
     columns: Mapping[Unit, Sequence[int]],
     top: Mapping[Unit, Mapping[int, Tensor]],
-    batch: int,
+    again: bool,
 ) -> dict[Unit, Tally]:
     """What is counted in each unit, of the concepts in these columns of the labels. One forward pass for all."""
 
     def zeros(*shape: int) -> Tensor:
-        return torch.zeros(shape, device=model.device)
+        return torch.zeros(shape, device=passes.model.device)
 
     tallies = {
         unit: Tally(
@@ -238,26 +271,32 @@ def _count(
         )
         for unit, own in columns.items()
     }
-    for part in padded(texts, batch, model.device):
-        traces = model(part.ids, record=True, logits_to_keep=1).traces
+    for part, layers in passes.over(texts, again):
         for unit, tally in tallies.items():
             labels = _labels(part, unit, columns[unit])
             tally.instances.add_((labels == 1).sum(0))
             tally.known.add_((labels >= 0).sum(0))
-            for number, trace in traces.items():
-                _add(tally.layers[number], _firings(trace.codes, part, unit), labels, top[unit][number])
+            told = torch.cat([labels >= 0, labels == 1], dim=1).float()
+            for number, codes in layers.items():
+                _add(tally.layers[number], _firings(codes, part, unit), told, top[unit][number])
     for tally in tallies.values():
         for found in tally.layers.values():
             found.fired, found.hits = (_from_above(each) for each in (found.fired, found.hits))
     return tallies
 
 
-def _add(counts: Counts, found: Firings, labels: Tensor, greatest: Tensor) -> None:
+def _add(counts: Counts, found: Firings, told: Tensor, greatest: Tensor) -> None:
+    """`told`: [N, 2 C], 1 where a concept is known of a unit, then 1 where it is an instance."""
+    if len(found.units) == 0:
+        return
     level = (found.values / greatest[found.features].clamp(min=1e-12) * LEVELS).long().clamp(max=LEVELS - 1)
-    place = level * greatest.numel() + found.features
-    own = labels[found.units]
-    counts.fired.index_add_(0, place, (own >= 0).float())
-    counts.hits.index_add_(0, place, (own == 1).float())
+    place, order = (level * greatest.numel() + found.features).sort()
+    places, sizes = torch.unique_consecutive(place, return_counts=True)
+    # summed over the entries of each place, without a row of concepts for each entry
+    sums = F.embedding_bag(found.units[order], told, sizes.cumsum(0) - sizes, mode="sum")
+    fired, hits = sums.chunk(2, dim=1)
+    counts.fired.index_add_(0, places, fired)
+    counts.hits.index_add_(0, places, hits)
 
 
 def _from_above(at_level: Tensor) -> Tensor:
@@ -280,6 +319,7 @@ def _firings(codes: SparseCodes, part: Padded, unit: Unit) -> Firings:
     if unit == "token":
         number = part.keep.flatten().long().cumsum(0) - 1  # of the token among those that count
         return Firings(number[row * part.keep.shape[1] + position], features, strengths)
-    pairs, which = torch.unique(torch.stack([row, features]), dim=1, return_inverse=True)
-    total = strengths.new_zeros(pairs.shape[1]).index_add_(0, which, strengths)
-    return Firings(pairs[0], pairs[1], total / part.keep.sum(1)[pairs[0]])
+    pairs, which = torch.unique(row * codes.n_features + features, return_inverse=True)
+    total = strengths.new_zeros(len(pairs)).index_add_(0, which, strengths)
+    texts = pairs // codes.n_features
+    return Firings(texts, pairs % codes.n_features, total / part.keep.sum(1)[texts])

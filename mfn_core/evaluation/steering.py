@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from mfn_core.evaluation.concepts import Share
+from mfn_core.intervals import Share
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_core.text_tests import TextTest

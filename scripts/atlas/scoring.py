@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from mfn_core.errors import ConfigError
-from mfn_core.evaluation.concepts import Share
 from mfn_core.indexing.token_r2 import CONTEXT_R2
+from mfn_core.intervals import Share
 from scripts.atlas.files import parse, read_lines, read_text, write_json
 from scripts.atlas.index import Place
 from scripts.atlas.key import Question, QuizKey
@@ -35,12 +35,8 @@ class Answer(BaseModel):
 
 def score(given: argparse.Namespace) -> None:
     """`score`."""
-    key = parse(QuizKey, read_text(given.key), str(given.key))
+    key, scores = read_scores(given.key, given.answers)
     questions = {(question.layer, question.feature): question for question in key.questions}
-    answers = _read(given.answers, questions)
-    if not answers:
-        raise ConfigError(f"{given.answers} holds no answer")
-    scores = {place: balanced_accuracy(questions[place], fires) for place, fires in answers.items()}
     context = {place for place in scores if _is_context(questions[place])}
     layers = sorted({layer for layer, _ in scores})
     report = {
@@ -54,7 +50,7 @@ def score(given: argparse.Namespace) -> None:
             str(layer): _summaries({place: value for place, value in scores.items() if place[0] == layer}, context)
             for layer in layers
         },
-        "unanswered": len(questions) - len(answers),
+        "unanswered": len(questions) - len(scores),
     }
     for name, summary in (("all", report), *((f"layer {n}", layer) for n, layer in report["layers"].items())):
         print(_line(name, summary))
@@ -64,6 +60,20 @@ def score(given: argparse.Namespace) -> None:
         print(f"{report['unanswered']} of {len(questions)} features were not answered: they are in no figure")
     if given.json is not None:
         write_json(given.json, report)
+
+
+def read_scores(key_file: Path, answers_file: Path) -> tuple[QuizKey, dict[Place, Fraction]]:
+    """A quiz's key, and the balanced accuracy of each feature that was answered.
+
+    Raises:
+        ConfigError: a file cannot be read, a line is wrong, or there is no answer.
+    """
+    key = parse(QuizKey, read_text(key_file), str(key_file))
+    questions = {(question.layer, question.feature): question for question in key.questions}
+    answers = _read(answers_file, questions)
+    if not answers:
+        raise ConfigError(f"{answers_file} holds no answer")
+    return key, {place: balanced_accuracy(questions[place], fires) for place, fires in answers.items()}
 
 
 def balanced_accuracy(question: Question, fires: Sequence[int]) -> Fraction:

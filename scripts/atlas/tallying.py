@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from mfn_core.errors import ConfigError
-from mfn_core.evaluation.concepts import Share
+from mfn_core.intervals import Share
 from mfn_server.atlas.file import Atlas, read_atlas
 from scripts.atlas.files import read_lines, write_json
 from scripts.atlas.index import Place

@@ -134,7 +134,9 @@ def test_an_exported_index_is_the_computed_one(mfn: Mfn, tiny_bundle: Path, corp
     same_tables(built, imported, INDEX_TABLES)
 
 
-def test_concepts_are_tabled_and_written(mfn: Mfn, tiny_bundle: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def labelled(tmp_path: Path) -> list[object]:
+    """Two topics, a kind of word and two scripts, as options of `mfn concepts`."""
     rows = [
         {"id": f"{name}/{n}", "kind": "topic", "concept": name, "text": " ".join([text] * (n % 3 + 1))}
         for name, text in (("sea", TINY_TEXTS[5]), ("kitchen", TINY_TEXTS[7]))
@@ -143,25 +145,97 @@ def test_concepts_are_tabled_and_written(mfn: Mfn, tiny_bundle: Path, tmp_path: 
     rows += [{"id": f"s{n}", "kind": "syntax", "text": "see 12 жук", "spans": [[4, 6, "number"]]} for n in range(8)]
     (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "scripts.jsonl").write_text(json.dumps({"text": "Ωμέγα " * 300}))
-    table, sources = (
-        tmp_path / "table.json",
-        ("--labels", tmp_path / "labels.jsonl", "--scripts", tmp_path / "scripts.jsonl"),
-    )
-    code, text, _ = mfn("concepts", tiny_bundle, *sources, "--formats", 2, "--ablate", "--json", table)
+    return ["--labels", tmp_path / "labels.jsonl", "--scripts", tmp_path / "scripts.jsonl"]
+
+
+def test_concepts_are_tabled_and_written(
+    mfn: Mfn, tiny_bundle: Path, tmp_path: Path, labelled: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "table.json"
+    monkeypatch.setattr("mfn_server.progress.EVERY", 0.0)
+    code, text, told = mfn("concepts", tiny_bundle, *labelled, "--formats", 2, "--ablate", "--json", table)
     assert code == 0
     found = {row["concept"]: row for row in json.loads(table.read_text())["concepts"]}
     kinds = {name for name in found if not name.startswith("format/")}
     assert kinds == {"topic/sea", "topic/kitchen", "syntax/number", "script/cyrillic", "script/greek"}
+    ablated = {name for name, row in found.items() if "ablated" in row}
+    assert ablated == {name for name, row in found.items() if row["found"]} >= {"topic/sea", "topic/kitchen"}
     sea = found["topic/sea"]
     assert sea["unit"] == "text"
     assert sea["recall"]["whole"] + found["topic/kitchen"]["recall"]["whole"] == sea["base"]["whole"]
     assert found["script/cyrillic"]["unit"] == "token"
-    assert {"inside", "outside", "specific"} <= set(sea["ablated"])
+    assert {"inside", "outside", "specific", "control", "above_control", "changes"} <= set(sea["ablated"])
     for name, row in found.items():
         line = next(line for line in text.splitlines() if line.strip().startswith(name))
         assert f"L{row['layer']}/{row['feature']}" in line
         assert line.rstrip().endswith("found") == row["found"]
+        if row["found"]:
+            assert f"{row['ablated']['inside']['value']:+.3f}" in line
+            assert (" changes" in line) == row["ablated"]["changes"]
     assert f"{sum(row['found'] for row in found.values())} of {len(found)} concepts found" in text
+    for phase in (
+        "reading text",
+        "looking for",
+        "reading the texts without ablation",
+        f", {len(ablated)} of {len(ablated)} (",
+    ):
+        assert phase in told
+
+
+KILLED = """
+import os, signal, sys
+from mfn_core.evaluation.journal import Journal
+from mfn_server import cli
+
+once = Journal.once
+
+def kill_in_the_middle(journal, key, compute):
+    if key.startswith("ablated/") and len(journal) == 2:
+        with journal._path.open("a") as out:
+            out.write('{"key": "ablated/')
+            out.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return once(journal, key, compute)
+
+Journal.once = kill_in_the_middle
+sys.argv = ["mfn", *sys.argv[1:]]
+cli.main()
+"""
+
+
+def test_concepts_go_on_after_a_kill(
+    mfn: Mfn, tiny_bundle: Path, tmp_path: Path, labelled: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, table = tmp_path / "whole.json", tmp_path / "table.json"
+    journal = tmp_path / "table.json.journal"
+    given = ["concepts", tiny_bundle, *labelled, "--formats", 0, "--ablate", "--json"]
+    assert mfn(*given, whole)[0] == 0
+    assert not (tmp_path / "whole.json.journal").exists()
+    done = subprocess.run([sys.executable, "-c", KILLED, *map(str, given), str(table)], timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not table.exists()
+    assert len(journal.read_text().splitlines()) == 4, "settings, detectors, one concept and half a line"
+    before = journal.read_bytes()
+    assert "other settings (texts)" in one_line_error(mfn(*given[:-3], "2", *given[-2:], table))
+    assert journal.read_bytes() == before
+    monkeypatch.setattr("mfn_server.progress.EVERY", 0.0)
+    code, _, told = mfn(*given, table)
+    assert code == 0
+    assert "looking for" not in told
+    went_on, expected = (json.loads(path.read_text())["concepts"] for path in (table, whole))
+    assert f"1 of {sum(row['found'] for row in expected) - 1} (" in told
+    for row, other in zip(went_on, expected, strict=True):
+        one, two = row.pop("ablated", None), other.pop("ablated", None)
+        assert row == other
+        assert (one is None) == (two is None) == (not row["found"])
+        if one is not None:
+            assert one["inside"]["value"] == pytest.approx(two["inside"]["value"], abs=1e-5)
+            assert (one["control"]["feature"], one["texts"]) == (two["control"]["feature"], two["texts"])
+    assert not journal.exists()
+    journal.write_bytes(before)
+    code, _, told = mfn(*given, table, "--anew")
+    assert code == 0
+    assert "looking for" in told
 
 
 def test_presets_are_measured(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNModel, tmp_path: Path) -> None:
@@ -226,9 +300,9 @@ def test_presets_are_searched_for(mfn: Mfn, tiny_bundle: Path, tiny_model: MFNMo
 
 
 def test_a_preset_that_was_found_can_be_served_and_measured_again(tiny_model: MFNModel, tmp_path: Path) -> None:
-    from mfn_core.evaluation.concepts import Share
     from mfn_core.evaluation.steer_search.goals import Finding, turns_from_json
     from mfn_core.evaluation.steering import SteerEffect
+    from mfn_core.intervals import Share
     from mfn_server.presets.finding import preset_of
     from mfn_server.presets.goals_file import GoalBody
 
@@ -257,6 +331,7 @@ def test_wrong_arguments_are_one_line(mfn: Mfn, tiny_bundle: Path, corpus: Path,
     assert "neither a model nor a database" in one_line_error(mfn("info", tmp_path / "none"))
     assert "cannot read the config" in one_line_error(mfn("train", tmp_path / "none.toml"))
     assert "none.jsonl" in one_line_error(mfn("concepts", tiny_bundle, "--labels", tmp_path / "none.jsonl"))
+    assert "no such folder" in one_line_error(mfn("concepts", tiny_bundle, "--json", tmp_path / "none" / "t.json"))
     empty = tmp_path / "empty.txt"
     empty.write_text("\n")
     assert "no text" in one_line_error(mfn("index", tiny_bundle, empty, "--db", db))

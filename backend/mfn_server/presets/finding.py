@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mfn_server.options import Judge, ModelFolder, TableFile
 from mfn_server.presets.measuring import read_prompts
+from mfn_server.progress import telling
 
 if TYPE_CHECKING:
     from mfn_core.evaluation.steer_search.goals import Finding
@@ -69,7 +69,7 @@ def find_presets(
     features that fire as often and are turned as strongly, and they read at most twice as strange as untouched ones.
     Settings are chosen on prompts on which they are not scored.
     """
-    from mfn_core.evaluation.steer_search.journal import Journal
+    from mfn_core.evaluation.journal import Journal
     from mfn_core.evaluation.steer_search.search import Order, Search, settings
     from mfn_core.model import MFNModel
     from mfn_server import resources
@@ -92,13 +92,8 @@ def find_presets(
     other = loaded if judge is None else MFNModel.from_pretrained(judge)
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(out / "search.jsonl", settings(loaded, other, order))
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bar:
-        task = bar.add_task("starting", total=1.0)
-        search = Search(
-            loaded, other, order, journal, lambda what, share: bar.update(task, description=what, completed=share)
-        )
-        findings = search.run()
+    with telling() as tell:
+        findings = Search(loaded, other, order, journal, tell).run()
     good = [(goal, finding) for goal, finding in zip(wanted, findings, strict=True) if finding.passes]
     kept = [preset_of(loaded, goal, finding, judge is not None) for goal, finding in good]
     (out / "presets.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mfn_core.evaluation.concepts import Share
 from mfn_core.evaluation.steering import SteerEffect
+from mfn_core.intervals import Share
 from mfn_core.interventions import Intervention, Scope
 from mfn_core.text_tests import TextTest
 

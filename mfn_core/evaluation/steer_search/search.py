@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-from mfn_core.evaluation.concepts import Share
+from mfn_core.evaluation.journal import Journal
 from mfn_core.evaluation.steer_search.candidates import Suspect
 from mfn_core.evaluation.steer_search.choosing import Chooser, OwnTokens
 from mfn_core.evaluation.steer_search.goals import (
@@ -23,11 +23,11 @@ from mfn_core.evaluation.steer_search.goals import (
     turns_from_json,
     turns_to_json,
 )
-from mfn_core.evaluation.steer_search.journal import Journal
 from mfn_core.evaluation.steer_search.own_tokens import promoted
 from mfn_core.evaluation.steer_search.reading import Habits, Pieces, cut, read
 from mfn_core.evaluation.steer_search.screening import screen
 from mfn_core.evaluation.steering import Steer, SteerEffect, measure
+from mfn_core.intervals import Share
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_core.writing import Writing, decoded, write

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from mfn_core.errors import CorpusError
-from mfn_core.evaluation.concepts import LEVELS, Share, Unit, find_detectors
+from mfn_core.evaluation.concepts import LEVELS, Unit, find_detectors
 from mfn_core.evaluation.labelled import LabelledText, LabelledTokens, Span, concepts_of, read_labelled, tokenise
+from mfn_core.intervals import Share
 from mfn_core.model import MFNModel
 
 CONCEPTS: dict[str, Unit] = {"a": "token", "b": "token", "whole": "text", "absent": "token"}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mfn_core.errors import ConfigError
-from mfn_core.evaluation.concepts import Share
+from mfn_core.evaluation.journal import Journal
 from mfn_core.evaluation.steer_search import candidates as candidates_module
 from mfn_core.evaluation.steer_search import choosing as choosing_module
 from mfn_core.evaluation.steer_search import search as search_module
@@ -26,11 +26,11 @@ from mfn_core.evaluation.steer_search.goals import (
     turns_to_json,
     works,
 )
-from mfn_core.evaluation.steer_search.journal import Journal
 from mfn_core.evaluation.steer_search.own_tokens import promoted
 from mfn_core.evaluation.steer_search.reading import ENOUGH, FEWEST, PIECE, cut, read
 from mfn_core.evaluation.steer_search.search import Order, Search, settings
 from mfn_core.evaluation.steering import SteerEffect
+from mfn_core.intervals import Share
 from mfn_core.interventions import Intervention, Scope
 from mfn_core.model import MFNModel
 from mfn_core.text_tests import TextTest

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mfn_core.evaluation.concepts import Share
 from mfn_core.evaluation.steering import Steer, SteerEffect, measure
+from mfn_core.intervals import Share
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_core.text_tests import TextTest
