@@ -44,15 +44,18 @@ class Score:
         loss: cross-entropy in nats a token.
         n_tokens: how many tokens that is over.
         layers: by equipped block.
+        rows: nats a token of each row of text, for intervals; empty where several processes shared them.
     """
 
     loss: float
     n_tokens: int
     layers: dict[int, LayerScore]
+    rows: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**asdict(self), "layers": {str(n): asdict(score) for n, score in self.layers.items()}}
+        """Plain data, without the rows."""
+        layers = {str(n): asdict(score) for n, score in self.layers.items()}
+        return {"loss": self.loss, "n_tokens": self.n_tokens, "layers": layers}
 
 
 class _LayerSums:
@@ -125,6 +128,7 @@ def evaluate(
     """
     sums = {n: _LayerSums(layer.n_features, layer.d_model, model.device) for n, layer in model.coders.items()}
     losses = torch.zeros(2, dtype=torch.float64, device=model.device)  # sum, tokens
+    by_row: list[float] = []
     was_training = model.training
     with not_recomputed(model):
         model.eval()
@@ -135,8 +139,9 @@ def evaluate(
             out = model(ids, record=True)
             if len(own):
                 logits, targets = full_precision(out.logits[:, :-1].flatten(0, 1)), ids[:, 1:].flatten()
-                loss = F.cross_entropy(logits, targets, reduction="sum")
-                losses += torch.stack([loss, loss.new_tensor(len(targets))])
+                loss = F.cross_entropy(logits, targets, reduction="none").view(len(own), -1).double()
+                losses += torch.stack([loss.sum(), loss.new_tensor(len(targets))])
+                by_row += loss.mean(1).tolist()
                 for number, trace in out.traces.items():
                     if trace.x_hat is not None:
                         sums[number].add(trace, ids != start)
@@ -145,4 +150,5 @@ def evaluate(
         model.train(was_training)
     total, count = world.sum(losses).tolist()
     scores = {n: s.score(world) for n, s in sums.items()}
-    return Score(total / count, int(count), {n: score for n, score in scores.items() if score is not None})
+    layers = {n: score for n, score in scores.items() if score is not None}
+    return Score(total / count, int(count), layers, tuple(by_row) if world.size == 1 else ())

@@ -103,7 +103,8 @@ def export(
 
     Args:
         run: the run folder.
-        folder: receives the bundle; an older bundle there is replaced in one step.
+        folder: receives the bundle; an older bundle there is replaced in one step. If it has the same weights, what
+            was measured on them since stays in the card.
         twin: run folder of the dense twin, whose cross-entropy on the same text is put beside the model's.
         progress: called with rows measured and rows in all.
         large_twin: run folder of a dense model with about as many parameters as Transformer and layers together.
@@ -138,7 +139,7 @@ def export(
             environment=saved.environment,
             metrics=saved.metrics,
         )
-        data = card.as_data(facts)
+        data = card.as_data(facts) | _measured_before(folder, shipped.fingerprint)
         (draft / "card.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (draft / "README.md").write_text(card.as_markdown(data), encoding="utf-8")
         if folder.exists():
@@ -163,6 +164,16 @@ def _measure_twin(folder: Path, saved: SavedRun) -> card.Twin:
 def _count_parameters(model: MFNModel) -> dict[str, int]:
     features = sum(p.numel() for layer in model.coders.values() for p in layer.parameters())
     return {"transformer": sum(p.numel() for p in model.parameters()) - features, "features": features}
+
+
+def _measured_before(folder: Path, fingerprint: str) -> dict[str, Any]:
+    """Reports in the card of the bundle that is replaced, where it holds the same weights."""
+    try:
+        old = _json(folder / "card.json")
+    except (OSError, ValueError):
+        return {}
+    same = old.get("fingerprint") == fingerprint and "measured" in old
+    return {"measured": old["measured"]} if same else {}
 
 
 def _check_replaceable(folder: Path) -> None:

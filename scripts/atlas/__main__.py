@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mfn_core.errors import MFNError
+from scripts.atlas.beyond import beyond
 from scripts.atlas.dossiers import print_check, print_dossiers
 from scripts.atlas.index import FEWEST_FIRINGS, Place
 from scripts.atlas.merging import merge
@@ -90,6 +91,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("answers", type=Path)
     command.add_argument("--json", type=Path, metavar="REPORT", help="also write a report here")
     command.set_defaults(run=score)
+
+    command = commands.add_parser("beyond", help="estimate how many features see beyond their token and can be named")
+    command.add_argument("key", type=Path)
+    command.add_argument("answers", type=Path)
+    command.add_argument("atlas", type=Path)
+    command.add_argument("model", type=Path, help="folder of the model")
+    command.add_argument("--db", required=True, metavar="FILE|URL", help="database with the model's index")
+    command.add_argument("--json", type=Path, metavar="REPORT", help="also write a report here")
+    command.set_defaults(run=beyond)
     return parser
 
 

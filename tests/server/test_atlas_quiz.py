@@ -20,6 +20,7 @@ from mfn_core.training.card.measured import sections
 from mfn_server.db.session import Database
 from mfn_server.db.tables import Feature
 from scripts.atlas.__main__ import main
+from scripts.atlas.beyond import estimate, together
 from scripts.atlas.held_out import AFTER, BEFORE, HeldOut
 from tests.conftest import TINY_CONTEXT, TINY_TEXTS
 from tests.server.test_atlas_script import lines, name_of
@@ -380,3 +381,58 @@ def test_answers_that_are_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "key.json: model: Field required" in capsys.readouterr().err
     assert main(["score", str(tmp_path / "none.json"), str(tmp_path / "a.jsonl")]) == 1
     assert "none.json cannot be read" in capsys.readouterr().err
+
+
+# -- beyond -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_sees_beyond_its_token_and_is_told_by_its_name(
+    quiz: Quiz, atlas: Path, tiny_bundle: Path, indexed: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with indexed.write() as connection:
+        connection.execute(update(Feature).values(half_firings=500, token_r2=0.9, firing_count=600))
+        connection.execute(update(Feature).where(Feature.number < 12).values(token_r2=0.1))
+        connection.execute(update(Feature).where(Feature.number == 3).values(half_firings=3))  # R² may be chance
+        connection.execute(update(Feature).where(Feature.number >= 40).values(firing_count=0, half_firings=0))
+    key, _ = quiz("--sample", "100", "--db", name_of(indexed))
+    asked = [(q["layer"], q["feature"]) for q in key["questions"]]
+    good = [place for place in asked if place[0] == 1][::2]
+    answers = [
+        {"layer": q["layer"], "feature": q["feature"], "fires": q["fires"] if place in good else []}
+        for place, q in zip(asked, key["questions"], strict=True)
+    ]
+    given = ["beyond", str(tmp_path / "key.json"), str(lines(tmp_path / "a.jsonl", *answers)), str(atlas)]
+    given += [str(tiny_bundle), "--db", name_of(indexed), "--json", str(tmp_path / "report.json")]
+    assert main(given) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    context = {n for n in range(12) if n != 3}
+    for number, layer in report["layers"].items():
+        mine = [place for place in asked if place[0] == int(number) and place[1] in context]
+        told = [place for place in mine if place in good]
+        assert (layer["live"], layer["counted"], layer["context"]) == (40, 39, 11)
+        assert (layer["named"]["part"], layer["named"]["whole"]) == (10, 11), "of the 20 that were read, those"
+        assert (layer["detected"]["part"], layer["detected"]["whole"]) == (len(told), len(mine))
+        expected = 11 / 40 * 10 / 11 * len(told) / len(mine)
+        assert layer["share"]["value"] == pytest.approx(expected)
+        low, high = layer["share"]["interval"]
+        assert low < expected < high or (expected == low == high == 0)
+    assert report["layers"]["1"]["share"]["value"] > 0
+    assert report["upper"] == {"layers": [1], **report["layers"]["1"]}
+    assert "upper half" in capsys.readouterr().out
+    assert any("| upper half | 40 | 11 | 10 of 11 |" in part for part in sections({"beyond": report}))
+    given[3] = str(lines(tmp_path / "other.jsonl", {"format": "mfn-atlas", "version": 1, "model": "f" * 64}))
+    assert main(given) == 1
+    assert "other.jsonl is of another model" in capsys.readouterr().err
+
+
+def test_layers_weigh_with_their_live_features_and_chance_is_that_of_drawing_readers_anew() -> None:
+    generator = np.random.default_rng(1)
+    half = [True, False] * 20
+    one, two = estimate(100, 90, 80, half, half, generator), estimate(300, 90, 60, [True] * 9, half, generator)
+    assert (one.estimate, two.estimate) == (0.8 * 0.25, 0.2 * 0.5)
+    both = together([one, two])
+    assert both.estimate == pytest.approx((100 * 0.2 + 300 * 0.1) / 400)
+    assert (both.live, both.context, both.named.part, both.detected.whole) == (400, 140, 29, 80)
+    products = generator.binomial(40, 0.5, (2, 20_000)) / 40
+    assert one.resampled.std() == pytest.approx(0.8 * (products[0] * products[1]).std(), rel=0.05)
+    assert estimate(10, 0, 0, [], [], generator).to_json()["share"] == {"value": 0.0, "interval": [0.0, 0.0]}

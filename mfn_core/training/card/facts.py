@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mfn_core.config import CoderConfig
+from mfn_core.intervals import ratio
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import Score
 from mfn_core.training.log import Metrics
@@ -130,11 +133,21 @@ def _held_out(facts: Facts) -> dict[str, Any]:
     if facts.twin is not None:
         out["dense_twin_cross_entropy"] = _round(facts.twin.score.loss, 5)
         out["above_dense_twin"] = _round(loss - facts.twin.score.loss, 5)
+        out["above_dense_twin_interval"] = _interval(facts.score, facts.twin.score)
         out["above_dense_twin_percent"] = _round(100.0 * (loss / facts.twin.score.loss - 1.0))
     if facts.large_twin is not None:
         out["large_twin_cross_entropy"] = _round(facts.large_twin.score.loss, 5)
+        out["above_large_twin"] = _round(loss - facts.large_twin.score.loss, 5)
+        out["above_large_twin_interval"] = _interval(facts.score, facts.large_twin.score)
         out["large_twin_parameters"] = facts.large_twin.parameters
     return out
+
+
+def _interval(one: Score, other: Score) -> list[float] | None:
+    """Ends of the 95 % interval of the difference of two losses, row by row of the same text; None of a single row."""
+    above = np.array(one.rows) - np.array(other.rows)
+    ends = ratio(above, np.ones(len(above))).interval() if len(above) > 1 else None
+    return None if ends is None else [_round(end, 5) for end in ends]
 
 
 def _curves(metrics: Iterable[Metrics]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mfn_core.training.card.measured import sections
 from mfn_core.training.card.tables import table
+from mfn_core.training.card.targets import targets
 
 TABLE_ROWS = 12
 
@@ -22,6 +23,7 @@ def as_markdown(card: dict[str, Any]) -> str:
         parts.append(card["description"])
     if training["steps"] < training["steps_planned"]:
         parts.append(f"**Unfinished**: step {training['steps']:,} of {training['steps_planned']:,}.")
+    parts += targets(card)
     parts += ["## Held-out text", *_held_out_text(held_out)]
     if card["layers"]:
         parts += ["## Layers of features", _layer_table(card["layers"]), LAYER_NOTE]
@@ -87,7 +89,10 @@ LIMITS = (
 
 def _held_out_text(held_out: dict[str, Any]) -> list[str]:
     rows = [["this model", f"{held_out['cross_entropy']:.4f}"]]
-    out = [f"{held_out['tokens']:,} tokens of text that was not trained on."]
+    out = [
+        f"{held_out['tokens']:,} tokens of text that was not trained on. These figures, and those of the layers, are "
+        "measured when a run becomes a bundle (`python -m mfn_core.training.export RUN MODEL --twin TWIN`)."
+    ]
     if "base_cross_entropy" in held_out:
         rows.append(["the base before training", f"{held_out['base_cross_entropy']:.4f}"])
     if "dense_twin_cross_entropy" in held_out:
@@ -95,15 +100,22 @@ def _held_out_text(held_out: dict[str, Any]) -> list[str]:
         out.append(
             f"The twin is the same Transformer without layers of features, trained on the same text in the same order, "
             f"from the same seed, for as many steps. The model's cross-entropy lies "
-            f"{held_out['above_dense_twin']:.3f} nats, {held_out['above_dense_twin_percent']:.1f} %, above it."
+            f"{_nats(held_out, 'above_dense_twin')}, {held_out['above_dense_twin_percent']:.1f} %, above it."
         )
     if "large_twin_cross_entropy" in held_out:
         rows.append(["dense, of equal total size", f"{held_out['large_twin_cross_entropy']:.4f}"])
         out.append(
             f"The dense model of equal total size has {held_out['large_twin_parameters']:,} parameters, about as many "
-            "as this one's Transformer and layers of features together, and saw the same text in the same order."
+            "as this one's Transformer and layers of features together, and saw the same text in the same order. The "
+            f"model's cross-entropy lies {_nats(held_out, 'above_large_twin')} above it."
         )
     return [*out, table(["", "cross-entropy, nats a token"], rows)]
+
+
+def _nats(held_out: dict[str, Any], name: str) -> str:
+    """A difference, with its interval if the card has one."""
+    said, interval = f"{held_out[name]:.3f} nats", held_out.get(f"{name}_interval")
+    return said if interval is None else f"{said} (95 %, over rows of the text: {interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def _layer_table(layers: Sequence[dict[str, Any]]) -> str:

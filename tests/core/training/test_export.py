@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -80,6 +81,14 @@ def test_the_cards_figures_are_those_of_the_shipped_weights(runs: Path, tmp_path
     assert card["held_out"]["dense_twin_cross_entropy"] == pytest.approx(expected, abs=1e-5)
     above = 100 * (score.loss / expected - 1)
     assert card["held_out"]["above_dense_twin_percent"] == pytest.approx(above, abs=1e-3)
+    differences = []
+    for row in saved.valid:
+        both = (evaluate(m, row[None]).loss for m in (shipped, MFNModel.from_pretrained(tmp_path / "twin")))
+        differences.append(next(both) - next(both))
+    mean, error = np.mean(differences), np.std(differences, ddof=1) / len(differences) ** 0.5
+    interval = [mean - 1.96 * error, mean + 1.96 * error]
+    assert card["held_out"]["above_dense_twin_interval"] == pytest.approx(interval, abs=1e-4)
+    assert f"over rows of the text: {interval[0]:.3f} to " in (tmp_path / "model/README.md").read_text()
 
 
 def test_figures_that_begin_when_layers_enter_stand_in_the_card(runs: Path, tmp_path: Path) -> None:
@@ -95,6 +104,8 @@ def test_figures_that_begin_when_layers_enter_stand_in_the_card(runs: Path, tmp_
     assert card["held_out"]["large_twin_parameters"] == card["parameters"]["transformer"]
     readme = (tmp_path / "model/README.md").read_text()
     assert f"{card['held_out']['large_twin_parameters']:,} parameters" in readme
+    above = f"{card['held_out']['above_large_twin']:.3f}"
+    assert f"| nats above a dense model of equal total size | measured | {above} |  | `" in readme
     assert "None" not in readme
 
 
@@ -111,7 +122,11 @@ def test_reports_of_later_measurements_are_added(
     assert add_to_card([str(model), str(report)]) == 0
     share = {"value": 0.95, "part": 19, "whole": 20, "interval": [0.75, 0.99]}
     row = {"concept": "format/dna", "layer": 1, "feature": 7, "precision": share, "recall": share, "base": share}
-    rows = [{**row, "found": True, "ablated": {"inside": 0.5, "outside": 0.01}}, {**row, "found": False}]
+    high, low = ({"value": value, "error": 0.1, "interval": [value - 0.2, value + 0.2]} for value in (0.5, 0.01))
+    unknown = {"value": 0.02, "error": None, "interval": None}
+    control = {"feature": 3, "inside": unknown, "outside": low}
+    ablated = {"inside": high, "outside": low, "specific": True, "control": control, "changes": True}
+    rows = [{**row, "found": True, "ablated": ablated}, {**row, "found": False}]
     report.write_text(json.dumps({"kind": "concepts", "model": own, "concepts": rows}))
     assert add_to_card([str(model), str(report)]) == 0
     r2 = {
@@ -123,7 +138,7 @@ def test_reports_of_later_measurements_are_added(
     layers = {"0": {"alive": 2000, "dead": 48, "token_r2": r2}, "1": {"alive": 3, "dead": 0, "token_r2": none}}
     report.write_text(json.dumps({"kind": "index", "model": own, "tokens": 400_000, "layers": layers}))
     assert add_to_card([str(model), str(report)]) == 0
-    figures = {"steered": 0.8, "others": 0.02, "perplexity": 15.0, "plain_perplexity": 10.0}
+    figures = {"steered": 0.8, "others": 0.02, "prompts": 50, "perplexity": 15.0, "plain_perplexity": 10.0}
     goal = {"name": "War | peace", "turned": [[1, 7, 8.5, None], [0, 3, 4, 8]], "works": True}
     found = [{**goal, "greedy": figures, "sampled": {**figures, "steered": 0.6}}, {"works": False}]
     search = {"kind": "presets", "model": own, "prompts": ["a"] * 50, "temperature": 0.8, "found": found}
@@ -134,10 +149,22 @@ def test_reports_of_later_measurements_are_added(
     assert "| 1 | 3 | 0 | – | – | – | – | – | – |" in readme
     assert "1 of 2 goals work" in readme
     turned = "| War \\| peace | L1/7 = 8.5, L0/3 = 4 for 8 tokens |"
-    assert f"{turned} 80% | 2% | 1.50 × | 60% | 2% | 1.50 × |" in readme
+    others = "2% (0%–10%)"
+    assert f"{turned} 80% (67%–89%) | {others} | 1.50 × | 60% (46%–72%) | {others} | 1.50 × |" in readme
     assert "| 0 | 1.00% | 2.34% | 50.0% | 0.90 |" in readme
     assert "1 of 2 concepts are found" in readme
-    assert "| format/dna | L1/7 | 0.950 (0.75–0.99) | 0.950 (0.75–0.99) | 0.950 | +0.500 | +0.010 | found |" in readme
+    dna = "| format/dna | L1/7 | 0.950 (0.75–0.99) | 0.950 (0.75–0.99) | 0.950 |"
+    assert f"{dna} +0.500 (+0.30 to +0.70) | +0.010 (-0.19 to +0.21) | +0.020 | yes | found |" in readme
+    assert f"{dna} – | – | – |  |  |" in readme
+    assert "1 of those found cost more inside than outside beyond chance, and 1 of these more" in readme
+    for what, asked, found, met in (
+        ("dead features", "under 2%", "1.00%", "yes"),
+        ("live features within 2 × of the target rate", "at least 80%", "50%", "no"),
+        ("concepts found", "at least 44", "1 of 2", "no"),
+        ("of these, change what they should when ablated", "all", "1", "yes"),
+        ("goals that steering reaches", "at least 20", "1", "no"),
+    ):
+        assert f"| {what} | {asked} | {found} | {met} | `" in readme
     assert list(json.loads((model / "card.json").read_text())["measured"]) == ["rates", "concepts", "index", "presets"]
     for wrong, message in (
         ({"kind": "rates", "model": "other"}, "other weights"),
@@ -148,6 +175,10 @@ def test_reports_of_later_measurements_are_added(
         assert add_to_card([str(model), str(report)]) == 1
         assert message in capsys.readouterr().err
     assert (model / "README.md").read_text() == readme
+    kept = export(runs / "demo", model, twin=runs / "twin")
+    assert list(kept["measured"]) == ["rates", "concepts", "index", "presets"], "the same weights"
+    assert "1 of 2 goals work" in (model / "README.md").read_text()
+    assert "measured" not in export(runs / "twin", model)
 
 
 def test_reports_on_labels_are_added(runs: Path, tmp_path: Path) -> None:
@@ -168,8 +199,13 @@ def test_reports_on_labels_are_added(runs: Path, tmp_path: Path) -> None:
         "unanswered": 0,
     }
     detection.write_text(json.dumps({**report, "context": {**summary, "features": 40}}))
-    assert add_to_card([str(model), str(detection), str(atlas)]) == 0
-    assert list(json.loads((model / "card.json").read_text())["measured"]) == ["atlas", "detection"]
+    beyond = tmp_path / "beyond.json"
+    part = {"live": 1000, "counted": 900, "context": 800, "named": share, "detected": {**share, "part": 9, "whole": 15}}
+    told = {**part, "share": {"value": 0.456, "interval": [0.3, 0.6]}}
+    named = {"kind": "beyond", "model": own, "corpus": "other.jsonl", "strong": 0.8}
+    beyond.write_text(json.dumps({**named, "layers": {"1": told}, "upper": {"layers": [1], **told}}))
+    assert add_to_card([str(model), str(beyond), str(detection), str(atlas)]) == 0
+    assert list(json.loads((model / "card.json").read_text())["measured"]) == ["atlas", "detection", "beyond"]
     readme = (model / "README.md").read_text()
     assert "1,200 features have an automatic label; 34 more were read and found unclear" in readme
     assert "700 high, 400 medium, 100 low. How they were written: by a | reader. Then 20 labels" in readme
@@ -177,6 +213,9 @@ def test_reports_on_labels_are_added(runs: Path, tmp_path: Path) -> None:
     assert "ten snippets of other.jsonl it fires, at 50% of its maximum or above, (" in readme
     assert "| all | 120 | 0.812 (0.79–0.83) | 0.950 (0.75–0.99) |" in readme
     assert "| fire by context | 40 | 0.812 (" in readme
+    assert "| upper half | 1,000 | 800 | 19 of 20 | 9 of 15 | 46% (30%–60%) |" in readme
+    assert "are nameable | at least 50% | 46% | no | `python -m scripts.atlas beyond` |" in readme
+    assert "| features with a label | at least 400 | 1200 (34 more unclear) | yes |" in readme
     assert "not answered" not in readme
     detection.write_text(json.dumps({**report, "unanswered": 3, "context": None}))
     assert add_to_card([str(model), str(detection)]) == 0
