@@ -5,9 +5,10 @@ import "./components/state-view.js";
 import { showHelp } from "./components/help-overlay.js";
 import { openPalette } from "./components/palette-dialog.js";
 import { toast } from "./components/toast.js";
-import { NOT_SERVED, api } from "./lib/api.js";
+import { NOT_SERVED, api, onLoginNeeded } from "./lib/api.js";
 import { h } from "./lib/dom.js";
 import { Page } from "./lib/page.js";
+import { loadPerson, loginPath, mustLogIn } from "./lib/person.js";
 import { Router, navigate } from "./lib/router.js";
 import { choose, setting } from "./lib/settings.js";
 import { withSheets as both } from "./lib/sheets.js";
@@ -31,6 +32,10 @@ const routes = [
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "steer-form", "feature-picker", "streams", "token-detail") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
   { path: "/settings", tag: "settings-page", nav: "settings", load: () => both(import("./pages/settings.js"), "settings") },
+  { path: "/login", tag: "login-page", load: () => both(import("./pages/login.js"), "people") },
+  ...["/join", "/reset"].map((path) => ({ path, tag: "join-page", load: () => both(import("./pages/join.js"), "people") })),
+  { path: "/account", tag: "account-page", load: () => both(import("./pages/account.js"), "people") },
+  { path: "/people", tag: "people-page", load: () => both(import("./pages/people.js"), "people") },
 ];
 
 class NotFoundPage extends Page {
@@ -93,9 +98,20 @@ async function copyLink() {
 
 startShortcuts();
 watchHealth({ signal: new AbortController().signal });
-loadModel().catch(() => {}); // pages that need the model ask again and show the error
-api.foreign().then(({ sources }) => {
-  shell.showForeign(sources.length > 0);
-  if (sources.length) addShortcut(null, strings.help.foreign, () => navigate("/foreign"), { group });
-}).catch(() => {}); // the page itself says what went wrong
-router.start();
+onLoginNeeded(async () => (await both(import("./components/login-dialog.js"), "people")).askToLogIn());
+
+/** Where people log in, nothing is asked for before somebody has: the login page comes first, and loads all anew. */
+async function start() {
+  const out = await loadPerson().then(({ accounts, person }) => accounts && !person, () => false); // else each page says what went wrong
+  if (out && mustLogIn()) navigate(loginPath(), { replace: true });
+  if (!out) {
+    loadModel().catch(() => {}); // pages that need the model ask again and show the error
+    api.foreign().then(({ sources }) => {
+      shell.showForeign(sources.length > 0);
+      if (sources.length) addShortcut(null, strings.help.foreign, () => navigate("/foreign"), { group });
+    }).catch(() => {}); // the page itself says what went wrong
+  }
+  router.start();
+}
+
+start();

@@ -7,6 +7,7 @@ import { strings } from "../lib/strings.js";
 import { currentTheme, onThemeChange, toggleTheme } from "../lib/theme.js";
 import { bannerOf } from "./banner.js";
 import { showHelp } from "./help-overlay.js";
+import "./person-entry.js";
 
 /** `primary`: also in the header of a phone, where the others are in the menu. `hidden`: unless the server has any. */
 const PAGES = [
@@ -59,6 +60,7 @@ class AppShell extends HTMLElement {
           "div",
           { class: "site-tools" },
           search,
+          h("person-entry"),
           h("button", { type: "button", class: "icon-button only-wide", title: strings.nav.help, "aria-label": strings.nav.help, onclick: showHelp }, "?"),
           link("settings", { href: "/settings", class: "button icon-button only-wide", title: strings.nav.settings, "aria-label": strings.nav.settings }, icon("M4 7h9m5 0h2M4 17h2m5 0h9M13 7a2.500 2.500 0 1 0 5 0 2.500 2.500 0 0 0-5 0ZM6 17a2.500 2.500 0 1 0 5 0 2.500 2.500 0 0 0-5 0Z")),
           themes[0],

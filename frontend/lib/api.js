@@ -45,8 +45,19 @@ async function errorOf(response) {
   });
 }
 
-/** `also`: statuses beside 2xx whose body is an answer and no error. */
-async function send(path, { method = "GET", body, signal, accept = "application/json", also = [] } = {}) {
+let logIn = null;
+
+/** `handler()` is called when the server asks who one is; where it resolves to true, the request is sent once more. */
+export function onLoginNeeded(handler) {
+  logIn = handler;
+}
+
+/**
+ * `also`: statuses beside 2xx whose body is an answer and no error. `ask`: whether to have people log in where the server
+ * wants that; what was to be sent is sent afterwards.
+ */
+async function send(path, options = {}) {
+  const { method = "GET", body, signal, accept = "application/json", also = [], ask = true } = options;
   const headers = { Accept: accept };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
@@ -58,6 +69,11 @@ async function send(path, { method = "GET", body, signal, accept = "application/
     throw new ApiError({ status: 0, code: "unreachable", message: strings.errors.unreachable, hint: strings.errors.unreachableHint });
   }
   if (response.ok || also.includes(response.status)) return response;
+  if (response.status === 401 && ask && logIn) {
+    const error = await errorOf(response);
+    if (!(await logIn())) throw error;
+    return send(path, { ...options, ask: false });
+  }
   if (response.status === 503) dispatchEvent(new CustomEvent(NOT_SERVED));
   throw await errorOf(response);
 }
@@ -128,6 +144,33 @@ export const api = {
   foreign: (options) => json("/api/foreign", options),
   foreignFeatures: (source, params, options) => json(`/api/foreign/${encodeURIComponent(source)}/features${queryString(params)}`, options),
   foreignFeature: (source, index, options) => json(`/api/foreign/${encodeURIComponent(source)}/features/${encodeURIComponent(index)}`, options),
+
+  /** Who is in; logging in and out; what an invitation or a reset link is for, and using it. */
+  session: (options) => json("/api/session", options),
+  logIn: (body, options) => json("/api/session", { ...options, method: "POST", body, ask: false }),
+  logOut: (options) => json("/api/session", { ...options, method: "DELETE", ask: false }),
+  lookAtInvitation: (token, options) => json("/api/join/look", { ...options, method: "POST", body: { token } }),
+  join: (body, options) => json("/api/join", { ...options, method: "POST", body }),
+  lookAtReset: (token, options) => json("/api/reset/look", { ...options, method: "POST", body: { token } }),
+  resetPassword: (body, options) => json("/api/reset", { ...options, method: "POST", body }),
+
+  /** One's own account. */
+  changePassword: (body, options) => json("/api/account/password", { ...options, method: "PUT", body }),
+  logins: (options) => json("/api/account/sessions", options),
+  endLogin: (id, options) => json(`/api/account/sessions/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
+  endOtherLogins: (options) => json("/api/account/sessions", { ...options, method: "DELETE" }),
+  tokens: (options) => json("/api/account/tokens", options),
+  makeToken: (body, options) => json("/api/account/tokens", { ...options, method: "POST", body }),
+  revokeToken: (id, options) => json(`/api/account/tokens/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
+
+  /** For admins; params of the log: before, action, limit. */
+  people: (options) => json("/api/admin/people", options),
+  changePerson: (id, body, options) => json(`/api/admin/people/${encodeURIComponent(id)}`, { ...options, method: "PATCH", body }),
+  makeReset: (id, options) => json(`/api/admin/people/${encodeURIComponent(id)}/reset`, { ...options, method: "POST" }),
+  invitations: (options) => json("/api/admin/invitations", options),
+  invite: (body, options) => json("/api/admin/invitations", { ...options, method: "POST", body }),
+  revokeInvitation: (id, options) => json(`/api/admin/invitations/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
+  audit: (params, options) => json(`/api/admin/audit${queryString(params)}`, options),
 
   presets: (options) => json("/api/presets", options),
   createPreset: (preset, options) => json("/api/presets", { ...options, method: "POST", body: preset }),

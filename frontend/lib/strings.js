@@ -21,6 +21,8 @@ export const strings = {
     help: "Keyboard shortcuts",
   },
 
+  person: { logIn: "Log in", account: (name) => `${name}: your account` },
+
   shell: {
     building: (progress) => `The index of features is being built: ${Math.floor(progress * 100)}%`,
     missing: "There is no index of features yet.",
