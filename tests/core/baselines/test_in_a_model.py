@@ -173,8 +173,16 @@ def test_neurons_that_are_not_there_are_refused(tiny_model: MFNModel) -> None:
 def test_neurons_on_either_side_are_told_apart(tiny_model: MFNModel) -> None:
     signed = everything(tiny_model)[-1]
     documents = [np.array(signed.encode_text(TEXT), np.uint32)]
-    with pytest.raises(MFNError, match="negative"):
+    with pytest.raises(MFNError, match=r"layer 0, 1: .*signed=False"):
         index_tokens(signed, documents, [{}], IndexSettings())
+    width = tiny_model.base.config.intermediate_size
+    sides = with_codes(tiny_model, *[NeuronConfig(2 * width, signed=False)] * 2)
+    index = index_tokens(sides, documents, [{}], IndexSettings())
+    with torch.inference_mode():
+        every = with_codes(tiny_model, *[NeuronConfig(width)] * 2).codes(TEXT)
+    for layer in index.layers:
+        z = every[layer.layer].dense()[1:].numpy()
+        np.testing.assert_array_equal(layer.maximum, np.concatenate([z, -z], 1).max(0).clip(0))
 
 
 def test_any_code_is_indexed(tiny_model: MFNModel) -> None:
