@@ -1,4 +1,4 @@
-"""Memory that an index takes on its way out of a database into parquet tables, and back.
+"""Memory that an index takes on its way out of a database into parquet tables, and back into another.
 
 A synthetic index (see `benchmarks.synthetic`). Each part runs in a process of its own; its figure is the most that the
 process had allocated at any time, beyond what it had before it began. Files that are mapped into memory are not
@@ -20,7 +20,7 @@ from benchmarks.synthetic.studio import make_studio
 
 SIZES = (10_000, 100_000)
 TOKENS = 1 << 20
-PARTS = ("export", "export_at_once", "read", "check")
+PARTS = ("export", "export_at_once", "read", "check", "store")
 
 
 def run(quick: bool, features: int | None = None, keep: Path | None = None) -> Result:
@@ -44,6 +44,7 @@ def run(quick: bool, features: int | None = None, keep: Path | None = None) -> R
 def measure(part: str, model: Path, database_url: str, tables: Path) -> int:
     """Bytes, see above."""
     from mfn_core.model import MFNModel
+    from mfn_server.db.index_store import IndexStore
     from mfn_server.db.migrate import open_database
     from mfn_server.exchange.checking import check_index
     from mfn_server.exchange.folder_reading import read_folder
@@ -51,17 +52,25 @@ def measure(part: str, model: Path, database_url: str, tables: Path) -> int:
     from mfn_server.exchange.from_database import index_of_database, parts_of_database
     from mfn_server.model_facts import ModelFacts
 
-    facts = ModelFacts.of(MFNModel.from_pretrained(model), model)
-    if part in ("read", "check"):
-        index = read_folder(tables, tables.parent) if part == "check" else None
-
-        def work() -> None:
-            if index is None:
-                read_folder(tables, tables.parent)
-            else:
-                check_index(index, {source.layer: source.n_features for source in facts.sources}, facts.vocab_size)
-
-        return _most(work)
+    loaded = MFNModel.from_pretrained(model)
+    facts, tokenizer = ModelFacts.of(loaded, model), loaded.tokenizer
+    assert tokenizer is not None
+    if part == "read":
+        return _most(lambda: read_folder(tables, tables.parent))
+    if part == "check":
+        index = read_folder(tables, tables.parent)
+        n_features = {source.layer: source.n_features for source in facts.sources}
+        return _most(lambda: check_index(index, n_features, facts.vocab_size))
+    if part == "store":
+        database = open_database(f"sqlite:///{tables.with_suffix('.sqlite3')}")
+        try:
+            store, index = IndexStore(database), read_folder(tables, tables.parent)
+            run_id = store.begin(facts, {})
+            return _most(
+                lambda: store.store(run_id, facts, index, "made up", lambda ids: str(tokenizer.decode(list(ids))))
+            )
+        finally:
+            database.close()
     database = open_database(database_url)
     try:
 
@@ -77,7 +86,7 @@ def measure(part: str, model: Path, database_url: str, tables: Path) -> int:
         database.close()
 
 
-def _most(work: Callable[[], None]) -> int:
+def _most(work: Callable[[], object]) -> int:
     """The most that is allocated while `work` is done, beyond what was before."""
     before, most, done = _allocated(), 0, threading.Event()
 

@@ -90,8 +90,8 @@ def run(quick: bool) -> Result:
     words = fit_words(terms)
     assert words is not None
     in_space = WindowVectors(terms, words)
-    layers = zip(index.layers, windows.of_context, strict=True)
-    features = _unit(np.concatenate([feature_vectors(layer, of, in_space) for layer, of in layers]).astype(np.float32))
+    of_layers = [feature_vectors(layer, windows, in_space) for layer in index.layers]
+    features = _unit(np.concatenate(of_layers).astype(np.float32))
     fitted = time.process_time() - begun
     known = {name: words.vectors[row] for name, row in zip(terms.names, words.number, strict=True) if row >= 0}
 

@@ -45,8 +45,10 @@ class IndexSettings:
         low, high: range of both sets of bins in units of z. What lies outside is counted in the outermost bins.
         seq_len: tokens a row of a forward batch at most, cut to what the model can hold.
         batch_rows: rows of a forward batch at full length; shorter rows make batches of as many tokens.
-        max_token_pairs: up to how many (half of the corpus, feature, token) a layer keeps sums for token R², at 8 bytes
-            each. Where more occur, token R² is not known; never where 2·F·V is no more than this. 0: not computed.
+        max_token_pairs: how many (half of the corpus, feature, token) a layer keeps, at 24 bytes each, to count what a
+            feature fires on, and for token R². Where more occur, the features that fire on most different tokens are
+            counted on samples of the tokens, which take another 3/4 of that: see `ladder`. Never where 2·F·V is no more
+            than this. 0: neither is computed.
         max_sample_firings: up to how many firings the sample of tokens of a layer holds, on which is counted what fires
             together and what comes next: 4 bytes each. A token takes one more. Where the firings of the whole corpus
             are no more than this, all tokens are in the sample.
@@ -140,6 +142,15 @@ class Contexts:
     def __len__(self) -> int:
         return len(self.feature)
 
+    def rows_of(self, begin: int, end: int) -> slice:
+        """The rows of the features from `begin` to `end` - 1."""
+        kind = self.feature.dtype  # a number of another type would have numpy copy the whole column
+        bounds = (
+            len(self) if number > np.iinfo(kind).max else int(np.searchsorted(self.feature, kind.type(number)))
+            for number in (begin, end)
+        )
+        return slice(*bounds)
+
 
 @dataclass(frozen=True)
 class LayerIndex:
@@ -164,14 +175,16 @@ class LayerIndex:
         suppressed_ids, suppressed_logits: the same for those it lowers most, lowest first.
         neighbour_ids, neighbour_cos: int32 and float32 [F, m], the most similar decoder directions of the same layer.
         top_token_ids: int32 [F, t], the tokens it fires on most often, most frequent first; -1 where there are no more.
-        top_token_share: float32 [F, t], which share of the feature's firings falls on each.
+        top_token_share: float32 [F, t], which share of the feature's firings falls on each. See `counted_share`.
         token_r2: float32 [F], the share of the variance of z that a look-up by the current token explains, means from
             one half of the documents scored on the other: see the module of that name. At most 1; negative where the
             look-up does worse than one mean; NaN where unknown. None in an index from before there was such a figure.
-        half_firings: int64 [F], firings in the half in which it fires less. Below some hundreds token R² is mostly
-            chance. None as above.
-        token_pairs: distinct (half, feature, token) that occurred; above `IndexSettings.max_token_pairs` token R² is
-            unknown for the whole layer.
+        half_firings: int64 [F], firings in the half in which it fires less, of those it was computed from. Below some
+            hundreds token R² is mostly chance. None as above.
+        counted_share: float32 [F], which share of all tokens was looked at for `top_token_ids`, token R² and
+            `half_firings`: 1, but less where a feature fires on very many different tokens, and 0 where there was no
+            room for those of a sample either: see the module `ladder`. None: 1 for all of them.
+        token_pairs: distinct (half, feature, token) that were counted on all tokens.
         cofiring_ids: int32 [F, c], the features of the same layer that it fires together with most remarkably, best
             first by G²: see the module `cofiring`. -1 where there are no more. Counted on a sample of tokens, and None
             in an index from before there was one; so are the six below.
@@ -204,6 +217,7 @@ class LayerIndex:
     top_token_share: NDArray[np.float32]
     token_r2: NDArray[np.float32] | None = None
     half_firings: NDArray[np.int64] | None = None
+    counted_share: NDArray[np.float32] | None = None
     token_pairs: int = 0
     cofiring_ids: NDArray[np.int32] | None = None
     cofiring_lift: NDArray[np.float32] | None = None

@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import delete
 from starlette.testclient import TestClient
 
-from mfn_core.indexing.types import LayerIndex
+from mfn_core.indexing.types import CorpusIndex, LayerIndex
 from mfn_server.db.browse_build import Terms
+from mfn_server.db.context_rows import windows_of
 from mfn_server.db.meaning import DIMENSIONS, WindowVectors, feature_vectors, fit_words, quantised
 from mfn_server.db.session import Database
 from mfn_server.db.tables import FeatureColumn, WordVector
 from tests.server.saying import name_feature
+from tests.server.test_context_rows import contexts_of
 
 TOPICS = ("ship sail harbour wave captain", "flour egg oven sugar bake", "code return print loop array")
 
@@ -92,8 +94,10 @@ def test_a_feature_is_the_sum_of_its_contexts() -> None:
     feature[feature == 3] = 4  # and one has none
     window, peak = rng.integers(0, 61, 40), rng.random(40).astype(np.float32) + 0.1
     maximum = np.full(8, 1.1, np.float32)
-    contexts = SimpleNamespace(feature=feature, peak_value=peak)
+    contexts = contexts_of(feature, document=window, peak_value=peak)
     layer = SimpleNamespace(contexts=contexts, maximum=maximum, n_features=8)
+    every = SimpleNamespace(contexts=contexts_of(np.zeros(61, np.int32), document=np.arange(61)))
+    places = windows_of(cast(CorpusIndex, SimpleNamespace(layers=[every])))
     matrix = dense(terms)
     vectors = np.where(words.number[:, None] >= 0, words.vectors[words.number], 0).astype(np.float64)
     sums = np.zeros((8, DIMENSIONS))
@@ -102,7 +106,7 @@ def test_a_feature_is_the_sum_of_its_contexts() -> None:
         length = np.linalg.norm(total)
         sums[j] += total / length * p / maximum[j] if length else 0
     for kept in (1000, 0):
-        found = feature_vectors(cast(LayerIndex, layer), window, WindowVectors(terms, words, kept))
+        found = feature_vectors(cast(LayerIndex, layer), places, WindowVectors(terms, words, kept))
         np.testing.assert_allclose(found, quantised(sums.astype(np.float32)), atol=1)
         assert not found[3].any()
         assert not found[7].any()

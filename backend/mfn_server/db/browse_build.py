@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mfn_core.indexing.arrays import ragged
 from mfn_core.indexing.types import Contexts, LayerIndex
 from mfn_server.db.blobs import F4, F8, I8, U4, pack
+from mfn_server.db.context_rows import Windows
 from mfn_server.db.term_sets import BLOCK, TermSet, term_sets
 
 OFTEN = 0.25
@@ -65,6 +66,10 @@ class Terms:
         lengths = [len(part) for part in parts]
         ids = np.concatenate([np.zeros(0, np.int32), *parts])
         return cls(ordered, np.cumsum([0, *lengths], dtype=np.int64), place[ids] if len(ids) else ids)
+
+    def names_of(self, which: int) -> set[str]:
+        """The terms of one window."""
+        return {self.names[number] for number in self.ids[self.offsets[which] : self.offsets[which + 1]].tolist()}
 
     def of_many(self, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """How many terms each of these windows has, and the terms, end to end."""
@@ -117,24 +122,24 @@ def foremost(listed: NDArray[Any]) -> NDArray[Any]:
     return np.pad(kept, ((0, 0), (0, FOREMOST - kept.shape[1])))
 
 
-def word_sets(
-    layers: Sequence[LayerIndex], window_of_context: Sequence[NDArray[np.int64]], words: Terms
-) -> Iterator[TermSet]:
+def word_sets(layers: Sequence[LayerIndex], windows: Windows, words: Terms) -> Iterator[TermSet]:
     """Which features have a word in their stored contexts. Level 1: often, 0: now and then.
 
     Args:
         layers: of one run; features are numbered across them, in this order.
-        window_of_context: for each, int64 [R], which window each of its contexts lies in.
+        windows: of the run.
         words: of all windows.
     """
 
     def pairs(number: int, low: int, high: int) -> Iterator[_Pairs]:
         contexts = layers[number].contexts
-        stored = np.bincount(contexts.feature, minlength=high)
         for begin in range(low, high, _AT_ONCE):
             end = min(begin + _AT_ONCE, high)
-            row, term, times = _terms_of(contexts, window_of_context[number], begin, end, words)
-            yield row, term, (times >= 2) & (times >= OFTEN * stored[row])
+            stored = np.bincount(
+                contexts.feature[contexts.rows_of(begin, end)].astype(np.int64) - begin, minlength=end - begin
+            )
+            row, term, times = _terms_of(contexts, lambda rows: windows.of(contexts, rows), begin, end, words)
+            yield row, term, (times >= 2) & (times >= OFTEN * stored[row - begin])
 
     return _blocks(layers, pairs)
 
@@ -144,7 +149,7 @@ def tag_sets(layers: Sequence[LayerIndex], tags: Terms) -> Iterator[TermSet]:
 
     def pairs(number: int, low: int, high: int) -> Iterator[_Pairs]:
         contexts = layers[number].contexts
-        row, term, _ = _terms_of(contexts, contexts.document.astype(np.int64), low, high, tags)
+        row, term, _ = _terms_of(contexts, lambda rows: contexts.document[rows].astype(np.int64), low, high, tags)
         yield row, term, np.zeros(len(row), np.bool_)
 
     return _blocks(layers, pairs)
@@ -155,12 +160,12 @@ _Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]
 
 
 def _terms_of(
-    contexts: Contexts, place_of_context: NDArray[np.int64], low: int, high: int, terms: Terms
+    contexts: Contexts, place_of: Callable[[slice], NDArray[np.int64]], low: int, high: int, terms: Terms
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Which terms the contexts of features [low, high) hold: feature, term, and how many contexts; [P] each."""
-    begin, end = np.searchsorted(contexts.feature, [low, high]).tolist()
-    counts, ids = terms.of_many(place_of_context[begin:end])
-    key = ids.astype(np.int64) * (high - low) + np.repeat(contexts.feature[begin:end].astype(np.int64) - low, counts)
+    rows = contexts.rows_of(low, high)
+    counts, ids = terms.of_many(place_of(rows))
+    key = ids.astype(np.int64) * (high - low) + np.repeat(contexts.feature[rows].astype(np.int64) - low, counts)
     found, times = np.unique(key, return_counts=True)
     return found % (high - low) + low, found // (high - low), times
 

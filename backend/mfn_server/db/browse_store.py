@@ -72,22 +72,20 @@ def write_browse(
         decode: text of token ids.
     """
     texts = windows.texts(slice(0, len(windows)), index.documents, decode)
-    in_windows = [set(search_words(text)) for text in texts]
-    words = Terms.of(in_windows)
+    words = Terms.of(map(search_words, texts))
     tags = Terms.of(tags_of(meta) for meta in index.meta)
-    write_sets(database, run_id, TermKind.WORD, word_sets(index.layers, windows.of_context, words), words.names)
+    write_sets(database, run_id, TermKind.WORD, word_sets(index.layers, windows, words), words.names)
     write_sets(database, run_id, TermKind.TAG, tag_sets(index.layers, tags), tags.names)
     about = [set(search_words(about_document(meta, tags_of(meta)))) for meta in index.meta]
-    documents = windows.document.tolist()
-    terms = Terms.of(these | about[document] for these, document in zip(in_windows, documents, strict=True))
+    terms = Terms.of(words.names_of(w) | about[document] for w, document in enumerate(windows.document.tolist()))
     vectors = fit_words(terms)
     if vectors is not None:
         write_words(database, run_id, terms.names, vectors)
         in_space = WindowVectors(terms, vectors)
-    for source_id, layer, of_context in zip(source_ids, index.layers, windows.of_context, strict=True):
+    for source_id, layer in zip(source_ids, index.layers, strict=True):
         columns = columns_of(layer, index.n_tokens)
         if vectors is not None:
-            columns[MEANING] = feature_vectors(layer, of_context, in_space).tobytes()
+            columns[MEANING] = feature_vectors(layer, windows, in_space).tobytes()
         write_columns(database, run_id, source_id, columns)
 
 

@@ -14,8 +14,6 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import func, insert, select, update
 
 from mfn_core.errors import MFNError
@@ -180,11 +178,10 @@ class IndexStore:
             with self._database.write() as connection:
                 bulk_insert(connection, TokenPosting, POSTING_COLUMNS, chunk)
         keys = {source.layer: source.key for source in facts.sources}
-        for done, (layer, of_context) in enumerate(zip(index.layers, windows.of_context, strict=True)):
+        for done, layer in enumerate(index.layers):
             tell("writing", done / len(index.layers))
-            self._layer(
-                run_id, registered.source_ids[keys[layer.layer]], layer, of_context, first_feature, index.n_tokens
-            )
+            source_id = registered.source_ids[keys[layer.layer]]
+            self._layer(run_id, source_id, layer, windows, first_feature, index.n_tokens)
             first_feature += layer.n_features
         source_ids = [registered.source_ids[keys[layer.layer]] for layer in index.layers]
         write_browse(self._database, run_id, source_ids, index, windows, decode)
@@ -277,7 +274,7 @@ class IndexStore:
         run_id: int,
         source_id: int,
         layer: LayerIndex,
-        windows: NDArray[np.int64],
+        windows: Windows,
         first: int,
         n_tokens: int,
     ) -> None:

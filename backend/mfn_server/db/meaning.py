@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.indexing.arrays import slices
 from mfn_core.indexing.types import LayerIndex
 from mfn_server.db.browse_build import Terms
+from mfn_server.db.context_rows import Windows
 
 DIMENSIONS = 128
 MOST_WORDS = 1 << 15
@@ -109,26 +111,23 @@ class WindowVectors:
         return _unit(_sums_of_words(windows, self._terms, self._words))
 
 
-def feature_vectors(
-    layer: LayerIndex, window_of_context: NDArray[np.int64], windows: WindowVectors
-) -> NDArray[np.int8]:
+def feature_vectors(layer: LayerIndex, windows: Windows, vectors: WindowVectors) -> NDArray[np.int8]:
     """Directions of a layer's features: int8 [F, 128], each scaled so that its largest entry is 127; 0 without words.
 
     Args:
         layer: the layer.
-        window_of_context: int64 [R], which window each of its contexts lies in.
-        windows: vectors of all windows.
+        windows: of the index.
+        vectors: of all windows.
     """
     contexts = layer.contexts
-    feature = contexts.feature.astype(np.int64)
-    strength = contexts.peak_value / np.maximum(layer.maximum[feature], np.finfo(np.float32).tiny)
     sums = np.zeros((layer.n_features, DIMENSIONS), np.float32)
-    for begin in range(0, len(feature), _CONTEXTS_AT_ONCE):
-        part = slice(begin, begin + _CONTEXTS_AT_ONCE)
-        unit = windows.of(window_of_context[part])
+    for part in slices(len(contexts), _CONTEXTS_AT_ONCE):
+        feature = contexts.feature[part].astype(np.int64)
+        strength = contexts.peak_value[part] / np.maximum(layer.maximum[feature], np.finfo(np.float32).tiny)
+        unit = vectors.of(windows.of(contexts, part))
         # contexts are in the order of features: one sum for each stretch of the same
-        firsts = np.flatnonzero(np.diff(feature[part], prepend=-1))
-        sums[feature[part][firsts]] += np.add.reduceat(unit * strength[part, None], firsts, axis=0)
+        firsts = np.flatnonzero(np.diff(feature, prepend=-1))
+        sums[feature[firsts]] += np.add.reduceat(unit * strength[:, None], firsts, axis=0)
     return quantised(sums)
 
 

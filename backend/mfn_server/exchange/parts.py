@@ -82,11 +82,11 @@ def _parts_of_layer(layer: LayerIndex, columns: Mapping[str, Column]) -> LayerPa
 def blocks_of(layer: LayerIndex, of_features: Sequence[str], size: int | None = None) -> Iterator[LayerIndex]:
     """A layer's features, `BLOCK` or so many at a time; of these arrays their part, all others whole."""
     for part in slices(layer.n_features, size or BLOCK):
-        begin, end = np.searchsorted(layer.contexts.feature, [part.start, part.stop]).tolist()
+        rows = layer.contexts.rows_of(part.start, part.stop)
         yield replace(
             layer,
             n_features=part.stop - part.start,
-            contexts=some_contexts(layer.contexts, begin, end),
+            contexts=some_contexts(layer.contexts, rows.start, rows.stop),
             **{name: getattr(layer, name)[part] for name in of_features},
         )
 
