@@ -91,6 +91,7 @@ def run(quick: bool, features: int | None = None, keep: Path | None = None, data
 
 
 def _measure(studio: SyntheticStudio, quick: bool) -> dict[str, Metric]:
+    _into_cache(studio.database)
     begun = time.perf_counter()
     with serving("serve", str(studio.model), MFN_DATABASE=studio.database) as (port, pid, client):
         client.json("/api/features")
@@ -118,6 +119,18 @@ def _measure(studio: SyntheticStudio, quick: bool) -> dict[str, Metric]:
     if memory is not None:
         metrics["memory"] = Metric(memory, "MiB")
     return metrics
+
+
+def _into_cache(database: str) -> None:
+    """Reads an SQLite file once, so that it lies in the system's cache as that of a server in use does.
+
+    From the disk, each row is a read of its own, and the disk is what is measured: at 1 ms a read, a list of 50 takes
+    0.2 s.
+    """
+    if database.startswith("sqlite:///"):
+        with open(database.removeprefix("sqlite:///"), "rb", buffering=0) as file:
+            while file.read(1 << 24):
+                pass
 
 
 def _latency(latencies: Sequence[float], share: float, target: float | None) -> Metric:

@@ -118,7 +118,12 @@ export const feature = {
     none: "No neighbours are stored.",
     cosine: "cosine",
   },
-  firesOn: { title: "Fires on", note: "Share of its firings that fall on this token." },
+  firesOn: {
+    title: "Fires on",
+    note: "Share of its firings that fall on this token.",
+    counted: (share) =>
+      share === 0 ? "Not known: it fires on too many different tokens to keep count of." : `Counted on a fair sample of ${formatPercent(share)} of all tokens, since it fires on very many different ones.`,
+  },
   firesBefore: {
     title: "Fires before",
     note: "Share of its firings that this token comes next after.",

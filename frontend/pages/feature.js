@@ -7,7 +7,7 @@ import "../components/label-box.js";
 import { contextList } from "../components/context-list.js";
 import { featureBands } from "../components/feature-bands.js";
 import { cofiringList, neighbourList } from "../components/feature-relations.js";
-import { logitTable, nextTokens, shareTable, tokenR2Note } from "../components/feature-tables.js";
+import { logitTable, nextTokens, quiet, shareTable, tokenR2Note } from "../components/feature-tables.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
 import { connections, elsewhere, logitShape } from "../components/weight-facts.js";
@@ -170,7 +170,8 @@ class FeaturePage extends Page {
   /** What stands below the first screen. */
   #showRest(feature) {
     if (feature !== this.#feature || this.signal.aborted) return;
-    fill(this.firesOn, shareTable(feature.top_tokens, text.firesOn.note));
+    const { top_tokens: tokens, counted_share: counted } = feature;
+    fill(this.firesOn, shareTable(tokens, text.firesOn.note), counted < 1 && quiet(text.firesOn.counted(counted)));
     fill(this.tokenR2, tokenR2Note(feature));
     this.tokenR2.hidden = feature.token_r2 === null;
     fill(this.firesBefore, nextTokens(feature));

@@ -19,6 +19,7 @@ from mfn_server.db.migrate import open_database
 from mfn_server.db.tables import Feature, Model, Source
 from mfn_server.features.catalogue import Catalogue, Catalogues
 from mfn_server.features.reading import feature_page
+from mfn_server.features.schemas import FeaturePage
 from mfn_server.model_facts import ModelFacts
 from mfn_server.settings import Settings
 
@@ -77,7 +78,8 @@ class Index:
     def dossier(self, place: Place) -> str:
         """The text on one feature."""
         key = next(source.key for source in self.facts.sources if source.layer == place[0])
-        return dossier(feature_page(self.connection, self.catalogue, self.model_id, key, place[1], self.token_texts))
+        page = feature_page(self.connection, self.catalogue, self.model_id, key, place[1], self.token_texts)
+        return dossier(FeaturePage.model_validate(page))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from mfn_core import MFNModel
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.session import Database
+from mfn_server.features.schemas import FeatureList, FeaturePage
 from mfn_server.features.token_texts import TokenTexts
 from tests.server.saying import say
 
@@ -137,6 +138,31 @@ def test_what_it_fires_together_with_and_before(client: TestClient, tiny_index: 
         assert page["sampled_tokens"] == tiny_index.n_tokens
         assert page["sampled_firings"] == page["firing_count"]
     assert partners, "the one with a label is somebody's partner"
+
+
+def test_answers_are_what_the_schemas_say(client: TestClient) -> None:
+    """They are sent as they are put together, and not validated on the way."""
+    rows = client.get("/api/features", params={"limit": 200}).json()["items"]
+    assert len(rows) > 20
+    label(client, rows[0], "a label", reason="seen")
+    found = client.get("/api/features", params={"limit": 200}).json()
+    assert FeatureList.model_validate(found).model_dump(mode="json") == found
+    for row in rows[::3]:
+        page = client.get(f"/api/features/{row['source']}/{row['index']}").json()
+        assert FeaturePage.model_validate(page).model_dump(mode="json") == page
+        assert bool(page["labels"]) == (row is rows[0])
+
+
+def test_a_page_says_what_was_counted_on_a_sample(
+    database: Database, database_url: str, store_index: Store, make_client: Maker, tiny_index: CorpusIndex
+) -> None:
+    share = np.ones(tiny_index.layers[0].n_features, np.float32)
+    share[2] = 0.0625
+    layers = [dataclasses.replace(tiny_index.layers[0], counted_share=share), *tiny_index.layers[1:]]
+    store_index(database, dataclasses.replace(tiny_index, layers=layers))
+    client = make_client(database_url)
+    source = next(row["source"] for row in all_pages(client) if row["layer"] == tiny_index.layers[0].layer)
+    assert [client.get(f"/api/features/{source}/{j}").json()["counted_share"] for j in (1, 2)] == [1, 0.0625]
 
 
 def test_an_index_without_a_sample_says_nothing_of_it(

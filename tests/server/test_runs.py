@@ -39,8 +39,8 @@ from mfn_server.db.tables import (
     TopContexts,
 )
 from mfn_server.features.catalogue import Catalogues
+from mfn_server.features.contexts import Fields
 from mfn_server.features.reading import feature_page
-from mfn_server.features.schemas import FeaturePage
 from mfn_server.model_facts import ModelFacts
 from tests.server.saying import name_feature
 from tests.server.test_cli import Mfn, mfn, one_line_error  # noqa: F401 - mfn is a fixture
@@ -207,7 +207,7 @@ def test_a_page_is_of_one_run(
     assert first is not None
     texts = [str(n) for n in range(tiny_facts.vocab_size)]
 
-    def page(connection: Connection, model_id: int, key: str) -> FeaturePage:
+    def page(connection: Connection, model_id: int, key: str) -> Fields:
         catalogue = Catalogues().current(connection, model_id, tiny_facts.fingerprint)
         return feature_page(connection, catalogue, model_id, key, 3, texts)
 
@@ -226,7 +226,7 @@ def test_a_page_is_of_one_run(
         thread.join()
         assert page(connection, model_id, key) == expected
     with indexed.snapshot() as connection:
-        assert page(connection, model_id, key).max > expected.max
+        assert page(connection, model_id, key)["max"] > expected["max"]
 
 
 def test_a_file_shrinks_when_a_run_goes(tmp_path: Path, store_index: Store, tiny_index: CorpusIndex) -> None:

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import StringConstraints
+from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.features.columns import ColumnsMissingError
+from mfn_server.features.contexts import Fields
 from mfn_server.features.edition import Edition, is_known, read_edition
 from mfn_server.features.listing import list_page
 from mfn_server.features.reading import feature_list, feature_page, feature_rows
@@ -42,7 +44,7 @@ async def get_features(
     """List features: filtered, searched, ordered, page by page."""
     served = await studio.served()
 
-    def read(connection: Connection, edition: Edition) -> FeatureList:
+    def read(connection: Connection, edition: Edition) -> Fields:
         catalogue = studio.catalogues.of(connection, edition)
         page = list_page(connection, catalogue, query, served.tokens)
         paging = {"total": page.total, "start": page.start, "next_cursor": page.next_cursor}
@@ -73,7 +75,7 @@ async def get_feature(
     """Everything that is known of one feature."""
     served = await studio.served()
 
-    def read(connection: Connection, edition: Edition) -> FeaturePage:
+    def read(connection: Connection, edition: Edition) -> Fields:
         catalogue = studio.catalogues.of(connection, edition)
         return feature_page(connection, catalogue, served.model_id, source, index, served.token_texts)
 
@@ -86,6 +88,7 @@ def _answer(
     request: Request,
     if_none_match: str | None,
     read: Callable[[Connection, Edition], FeatureList | FeatureRows | FeaturePage],
+    read: Callable[[Connection, Edition], Fields],
 ) -> Response:
     """What `read` finds in the present edition, or 304 where the client has it. Everything else waits for that."""
     with studio.database.snapshot() as connection:
@@ -104,4 +107,4 @@ def _answer(
                 hint="GET /api/health tells how far the index is",
                 headers={"Retry-After": "5"},
             ) from None
-    return Response(found.model_dump_json(), media_type="application/json", headers=headers)
+    return Response(to_json(found, inf_nan_mode="null"), media_type="application/json", headers=headers)

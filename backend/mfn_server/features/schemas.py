@@ -218,6 +218,10 @@ class FeaturePage(FeatureRow):
 
     histogram: Histogram
     suppressed: list[TokenLogit]
+    counted_share: float = Field(
+        description="On which share of all tokens `top_tokens`, `token_r2` and `half_firings` were counted: 1, but "
+        "less for a feature that fires on very many different tokens, and 0 where they are not known."
+    )
     neighbours: list[Neighbour]
     cofiring: list[CofiringFeature] | None = Field(
         description="What it fires together with most remarkably (by the log-likelihood ratio G²), counted on "
