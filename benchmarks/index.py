@@ -35,8 +35,8 @@ from mfn_core.data.corpus import read_corpus
 from mfn_core.indexing import IndexSettings, IndexState, weight_facts
 from mfn_core.indexing.batching import Batcher, ForwardBatch
 from mfn_core.indexing.build import take_in
-from mfn_core.indexing.pairs import HALVES
-from mfn_core.indexing.token_r2 import MIN_FIRINGS, token_r2
+from mfn_core.indexing.ladder import TokenFacts
+from mfn_core.indexing.token_r2 import MIN_FIRINGS
 
 TARGET_RATIO = 0.90
 BATCHES = 3  # to a slice
@@ -165,8 +165,9 @@ def _moved(exact: IndexState, rough: IndexState) -> dict[str, Metric]:
         ours, theirs = (set(zip(*_strongest(state), strict=True)) for state in (mine, other))
         same += len(ours & theirs)
         strongest += len(ours)
-        often = np.minimum(mine.tokens.firings(), other.tokens.firings()).min(0) >= MIN_FIRINGS
-        shift = _token_r2(rough, number).astype(np.float64) - _token_r2(exact, number)
+        before, after = (_token_facts(state, number) for state in (exact, rough))
+        often = np.minimum(before.half_firings, after.half_firings) >= MIN_FIRINGS
+        shift = after.r2.astype(np.float64) - before.r2
         shifts.append(shift[often & ~np.isnan(shift)])
     every = np.concatenate(shifts)
     metrics = {
@@ -185,10 +186,9 @@ def _strongest(state: Any) -> Iterator[list[int]]:
     yield rows.place.tolist()
 
 
-def _token_r2(state: IndexState, number: int) -> NDArray[np.float32]:
+def _token_facts(state: IndexState, number: int) -> TokenFacts:
     layer = state.layers[number]
-    squares = layer.squares.values().reshape(HALVES, layer.n_features)
-    return token_r2((layer.tokens.of_half(0), layer.tokens.of_half(1)), squares, state.token_counts)
+    return layer.tokens.facts(0, layer.squares, state.token_counts)
 
 
 def _demo(tokens: int) -> Case:

@@ -43,6 +43,7 @@ def measure(n_features: int, n_tokens: int) -> dict[str, int]:
     from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
     from mfn_core.indexing.finish import finish_layer
     from mfn_core.indexing.from_weights import WeightFacts
+    from mfn_core.indexing.ladder import RUNGS
 
     before = _peak()
     state = LayerAccumulator(n_features, VOCAB, IndexSettings())
@@ -57,7 +58,7 @@ def measure(n_features: int, n_tokens: int) -> dict[str, int]:
     ids, amounts = np.zeros((n_features, 0), np.int32), np.zeros((n_features, 0), np.float32)
     nothing = WeightFacts(ids, amounts, ids, amounts, ids, amounts)
     lengths = np.full(n_tokens // LENGTH // 8, 8 * LENGTH)
-    finish_layer(0, state, nothing, lengths, np.ones((2, VOCAB), np.int64))
+    finish_layer(0, state, nothing, lengths, np.ones((RUNGS, 2, VOCAB), np.int64))
     return {"accumulating": accumulating, "finishing": _peak() - before, "state": held}
 
 

@@ -194,6 +194,14 @@ def index(
     ] = None,
     top: Annotated[int, typer.Option(help="How many of its strongest contexts each feature keeps.", min=1)] = 16,
     window: Annotated[int, typer.Option(help="Tokens in a context.", min=1, max=256)] = 64,
+    pairs: Annotated[
+        int,
+        typer.Option(
+            help="How many pairs of feature and token a layer keeps, at 24 bytes each. Where more occur, the features "
+            "that fire on most different tokens are counted on a sample.",
+            min=0,
+        ),
+    ] = 1 << 25,
     shard: Annotated[
         int,
         typer.Option(metavar="TOKENS", help="After so many tokens the corpus is cut; what is done is kept.", min=1),
@@ -240,6 +248,7 @@ def index(
         export_file=export_file,
         n_top=top,
         window=window,
+        max_token_pairs=pairs,
         shard_tokens=shard,
         bf16=bf16,
         device=device,

@@ -51,7 +51,7 @@ class IndexOrder:
         limit: read at most so many documents of each corpus.
         import_file: a finished index to take instead, when it belongs to the model: a file, or a folder of tables.
         export_file: also write the index to this file.
-        n_top, window, shard_tokens: as `IndexSettings` says.
+        n_top, window, max_token_pairs, shard_tokens: as `IndexSettings` says.
         bf16: compute in bfloat16, see `IndexSettings`.
         device: where the model computes, as `find_device` takes it.
         map: how the map of features is drawn, as `WeightSettings` says.
@@ -71,6 +71,7 @@ class IndexOrder:
     export_file: Path | None = None
     n_top: int = 16
     window: int = 64
+    max_token_pairs: int = 1 << 25
     shard_tokens: int = 1 << 18
     bf16: bool = False
     device: str = "auto"
@@ -263,7 +264,8 @@ def _weights(
 def _settings(order: IndexOrder) -> IndexSettings:
     from mfn_core.indexing import IndexSettings
 
-    return IndexSettings(n_top=order.n_top, window=order.window, bf16=order.bf16, shard_tokens=order.shard_tokens)
+    names = ("n_top", "window", "max_token_pairs", "bf16", "shard_tokens")
+    return IndexSettings(**{name: getattr(order, name) for name in names})
 
 
 def _work(order: IndexOrder, model: MFNModel, database: Database) -> IndexWork | None:

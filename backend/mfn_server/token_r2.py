@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 
 def lines_of_index(index: CorpusIndex) -> Iterator[str]:
-    """One line a layer; none for an index from before there was such a figure."""
-    most = index.settings.max_token_pairs
+    """One line a layer, and one more where tokens were counted on samples; none for an index from before R² was."""
     for layer in index.layers:
         if layer.token_r2 is None or layer.half_firings is None:
             continue
-        if layer.token_pairs > most:
+        yield _line(layer.layer, layer.token_r2, layer.half_firings)
+        if layer.counted_share is not None:
+            share = layer.counted_share
+            unknown = int((share == 0).sum())
             yield (
-                f"layer {layer.layer}: not known, since {layer.token_pairs:,} pairs of feature and token are more "
-                f"than the {most:,} whose sums are kept"
+                f"layer {layer.layer}: of {int((share < 1).sum()):,} features that fire on very many different tokens, "
+                f"tokens are counted on a sample ({share[share > 0].min(initial=1):.2%} of all tokens at least)"
+                + (f", and of {unknown:,} not at all: see max_token_pairs" if unknown else "")
             )
-        else:
-            yield _line(layer.layer, layer.token_r2, layer.half_firings)
 
 
 def lines_of_run(connection: Connection, run_id: int) -> Iterator[str]:

@@ -22,9 +22,9 @@ from mfn_core.errors import MFNError
 from mfn_core.indexing.arrays import mix, ragged, run_lengths, run_starts, small, stable_argsort
 from mfn_core.indexing.exact import SquareSums, fixed
 from mfn_core.indexing.grid import LogGrid
-from mfn_core.indexing.pairs import HALVES, Pairs
+from mfn_core.indexing.ladder import TokenLadder
+from mfn_core.indexing.pairs import HALVES
 from mfn_core.indexing.rows import BestRows, Rows, place_of
-from mfn_core.indexing.tallies import TokenTally
 from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.token_sample import SampledTokens, TokenSample
 from mfn_core.indexing.types import IndexSettings
@@ -72,7 +72,7 @@ class LayerAccumulator:
         top: the strongest contexts of each feature (group = feature).
         sample: of each feature and fine bin the contexts with the smallest hash (group = feature × band_bins + bin).
         tokens: how often, and how strongly, it fires on which token, in each half of the corpus.
-        squares: Σ z² of each feature in each half (group = half × F + feature).
+        squares: Σ z² of each feature in each half (group = (level × halves + half) × F + feature).
         drawn: a sample of tokens with what fires on them.
         feature_hash: uint64 [F], a hash of each feature's number.
     """
@@ -90,8 +90,8 @@ class LayerAccumulator:
         self.band_histogram: NDArray[Any] = np.zeros((n_features, settings.band_bins), np.uint32)
         self.top = BestRows(settings.n_top, n_features)
         self.sample = BestRows(settings.per_band, n_features, settings.band_bins, coarse=True)
-        self.tokens = TokenTally(n_features, vocab_size, settings.max_token_pairs)
-        self.squares = SquareSums(HALVES * n_features)
+        self.tokens = TokenLadder(n_features, vocab_size, settings.max_token_pairs)
+        self.squares = SquareSums(self.tokens.n_rungs * HALVES * n_features)
         self.drawn = TokenSample(settings.max_sample_firings)
         self.feature_hash = mix(np.arange(n_features, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
 
@@ -119,14 +119,16 @@ class LayerAccumulator:
         if not len(slots):
             return
         half = half_of(batch.document)
-        self._tally(batch, half, features, strength)
+        level = self.tokens.levels(batch.places())
+        self._tally(batch, half, level, features, strength)
 
         feature = features.reshape(-1).take(slots).astype(np.int64)
         strength = strength.reshape(-1).take(slots)
         token = slots // width
         window = token // length
         self._count(feature, strength)
-        self.squares.add(half.take(window) * self.n_features + feature, strength)
+        group = half.take(window) if level is None else half.take(window) + level.take(token) * HALVES
+        self.squares.add(group * self.n_features + feature, strength)
         contexts = _ContextRuns.of(feature, window, strength)
         _count_in(self.band_histogram, self._cell(contexts))
         self._keep(batch, contexts, token - window * length, strength)
@@ -175,7 +177,7 @@ class LayerAccumulator:
             both.add_counts(**{name: getattr(part, name) for name in COUNTS})
             both.top.add(part.top.rows())
             both.sample.add(part.sample.rows())
-            both.tokens.add_pairs(part.tokens.pairs())
+            both.tokens.add_ladder(part.tokens)
         both.squares = self.squares.merge(other.squares)
         both.drawn = self.drawn.merge(other.drawn)
         return both
@@ -183,8 +185,7 @@ class LayerAccumulator:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The whole state in canonical form: equal states give equal arrays."""
         state: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in COUNTS}
-        pairs = self.tokens.pairs()
-        state |= {f"token_{name}": array for name, array in pairs._asdict().items() if array is not None}
+        state |= {f"token_{name}": array for name, array in self.tokens.arrays().items()}
         state |= {f"square_{name}": array for name, array in vars(self.squares).items()}
         state |= {f"drawn_{column}": array for column, array in vars(self.drawn.tokens()).items()}
         state["drawn_bound"] = np.asarray(self.drawn.bound)
@@ -212,7 +213,7 @@ class LayerAccumulator:
             for name, best in (("top", state.top), ("sample", state.sample)):
                 best.add(Rows(*(arrays[f"{name}_{column}"] for column in Rows.__annotations__)))
                 best.rows()  # settles them, so that the threshold is in force again
-            state.tokens.add_pairs(Pairs(arrays["token_keys"], arrays["token_counts"], arrays.get("token_sums")))
+            state.tokens.add_arrays({name: arrays[f"token_{name}"] for name in state.tokens.names()})
             state.drawn.bound = np.uint64(arrays["drawn_bound"])
             drawn = SampledTokens(*(arrays[f"drawn_{column}"] for column in SampledTokens.__annotations__))
             state.drawn.add_tokens(drawn)
@@ -235,11 +236,17 @@ class LayerAccumulator:
             self.histogram, self.band_histogram = self.histogram.astype(np.int64), self.band_histogram.astype(np.int64)
 
     def _tally(
-        self, batch: WindowBatch, half: NDArray[np.int64], features: NDArray[Any], strength: NDArray[np.float32]
+        self,
+        batch: WindowBatch,
+        half: NDArray[np.int64],
+        level: NDArray[np.int64] | None,
+        features: NDArray[Any],
+        strength: NDArray[np.float32],
     ) -> None:
         counted = np.flatnonzero(batch.counted)
         by_token = (-1, features.shape[-1])
         self.tokens.add(
+            None if level is None else level.take(counted),
             half.take(counted // batch.counted.shape[1]),
             batch.tokens.reshape(-1).take(counted),
             features.reshape(by_token).take(counted, axis=0),

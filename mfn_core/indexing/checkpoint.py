@@ -28,7 +28,7 @@ from mfn_core.indexing.token_store import FILES, Shard, TokenStore
 from mfn_core.indexing.types import IndexSettings
 from mfn_core.model import MFNModel
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEEP = 2
 SHARE = 1 / 20
 """Of a run's time that may go into writing states: after each, so much work is done before the next is written."""

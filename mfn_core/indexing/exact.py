@@ -47,6 +47,12 @@ class SquareSums:
         both.units, both.rest = self.units + other.units, self.rest + other.rest
         return both
 
+    def folded(self, n_parts: int, first: int) -> SquareSums:
+        """Of groups that lie in `n_parts` equal parts, the sums over all parts from `first` on: [G / n_parts]."""
+        found = SquareSums(0)
+        found.units, found.rest = (x.reshape(n_parts, -1)[first:].sum(0) for x in (self.units, self.rest))
+        return found
+
     def values(self) -> NDArray[np.float64]:
         """float64 [G]: the sums."""
         return self.units + self.rest / REST_SCALE

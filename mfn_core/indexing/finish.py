@@ -13,9 +13,7 @@ from mfn_core.indexing.cofiring import cofiring, firings_of, next_tokens
 from mfn_core.indexing.exact import SUM_SCALE
 from mfn_core.indexing.from_weights import WeightFacts
 from mfn_core.indexing.grid import LogGrid
-from mfn_core.indexing.pairs import HALVES
 from mfn_core.indexing.rows import Rows, window_of
-from mfn_core.indexing.token_r2 import token_r2
 from mfn_core.indexing.types import ContextKind, Contexts, LayerIndex
 
 _BLOCK = 1 << 13  # features at a time, so that what is computed of each fine bin stays small
@@ -36,14 +34,14 @@ def finish_layer(
         state: what the corpus says.
         facts: what the weights say.
         document_lengths: int64 [documents], in tokens.
-        token_counts: int64 [halves, V], how often each token counted in each half of the corpus.
+        token_counts: int64 [levels, halves, V], how often each token counted, as `IndexState` has them.
     """
     settings = state.settings
     band_of_bin = bands_of_bins(state.band_histogram, settings.bands)
     band_edges, band_count = band_table(
         state.band_histogram, band_of_bin, settings.bands, state.band_grid, state.maximum
     )
-    top_ids, top_counts = state.tokens.most_frequent(settings.n_tokens)
+    tokens = state.tokens.facts(settings.n_tokens, state.squares, token_counts)
     firings = np.maximum(state.firing_count, 1)
     drawn = state.drawn.tokens()
     sampled_firings = firings_of(drawn, state.n_features)
@@ -66,15 +64,12 @@ def finish_layer(
         suppressed_logits=facts.suppressed_logits,
         neighbour_ids=facts.neighbour_ids,
         neighbour_cos=facts.neighbour_cos,
-        top_token_ids=top_ids,
-        top_token_share=(top_counts / firings[:, None]).astype(np.float32),
-        token_r2=token_r2(
-            (state.tokens.of_half(0), state.tokens.of_half(1)),
-            state.squares.values().reshape(HALVES, state.n_features),
-            token_counts,
-        ),
-        half_firings=state.tokens.firings().min(0),
-        token_pairs=len(state.tokens.pairs().keys),
+        top_token_ids=tokens.ids,
+        top_token_share=tokens.share,
+        token_r2=tokens.r2,
+        half_firings=tokens.half_firings,
+        counted_share=None if (tokens.counted_share == 1).all() else tokens.counted_share,
+        token_pairs=tokens.n_pairs,
         cofiring_ids=together.ids,
         cofiring_lift=together.lift,
         cofiring_joint=together.joint,

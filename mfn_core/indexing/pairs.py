@@ -17,12 +17,12 @@ class Pairs(NamedTuple):
         keys: int64 [P], ascending: feature × vocabulary + token, of one half; of both halves
             (half × features + feature) × vocabulary + token.
         counts: int64 [P], firings.
-        sums: int64 [P], Σ z in multiples of 1 / SUM_SCALE; None where there were too many pairs to keep them.
+        sums: int64 [P], Σ z in multiples of 1 / SUM_SCALE.
     """
 
     keys: NDArray[np.int64]
     counts: NDArray[np.int64]
-    sums: NDArray[np.int64] | None
+    sums: NDArray[np.int64]
 
     @classmethod
     def none(cls) -> Pairs:
@@ -31,13 +31,16 @@ class Pairs(NamedTuple):
 
     def sorted(self, keys: NDArray[np.int64], order: NDArray[np.int64]) -> Pairs:
         """The same under other keys, which ascend in the given order."""
-        return Pairs(keys.take(order), self.counts.take(order), None if self.sums is None else self.sums.take(order))
+        return Pairs(keys.take(order), self.counts.take(order), self.sums.take(order))
+
+    def where(self, which: NDArray[np.bool_]) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.keys[which], self.counts[which], self.sums[which])
 
     def merge(self, other: Pairs) -> Pairs:
-        """The pairs of both, those that are in both added up; without sums where either has none."""
+        """The pairs of both, those that are in both added up."""
         if not len(self.keys) or not len(other.keys):
-            longer = self if len(self.keys) else other
-            return longer if self.sums is not None and other.sums is not None else longer._replace(sums=None)
+            return self if len(self.keys) else other
         keys = np.concatenate([self.keys, other.keys])
         order = np.argsort(keys, kind="stable")  # two ascending runs, which a stable sort merges in one go
         keys = keys.take(order)
@@ -50,5 +53,4 @@ class Pairs(NamedTuple):
             kept: NDArray[np.int64] = amounts[first]
             return kept
 
-        sums = None if self.sums is None or other.sums is None else added(self.sums, other.sums)
-        return Pairs(keys[first], added(self.counts, other.counts), sums)
+        return Pairs(keys[first], added(self.counts, other.counts), added(self.sums, other.sums))

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.errors import MFNError
 from mfn_core.indexing.accumulator import LayerAccumulator, WindowBatch
+from mfn_core.indexing.ladder import RUNGS, level_of
 from mfn_core.indexing.pairs import HALVES
 from mfn_core.indexing.token_r2 import half_of
 from mfn_core.indexing.types import IndexSettings
@@ -20,15 +22,24 @@ class IndexState:
 
     Its settings must fit the model: see `IndexSettings.fit`.
 
+    Raises:
+        MFNError: a layer's code may be below 0, which no strength of a firing is.
+
     Attributes:
         layers: by block number.
-        token_counts: int64 [halves, V], how often each token counted in each half of the corpus.
+        token_counts: int64 [levels, halves, V], how often each token counted in each half of the corpus, each on its
+            level alone: see `ladder`.
     """
 
     def __init__(self, model: MFNModel, settings: IndexSettings) -> None:
+        if model.signed:
+            raise MFNError(
+                f"layer {', '.join(map(str, sorted(model.signed)))}: values of signed neurons may be below 0, which "
+                "cannot be indexed; with signed=False each neuron is two features, one a sign (NeuronConfig)"
+            )
         self.settings = settings
         self.layers = {n: LayerAccumulator(f, model.vocab_size, settings) for n, f in model.n_features.items()}
-        self.token_counts = np.zeros((HALVES, model.vocab_size), np.int64)
+        self.token_counts = np.zeros((RUNGS, HALVES, model.vocab_size), np.int64)
 
     @classmethod
     def from_arrays(cls, model: MFNModel, settings: IndexSettings, arrays: Mapping[str, NDArray[Any]]) -> IndexState:
@@ -49,8 +60,8 @@ class IndexState:
             for number, n_features in model.n_features.items()
         }
         state.token_counts = arrays["token_counts"].copy()
-        if state.token_counts.shape != (HALVES, model.vocab_size):
-            raise ValueError(f"this state is of a vocabulary of {state.token_counts.shape[1]} tokens")
+        if state.token_counts.shape != (RUNGS, HALVES, model.vocab_size):
+            raise ValueError(f"this state is of a vocabulary of {state.token_counts.shape[-1]} tokens")
         return state
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -67,7 +78,9 @@ class IndexState:
 
     def count(self, windows: WindowBatch) -> None:
         """Counts the tokens of a batch."""
-        key = half_of(windows.document)[:, None] * self.token_counts.shape[1] + windows.tokens
+        level = level_of(windows.places()).reshape(windows.tokens.shape)
+        group = level * HALVES + half_of(windows.document)[:, None]
+        key = group * self.token_counts.shape[-1] + windows.tokens
         np.add.at(self.token_counts.reshape(-1), key[windows.counted], 1)
 
     def merge(self, other: IndexState) -> IndexState:

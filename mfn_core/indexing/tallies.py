@@ -1,4 +1,14 @@
-"""How often, and how strongly, each feature fires on each token, without a table of features × vocabulary."""
+"""How often, and how strongly, each feature fires on each token, without a table of features × vocabulary.
+
+There is room for so many pairs of feature and token, half of the corpus by half. Where more occur, the features with
+the most pairs lose theirs: with c_f the pairs of feature f, all those with c_f > c, where
+
+    c = the greatest whole number with Σ_f min(c_f, c) ≤ room.
+
+As text comes in, pairs only become more, so c only falls, and who has lost its pairs never gets them back. Hence who
+keeps them depends on the text alone, not on its order or cuts; and what is kept of a feature is all there is. Of a
+feature that has lost its pairs, c of the room stay reserved, which is what makes this work (the rule is ours).
+"""
 
 from __future__ import annotations
 
@@ -21,25 +31,37 @@ class TokenTally:
     """Counts and sums over (half of the corpus, feature, token), exact, holding only what occurs.
 
     Codes gather in a buffer that is sorted and added in when full; but those on the most frequent tokens are counted in
-    a table at once. Both are sums of whole numbers, so two tallies merge exactly. With more than `max_sums` pairs the
-    sums are let go of: whether that happens depends on how many pairs there are in the end, not on the way there, since
-    their number only grows.
+    a table at once. Both are sums of whole numbers, so two tallies merge exactly.
 
     Meanwhile pairs are kept by half, token and feature. Tokens are sorted first, and there are K times fewer of them
     than of firings; what is sorted by feature is then small enough to stay in a cache.
+
+    Args:
+        n_features: F.
+        vocab_size: V.
+        max_pairs: the room, in pairs.
+        buffer: entries of codes that gather at least.
+        table: whether the most frequent tokens have a table.
+
+    Attributes:
+        crowded: bool [F], which features have lost their pairs. Ask for `pairs` first.
     """
 
-    def __init__(self, n_features: int, vocab_size: int, max_sums: int, buffer: int = 1 << 22) -> None:
+    def __init__(
+        self, n_features: int, vocab_size: int, max_pairs: int, buffer: int = 1 << 22, table: bool = True
+    ) -> None:
+        self.crowded = np.zeros(n_features, np.bool_)
         self._vocab = vocab_size
         self._n_features = n_features
-        self._max_sums = max_sums
+        self._max_pairs = max_pairs
         self._kept = Pairs.none()  # keys: (half × vocabulary + token) × features + feature
         self._by_feature: Pairs | None = None  # the same, as `pairs` gives them
         self._new: list[_Codes] = []
         self._n_new = 0
         self._buffer = buffer
-        room = DenseTally.room(n_features)
-        self._dense = DenseTally(n_features, vocab_size, np.arange(vocab_size)) if vocab_size <= room else None
+        self._columns = DenseTally.room(n_features) if table else 0
+        small = vocab_size <= self._columns
+        self._dense = DenseTally(n_features, vocab_size, np.arange(vocab_size)) if small else None
 
     def add(
         self,
@@ -77,9 +99,16 @@ class TokenTally:
         if self._n_new >= max(self._buffer, len(self._kept.keys)):
             self._settle()
 
-    def add_pairs(self, pairs: Pairs) -> None:
-        """Adds pairs as `pairs` gives them."""
+    @property
+    def n_keys(self) -> int:
+        """How many keys there are: no key is as great."""
+        return HALVES * self._n_features * self._vocab
+
+    def add_pairs(self, pairs: Pairs, crowded: NDArray[np.bool_] | None = None) -> None:
+        """Adds pairs as `pairs` gives them, and says which features have lost theirs."""
         self._by_feature = None
+        if crowded is not None:
+            self.crowded |= crowded
         cells, token = np.divmod(pairs.keys, self._vocab)
         half, feature = np.divmod(cells, self._n_features)
         group = half * self._vocab + token
@@ -87,7 +116,7 @@ class TokenTally:
         self._add(pairs.sorted(group * self._n_features + feature, order))
 
     def pairs(self) -> Pairs:
-        """All pairs of both halves."""
+        """All pairs of both halves, of features that are not crowded."""
         if self._by_feature is None:
             if self._new:
                 self._settle()
@@ -106,7 +135,7 @@ class TokenTally:
         size = self._n_features * self._vocab
         begin, end = np.searchsorted(keys, [half * size, (half + 1) * size])
         part = slice(int(begin), int(end))
-        return Pairs(keys[part] - half * size, counts[part], None if sums is None else sums[part])
+        return Pairs(keys[part] - half * size, counts[part], sums[part])
 
     def firings(self) -> NDArray[np.int64]:
         """int64 [halves, F]: how often each feature fires in each half."""
@@ -131,20 +160,28 @@ class TokenTally:
         return ids, amounts
 
     def _add(self, pairs: Pairs) -> None:
-        kept = self._kept.merge(pairs)
-        self._kept = kept if len(kept.keys) <= self._max_sums else kept._replace(sums=None)
+        self._kept = self._without_crowded(self._kept).merge(self._without_crowded(pairs))
+        if len(self._kept.keys) <= self._max_pairs and not self.crowded.any():
+            return
+        amounts = np.bincount(self._kept.keys % self._n_features, minlength=self._n_features)
+        amounts[self.crowded] = self._max_pairs + 1
+        self.crowded = amounts > fair_share(amounts, self._max_pairs)
+        self._kept = self._without_crowded(self._kept)
+
+    def _without_crowded(self, pairs: Pairs) -> Pairs:
+        return pairs.where(~self.crowded[pairs.keys % self._n_features]) if self.crowded.any() else pairs
 
     def _settle(self) -> None:
         codes = _Codes.join(self._new, self._n_features)
         self._new, self._n_new = [], 0
         order = stable_argsort(codes.token, HALVES * self._vocab)
-        room = DenseTally.room(self._n_features)
-        if self._dense is None and room:  # from now on, the tokens that were most frequent so far have a table
+        if self._dense is None and self._columns:  # from now on, the tokens that were most frequent so far have a table
             counts = np.bincount(codes.token, minlength=HALVES * self._vocab).reshape(HALVES, -1).sum(0)
-            self._dense = DenseTally(self._n_features, self._vocab, np.argsort(-counts, kind="stable")[:room])
+            frequent = np.argsort(-counts, kind="stable")[: self._columns]
+            self._dense = DenseTally(self._n_features, self._vocab, frequent)
         parts = [self._pairs_of(codes.take(piece)) for piece in _pieces(codes, order)]
         keys, counts, sums = (np.concatenate(column) for column in zip(*parts, strict=True))
-        self._add(Pairs(keys, counts, None if self._kept.sums is None else sums))
+        self._add(Pairs(keys, counts, sums))
 
     def _pairs_of(self, codes: _Codes) -> Pairs:
         """The pairs of a few codes, whose tokens ascend."""
@@ -162,6 +199,18 @@ class TokenTally:
         by_token = stable_argsort(number, len(groups))
         keys = groups.take(number) * self._n_features + feature
         return Pairs(keys, run_lengths(starts, n), sums).sorted(keys, by_token)
+
+
+def fair_share(amounts: NDArray[np.int64], room: int) -> int:
+    """The greatest whole number c with Σ min(amount, c) ≤ room; the greatest amount where all fit."""
+    ordered = np.sort(np.minimum(amounts, room + 1))
+    below = np.cumsum(ordered) - ordered
+    others = np.arange(len(ordered), 0, -1)  # this one and all that are no smaller
+    too_many = np.flatnonzero(below + ordered * others > room)
+    if not len(too_many):
+        return int(ordered.max(initial=0))
+    first = too_many[0]
+    return int((room - below[first]) // others[first])
 
 
 class _Codes(NamedTuple):

@@ -53,11 +53,11 @@ def token_r2(
         token_counts: [halves, V], how often each token counts.
 
     Returns:
-        float32 [F]; NaN where it is not known: z does not vary (a dead feature, say), one half of the corpus is
-        empty, or there were too many pairs.
+        float32 [F]; NaN where it is not known: z does not vary (a dead feature, say), or one half of the corpus is
+        empty.
     """
     n_features = squares.shape[1]
-    if any(half.sums is None for half in pairs) or not token_counts.any(1).all():
+    if not token_counts.any(1).all():
         return np.full(n_features, np.nan, np.float32)
     residual, total = np.zeros(n_features), np.zeros(n_features)
     for fit, test in ((0, 1), (1, 0)):
@@ -93,7 +93,6 @@ def _residual(
 
 def _z(pairs: Pairs) -> NDArray[np.float64]:
     """float64 [P]: Σ z."""
-    assert pairs.sums is not None
     return pairs.sums / SUM_SCALE
 
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from mfn_core import MFNModel
 from mfn_core.indexing.types import CorpusIndex
 from mfn_server.db.session import Database
-from mfn_server.features.schemas import FeatureList, FeaturePage
+from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureRows
 from mfn_server.features.token_texts import TokenTexts
 from tests.server.saying import say
 
@@ -144,13 +144,16 @@ def test_answers_are_what_the_schemas_say(client: TestClient) -> None:
     """They are sent as they are put together, and not validated on the way."""
     rows = client.get("/api/features", params={"limit": 200}).json()["items"]
     assert len(rows) > 20
-    label(client, rows[0], "a label", reason="seen")
-    found = client.get("/api/features", params={"limit": 200}).json()
-    assert FeatureList.model_validate(found).model_dump(mode="json") == found
+    label(client, rows[0], "a label")
+    found = client.get("/api/features", params={"limit": 200})
+    assert FeatureList.model_validate_json(found.text, strict=True).model_dump(mode="json") == found.json()
+    names = [f"{row['source']}:{row['index']}" for row in rows[:9]]
+    named = client.get("/api/features/rows", params={"f": names})
+    assert FeatureRows.model_validate_json(named.text, strict=True).model_dump(mode="json") == named.json()
     for row in rows[::3]:
-        page = client.get(f"/api/features/{row['source']}/{row['index']}").json()
-        assert FeaturePage.model_validate(page).model_dump(mode="json") == page
-        assert bool(page["labels"]) == (row is rows[0])
+        page = client.get(f"/api/features/{row['source']}/{row['index']}")
+        assert FeaturePage.model_validate_json(page.text, strict=True).model_dump(mode="json") == page.json()
+        assert bool(page.json()["labels"]) == (row is rows[0])
 
 
 def test_a_page_says_what_was_counted_on_a_sample(

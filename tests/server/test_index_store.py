@@ -26,6 +26,7 @@ from mfn_server.db.index_lock import index_lock
 from mfn_server.db.index_store import IndexStore
 from mfn_server.db.index_sweep import sweep
 from mfn_server.db.postings import features_on_tokens
+from mfn_server.db.run_digest import digest_of_run
 from mfn_server.db.runs import remove_runs
 from mfn_server.db.search import search_words
 from mfn_server.db.session import Database, explain
@@ -45,6 +46,7 @@ from mfn_server.db.tables import (
     TopContexts,
 )
 from mfn_server.db.varints import unpack_ints
+from mfn_server.exchange.from_database import index_of_database
 from mfn_server.index_file import IndexFileError, load_index, save_index
 from mfn_server.model_facts import ModelFacts
 from mfn_server.token_r2 import lines_of_index, lines_of_run
@@ -420,12 +422,36 @@ def test_token_r2_in_lines(database: Database, store_index: Store, tiny_index: C
     run_id = store_index(database, index)
     with database.read() as connection:
         assert list(lines_of_run(connection, run_id)) == expected
-    many = dataclasses.replace(layer, token_pairs=40_000_000)
-    (line,) = lines_of_index(dataclasses.replace(index, layers=[many]))
+    share = np.ones(layer.n_features, np.float32)
+    share[5:8] = 0.0625, 0.0625, 0
+    _, line = lines_of_index(dataclasses.replace(index, layers=[dataclasses.replace(layer, counted_share=share)]))
     assert line == (
-        "layer 0: not known, since 40,000,000 pairs of feature and token are more "
-        "than the 33,554,432 whose sums are kept"
+        "layer 0: of 3 features that fire on very many different tokens, tokens are counted on a sample (6.25% of all "
+        "tokens at least), and of 1 not at all: see max_token_pairs"
     )
+
+
+def test_what_was_counted_on_a_sample_is_kept(
+    database: Database, store_index: Store, tiny_index: CorpusIndex, tiny_facts: ModelFacts
+) -> None:
+    """And only of the features of which it is so; the run's digest covers it."""
+    layer, other = tiny_index.layers
+    share = np.ones(layer.n_features, np.float32)
+    share[[3, 7]] = np.float32(1 / 17), 0
+    index = dataclasses.replace(tiny_index, layers=[dataclasses.replace(layer, counted_share=share), other])
+    plain, sampled = store_index(database, tiny_index), store_index(database, index)
+    with database.read() as connection:
+        kept = connection.execute(
+            select(Feature.number, FeatureDetail.counted_share)
+            .join(FeatureDetail, FeatureDetail.feature_id == Feature.id)
+            .where(Feature.run_id == sampled, FeatureDetail.counted_share.is_not(None))
+            .order_by(Feature.number)
+        ).all()
+        assert [tuple(row) for row in kept] == [(3, float(np.float32(1 / 17))), (7, 0.0)]
+        assert digest_of_run(connection, plain) != digest_of_run(connection, sampled)
+    found = index_of_database(database, tiny_facts).index.layers
+    np.testing.assert_array_equal(found[0].counted_share, share)
+    assert found[1].counted_share is None
 
 
 @pytest.mark.parametrize("cut", [0, 10, 1000, -20])

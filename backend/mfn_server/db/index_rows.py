@@ -20,6 +20,7 @@ DETAIL_COLUMNS = (
     "feature_id", "histogram", "band_edges", "band_counts", "token_ids", "token_shares", "promoted_ids",
     "promoted_logits", "suppressed_ids", "suppressed_logits", "neighbour_numbers", "neighbour_cosines",
     "cofiring_numbers", "cofiring_lifts", "cofiring_counts", "next_ids", "next_shares", "sampled_firings",
+    "counted_share",
 )  # fmt: skip
 
 Rows = Iterator[tuple[Any, ...]]
@@ -79,6 +80,7 @@ def detail_rows(layer: LayerIndex, block: slice, first_id: int) -> Rows:
     columns += _listed(layer.cofiring_ids, (layer.cofiring_lift, layer.cofiring_joint), block, n)
     columns += _listed(layer.next_token_ids, (layer.next_token_share,), block, n)
     columns.append(_known(layer.sampled_firings, block, n))
+    columns.append([None if share == 1 else share for share in _known(layer.counted_share, block, n)])
     return zip(*columns, strict=True)
 
 

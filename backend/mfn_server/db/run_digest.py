@@ -17,6 +17,7 @@ from mfn_server.db.tables import (
     Document,
     DocumentWindow,
     Feature,
+    FeatureDetail,
     IndexRun,
     Source,
     SourceIndex,
@@ -56,6 +57,10 @@ def digest_of_run(connection: Connection, run_id: int) -> str:
     if known_pairs := connection.execute(known.order_by(Source.layer, Source.key)).all():  # none before 0007
         digest.update(repr([tuple(row) for row in known_pairs]).encode())
     ordinal = Feature.id - run.first_feature_id
+    on_samples = select(ordinal, FeatureDetail.counted_share).join(Feature, Feature.id == FeatureDetail.feature_id)
+    known = on_samples.where(Feature.run_id == run_id, FeatureDetail.counted_share.is_not(None))
+    if known_shares := connection.execute(known.order_by(Feature.id)).all():  # none before 0013
+        digest.update(repr([tuple(row) for row in known_shares]).encode())
     of_sources = select(ordinal, Source.key, *_columns(Feature)).join(Source, Source.id == Feature.source_id)
     take_range("feature", Feature.id, of_sources, run.first_feature_id, run.n_features)
     for table in OF_FEATURES:
@@ -68,6 +73,6 @@ def digest_of_run(connection: Connection, run_id: int) -> str:
 
 
 def _columns(table: Any) -> list[Any]:
-    """All columns but those whose values depend on what else is in the database, and one that came later."""
-    left_out = {"token_pairs", "id", "run_id", "source_id", "feature_id", "document_id"}
+    """All columns but those whose values depend on what else is in the database, and those that came later."""
+    left_out = {"token_pairs", "counted_share", "id", "run_id", "source_id", "feature_id", "document_id"}
     return [column for column in table.__table__.columns if column.name not in left_out]

@@ -244,6 +244,8 @@ class FeatureDetail(Table):
     Counted on the sample of tokens, and null in a run without one: `cofiring` numbers, best first, with their lifts and
     counts of joint firings; `next` token ids, most frequent first, with their shares of the firings in the sample, of
     which there are `sampled_firings`.
+
+    `counted_share` is on which share of all tokens `token_ids` and token R² were counted; null: on all.
     """
 
     __tablename__ = "feature_detail"
@@ -268,6 +270,7 @@ class FeatureDetail(Table):
     next_ids: Mapped[bytes | None]
     next_shares: Mapped[bytes | None]
     sampled_firings: Mapped[int | None] = mapped_column(BigInteger)
+    counted_share: Mapped[float | None]
 
 
 class TopContexts(Table):

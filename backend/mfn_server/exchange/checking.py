@@ -30,7 +30,7 @@ _SAMPLED = (
     ("cofiring_ids", "cofiring_joint"),
     ("next_token_ids", "next_token_share"),
 )
-_PERHAPS = ("token_r2", "half_firings", "sampled_firings")  # not in an index from before there were such figures
+_PERHAPS = ("token_r2", "half_firings", "counted_share", "sampled_firings")  # not in every index
 _FIRINGS = ("positions", "values")  # of contexts: one entry a firing
 _ROWS = 1 << 16  # looked at together, so that what is compared with them takes little memory
 _STRENGTHS = ("peak_value", "values")  # of contexts; all else there is whole numbers
@@ -72,6 +72,8 @@ def _check_arrays(layer: LayerIndex, vocab_size: int) -> None:
         _numbers(f"{name} of layer {layer.layer}", array, gaps=name == "token_r2")
     if any(getattr(layer, ids).shape != getattr(layer, amounts).shape for ids, amounts in pairs):
         raise _damaged(f"layer {layer.layer} has ids without their figures")
+    if layer.counted_share is not None and ((layer.counted_share < 0) | (layer.counted_share > 1)).any():
+        raise _damaged(f"counted_share of layer {layer.layer} is no share")
     if not isinstance(layer.sampled_tokens, int | None):
         raise _damaged(f"sampled_tokens of layer {layer.layer} is no number")
     _numbers(f"bin_edges of layer {layer.layer}", layer.bin_edges)

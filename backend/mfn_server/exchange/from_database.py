@@ -260,6 +260,7 @@ class _StoredLayer:
     source: Any
     n_features: int
     halves_known: bool
+    on_samples: bool
 
     @classmethod
     def of(
@@ -278,7 +279,9 @@ class _StoredLayer:
         ).one()
         of = (Feature.run_id == run.id, Feature.source_id == source.id)
         n, known = connection.execute(select(func.count(), func.count(Feature.half_firings)).where(*of)).one()
-        return cls(database, settings, windows, run.id, source, n, n == known)
+        details = select(func.count(FeatureDetail.counted_share)).join(Feature, Feature.id == FeatureDetail.feature_id)
+        on_samples = (connection.scalar(details.where(*of)) or 0) > 0
+        return cls(database, settings, windows, run.id, source, n, n == known, on_samples)
 
     def parts(self, probe: LayerIndex) -> LayerParts:
         """The layer; `probe` has some of its features."""
@@ -337,6 +340,9 @@ class _StoredLayer:
                 "token_r2": np.array(r2, np.float32),
                 "half_firings": np.array([row.half_firings for row in rows], np.int64),
             }
+        if self.on_samples:
+            shares = [1 if row.counted_share is None else row.counted_share for row in rows]
+            facts["counted_share"] = np.array(shares, np.float32)
         sampled = self.source.sampled_tokens is not None
         if sampled:
             facts["sampled_firings"] = np.array([row.sampled_firings for row in rows], np.int64)

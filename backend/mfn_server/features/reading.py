@@ -23,7 +23,6 @@ from mfn_server.features.calling import called
 from mfn_server.features.catalogue import Catalogue
 from mfn_server.features.columns import ColumnsMissingError, Place
 from mfn_server.features.contexts import Fields, contexts_of, snippet, snippets_of
-from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureRows
 from mfn_server.features.status import STATUSES
 from mfn_server.features.weights import weight_facts_of
 
@@ -83,7 +82,7 @@ def feature_list(
     Raises:
         ColumnsMissingError: their run has been removed meanwhile.
     """
-    return FeatureList.model_validate({"items": _entries(connection, catalogue, rows, token_texts), **paging})
+    return {"items": _entries(connection, catalogue, rows, token_texts), **paging}
 
 
 def feature_rows(
@@ -92,15 +91,15 @@ def feature_rows(
     model_id: int,
     features: Sequence[tuple[str, int]],
     token_texts: Sequence[str],
-) -> FeatureRows:
-    """Entries for features given by source and number, in their order.
+) -> Fields:
+    """Entries for features given by source and number, in their order: `FeatureRows`.
 
     Raises:
         APIError: 404 where one of them does not exist, 503 while its source has no index.
         ColumnsMissingError: their run has been removed meanwhile.
     """
     rows = [_line(connection, catalogue, model_id, key, index)[1] for key, index in features]
-    return FeatureRows.model_validate({"items": _entries(connection, catalogue, rows, token_texts)})
+    return {"items": _entries(connection, catalogue, rows, token_texts)}
 
 
 def _line(connection: Connection, catalogue: Catalogue, model_id: int, key: str, index: int) -> tuple[Place, int]:
@@ -144,7 +143,6 @@ def _entries(
         }
         for row, line, shares, ids_promoted, sparkline in zip(entries, rows, tokens, promoted, sparklines, strict=True)
     ]
-    return {"items": items, **paging}
 
 
 def feature_page(

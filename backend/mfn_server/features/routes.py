@@ -61,7 +61,7 @@ async def get_rows(
     served = await studio.served()
     wanted = [(key, int(index)) for key, _, index in (name.partition(":") for name in features)]
 
-    def read(connection: Connection, edition: Edition) -> FeatureRows:
+    def read(connection: Connection, edition: Edition) -> Fields:
         catalogue = studio.catalogues.of(connection, edition)
         return feature_rows(connection, catalogue, served.model_id, wanted, served.token_texts)
 
@@ -87,7 +87,6 @@ def _answer(
     served: Served,
     request: Request,
     if_none_match: str | None,
-    read: Callable[[Connection, Edition], FeatureList | FeatureRows | FeaturePage],
     read: Callable[[Connection, Edition], Fields],
 ) -> Response:
     """What `read` finds in the present edition, or 304 where the client has it. Everything else waits for that."""

@@ -32,8 +32,9 @@ class Counts:
         self._maximum = torch.zeros(rows, dtype=torch.float32, device=device)
         self._histogram = torch.zeros(rows, self.bins.n, dtype=torch.int32, device=device)
         self._band_histogram = torch.zeros(rows, self.band_bins.n, dtype=torch.int32, device=device)
-        self._units = torch.zeros(HALVES, rows, dtype=torch.int64, device=device)
-        self._rest = torch.zeros(HALVES, rows, dtype=torch.int64, device=device)
+        self._levels = state.tokens.n_rungs
+        self._units = torch.zeros(self._levels * HALVES, rows, dtype=torch.int64, device=device)
+        self._rest = torch.zeros(self._levels * HALVES, rows, dtype=torch.int64, device=device)
 
     def add(self, firings: Firings, places: Places, contexts: Contexts) -> None:
         """Takes in a batch.
@@ -53,7 +54,8 @@ class Counts:
 
         square = strength.double().square()  # exact, as in `SquareSums`
         units = square.floor()
-        group = places.half[firings.window] * self._units.shape[1] + feature
+        part = firings.level(places, self._levels) * HALVES + places.half[firings.window]
+        group = part * self._units.shape[1] + feature
         self._units.view(-1).scatter_add_(0, group, units.long())
         self._rest.view(-1).scatter_add_(0, group, ((square - units) * REST_SCALE).round().long())
 

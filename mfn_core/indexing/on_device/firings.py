@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mfn_core.indexing.accumulator import WindowBatch
 from mfn_core.indexing.arrays import mix
+from mfn_core.indexing.ladder import level_of
 from mfn_core.indexing.on_device.copies import upload
 from mfn_core.indexing.rows import place_of
 from mfn_core.indexing.token_r2 import half_of
@@ -23,6 +24,7 @@ class Places:
         counted: bool [W · L].
         tokens: int64 [W · L], token ids.
         half: int64 [W], the half of the corpus.
+        level: int64 [W · L], see `ladder`.
         hashed: int64 [W], the bits of the hash of each window's place.
         length: L.
     """
@@ -30,6 +32,7 @@ class Places:
     counted: Tensor
     tokens: Tensor
     half: Tensor
+    level: Tensor
     hashed: Tensor
     length: int
 
@@ -40,6 +43,7 @@ class Places:
             counted=upload(batch.counted.reshape(-1), device),
             tokens=upload(batch.tokens.reshape(-1).astype(np.int32), device).long(),
             half=upload(half_of(batch.document), device),
+            level=upload(level_of(batch.places()), device),
             hashed=upload(mix(place_of(batch.document, batch.start)).view(np.int64), device),
             length=batch.counted.shape[1],
         )
@@ -66,6 +70,10 @@ class Firings:
     token: Tensor
     window: Tensor
     sound: Tensor
+
+    def level(self, places: Places, n_levels: int) -> Tensor:
+        """int64 [n]: the level of each entry's token, of so many levels."""
+        return places.level[self.token].clamp(max=n_levels - 1)
 
     @classmethod
     def of(cls, indices: Tensor, values: Tensor, places: Places, n_features: int) -> Firings:

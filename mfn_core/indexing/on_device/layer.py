@@ -58,7 +58,7 @@ class DeviceLayer:
         self._state = state
         self._device = device
         self._counts = Counts(state, device)
-        self._tally = DeviceTally(state.n_features, state.vocab_size)
+        self._tally = DeviceTally(state.n_features, state.vocab_size, state.tokens.n_rungs)
         self._sieve = Sieve(state, device)
         self._n_tokens = 0
 

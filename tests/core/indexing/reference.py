@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfn_core.indexing import ladder
 from mfn_core.indexing.accumulator import WindowBatch
 from mfn_core.indexing.arrays import mix
 from mfn_core.indexing.token_r2 import half_of
@@ -60,13 +61,26 @@ class Corpus:
                         found.setdefault((document, start), []).append((t, v, int(self.tokens[w, t])))
         return found
 
+    def rung(self, w: int, t: int) -> int:
+        """The highest rung of the ladder to which the token at one place belongs, from the bits of its hash."""
+        place = np.array([(int(self.document[w]) << 32) | (int(self.start[w]) + t)], np.uint64)
+        bits = f"{int(mix(place + ladder._SALT)[0]):064b}"
+        return min((len(bits) - len(bits.lstrip("0"))) // ladder.BITS, ladder.RUNGS - 1)
+
     def token_counts(self, vocab_size: int) -> NDArray[np.int64]:
-        """How often each token counts in each half."""
-        found = np.zeros((2, vocab_size), np.int64)
-        for half, tokens, counted in zip(half_of(self.document), self.tokens, self.counted, strict=True):
-            for token in tokens[counted]:
-                found[half, token] += 1
+        """How often each token counts in each half, by its rung."""
+        found = np.zeros((ladder.RUNGS, 2, vocab_size), np.int64)
+        halves = half_of(self.document).tolist()
+        for w, t in np.argwhere(self.counted).tolist():
+            found[self.rung(w, t), halves[w], self.tokens[w, t]] += 1
         return found
+
+    def on_rung(self, number: int) -> Corpus:
+        """The corpus of which only tokens of a rung, and of those above it, count."""
+        counted = self.counted.copy()
+        for w, t in np.argwhere(counted).tolist():
+            counted[w, t] = self.rung(w, t) >= number
+        return replace(self, counted=counted)
 
     def activations(self, feature: int) -> list[list[tuple[int, float]]]:
         """Token and strength, 0 where silent, at every counted place of each half."""
@@ -96,6 +110,26 @@ def expected_token_r2(corpus: Corpus, feature: int) -> float:
         total += sum((z - own) ** 2 for _, z in test)
         squares += sum(z**2 for _, z in test)
     return 1 - residual / total if total > 1e-6 * squares else float("nan")
+
+
+def expected_rungs(corpus: Corpus, n_features: int, room: int) -> list[int]:
+    """From which rung each feature's tokens come; one past the last where from none.
+
+    Of each rung: the pairs of feature, token and half that occur on it, and the greatest share such that all fit when
+    no feature has more than that.
+    """
+    found = [ladder.RUNGS] * n_features
+    for number in reversed(range(ladder.RUNGS)):
+        part = corpus.on_rung(number)
+        pairs = [
+            sum(len({token for token, z in half if z > 0}) for half in part.activations(j)) for j in range(n_features)
+        ]
+        most = room // (ladder.SHARE if number else 1)
+        share = 0
+        while share < max(pairs) and sum(min(p, share + 1) for p in pairs) <= most:
+            share += 1
+        found = [number if p <= share else other for p, other in zip(pairs, found, strict=True)]
+    return found
 
 
 Token = tuple[int, set[int], int]

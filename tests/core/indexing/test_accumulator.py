@@ -18,6 +18,7 @@ from mfn_core.indexing.exact import SquareSums
 from mfn_core.indexing.finish import finish_layer
 from mfn_core.indexing.from_weights import WeightFacts
 from mfn_core.indexing.grid import LogGrid
+from mfn_core.indexing.ladder import RUNGS
 from mfn_core.indexing.types import IndexSettings, LayerIndex
 
 from .reference import Corpus, expect, stored
@@ -158,7 +159,7 @@ def test_small_buffers_keep_the_same_contexts() -> None:
     """The threshold that lets few rows through, once it is in force, turns away none that belongs."""
     corpus = random_corpus(2, 60, coarse=True, silent=0.0)
     state = LayerAccumulator(F, V, SETTINGS)
-    state.top._buffer = state.sample._buffer = state.tokens._buffer = 1
+    state.top._buffer = state.sample._buffer = state.tokens.rungs[0]._buffer = 1
     for part in np.split(np.arange(60), 60):
         state.add(corpus.batch(part), corpus.indices[part], corpus.values[part])
     assert_same(state, accumulate(corpus, whole(corpus)))
@@ -194,7 +195,7 @@ def test_a_band_sample_is_fair() -> None:
     batch = WindowBatch(np.arange(n), np.zeros(n, np.int64), nothing_else, nothing_else, np.ones((n, 1), np.bool_))
     state.add(batch, indices, values)
     nothing = WeightFacts(*(np.zeros((n_features, 0), t) for t in (np.int32, np.float32) * 3))
-    contexts = finish_layer(0, state, nothing, np.ones(n, np.int64), np.zeros((2, V), np.int64)).contexts
+    contexts = finish_layer(0, state, nothing, np.ones(n, np.int64), np.zeros((RUNGS, 2, V), np.int64)).contexts
     drawn = np.bincount(contexts.document[contexts.kind == 1], minlength=n)
     expected = 4 * n_features / n
     assert drawn.sum() == 4 * n_features

@@ -18,10 +18,10 @@ import functools, resource, sys
 import torch
 from mfn_core import MFNModel
 from mfn_core.data.corpus import Document
-from mfn_core.indexing import IndexSettings, accumulator, build_index
+from mfn_core.indexing import IndexSettings, build_index, ladder
 
 # what gathers before it is sorted in is bounded, too, but so wide that a small corpus would not fill it
-accumulator.TokenTally = functools.partial(accumulator.TokenTally, buffer=1 << 16)
+ladder.TokenTally = functools.partial(ladder.TokenTally, buffer=1 << 16)
 torch.set_num_threads(1)
 model = MFNModel.from_pretrained(sys.argv[1])
 n = int(sys.argv[2])

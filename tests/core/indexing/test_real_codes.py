@@ -54,7 +54,7 @@ class Recorded:
         counts = np.zeros((2, self.vocab_size), np.int64)
         half = np.broadcast_to(half_of(self.corpus.document)[:, None], self.corpus.counted.shape)
         np.add.at(counts, (half[self.corpus.counted], self.corpus.tokens[self.corpus.counted]), 1)
-        return finish_layer(0, self.whole, nothing, lengths, counts)
+        return finish_layer(0, self.whole, nothing, lengths, counts[None])  # one level: all pairs fit
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
-"""Token R² against a look-up token by token, on planted features, and when there is too much to keep."""
+"""Token R² against a look-up token by token, and on planted features."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from mfn_core.indexing.exact import SquareSums
 from mfn_core.indexing.token_r2 import MIN_FIRINGS, half_of, summarize
 
 from .reference import Corpus, expected_token_r2
-from .test_accumulator import SETTINGS, F, L, V, accumulate, assert_same, corpora, finished, random_corpus, whole
+from .test_accumulator import F, L, V, accumulate, corpora, finished, random_corpus, whole
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,23 +64,6 @@ def test_a_corpus_of_one_document_has_no_other_half() -> None:
     assert np.isnan(index.token_r2).all()
 
 
-@settings(max_examples=30, deadline=None)
-@given(corpora, st.integers(0, 160), st.integers(0, 60))
-def test_too_many_pairs_are_unknown_whatever_the_order(corpus: Corpus, most: int, cut: int) -> None:
-    options = replace(SETTINGS, max_token_pairs=most)
-    state = accumulate(corpus, whole(corpus), options)
-    parts = np.split(np.arange(len(corpus.document)), [min(cut, len(corpus.document))])
-    one, other = (accumulate(corpus, [part], options) for part in parts)
-    assert_same(one.merge(other), state)
-    assert_same(accumulate(corpus, parts[::-1], options), state)
-    index, unbound = finished(state, corpus), finished(accumulate(corpus, whole(corpus)), corpus)
-    assert index.token_pairs == unbound.token_pairs
-    expected = unbound.token_r2 if index.token_pairs <= most else np.full(F, np.nan, np.float32)
-    np.testing.assert_array_equal(index.token_r2, expected)
-    for name in ("half_firings", "top_token_ids", "top_token_share"):
-        np.testing.assert_array_equal(getattr(index, name), getattr(unbound, name))
-
-
 def test_documents_are_halved_once_and_for_all() -> None:
     halves = half_of(np.arange(20_000))
     assert set(halves.tolist()) == {0, 1}
@@ -98,8 +79,9 @@ def test_windows_of_a_document_share_its_half() -> None:
     state = accumulate(corpus, whole(corpus))
     inside = np.isin(corpus.document, list(first))
     alone = accumulate(corpus, [np.flatnonzero(inside)])
-    assert len(alone.tokens.of_half(0).keys) == 0
-    for mine, theirs in zip(alone.tokens.of_half(1), state.tokens.of_half(1), strict=True):
+    (mine_all,), (theirs_all,) = alone.tokens.rungs, state.tokens.rungs
+    assert len(mine_all.of_half(0).keys) == 0
+    for mine, theirs in zip(mine_all.of_half(1), theirs_all.of_half(1), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
