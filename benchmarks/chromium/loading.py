@@ -77,7 +77,7 @@ def load(browser: Browser, url: str, path: str) -> Load:
     page = watched_page(browser, url)
     try:
         page.goto(path)
-        page.wait_for_function("seen.ready !== null")
+        page.wait_for_function("() => seen.ready !== null")
         page.wait_for_timeout(_SETTLED_MS)
         return _read(page.evaluate(_READ), path)
     finally:

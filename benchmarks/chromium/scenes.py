@@ -84,7 +84,7 @@ def feature_to_feature(browser: Browser, url: str, path: str, steps: int) -> lis
     page = watched_page(browser, url)
     try:
         page.goto(path)
-        page.wait_for_function("seen.ready !== null")
+        page.wait_for_function("() => seen.ready !== null")
         found: list[float] = []
         for _ in range(steps):
             page.wait_for_timeout(_PAUSE_MS)

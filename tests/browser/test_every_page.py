@@ -101,7 +101,7 @@ def violations(axe: Axe, page: Page) -> list[str]:
 def sticks_out(page: Page) -> str | None:
     """Once plots have followed the window, which they do a moment later."""
     with suppress(TimeoutError):
-        page.wait_for_function(f"({STICKS_OUT})() === null", timeout=3_000)
+        page.wait_for_function(f"() => ({STICKS_OUT})() === null", timeout=3_000)
     found: str | None = page.evaluate(STICKS_OUT)
     return found
 
