@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from .conftest import NewPage
+from .conftest import NewPage, Watch
 from .material import HOSTILE
-from .studio import Studio
+from .studio import Studio, serve
 
 PHONE = {"width": 360, "height": 740}
 
@@ -180,3 +184,75 @@ def test_pages_fade_only_for_who_wants_motion(new_page: NewPage, motion: str) ->
     expect(page.locator("inspect-page")).to_be_visible()
     assert page.evaluate("window.faded") == (1 if motion == "no-preference" else 0)
     expect(page.locator("html[data-changing]")).to_have_count(0)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def model_process(pid: int) -> int:
+    """The process that holds the model: of all below the server that have no children, the one with most memory."""
+
+    def ends(parent: int) -> list[int]:
+        threads = Path(f"/proc/{parent}/task").iterdir()
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+        return [end for child in children for end in ends(child)] or [parent]
+
+    return max(ends(pid), key=lambda end: int(Path(f"/proc/{end}/statm").read_text().split()[1]))
+
+
+PATIENT_MS = 120_000  # a server has to start, and to load torch
+LISTEN = """() => {
+  window.said = [];
+  const banner = document.querySelector(".banner");
+  new MutationObserver(() => window.said.push(banner.textContent)).observe(banner, { childList: true });
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the model's process is found in Linux' /proc")
+def test_a_server_that_dies_and_comes_back_under_the_page(
+    indexed: tuple[Path, Path], page: Page, watch: Watch, studio: Studio
+) -> None:
+    """Killed, not stopped; the page notices, keeps what was typed, and goes on when there is a server again."""
+    watch.allowed.extend(["ERR_", "Failed to load", "503", "request to another host"])  # it has a port of its own
+    bundle, database = indexed
+    port = free_port()
+    arguments = ("serve", str(bundle), "--db", str(database))
+    row = studio.get("/api/features?limit=1")["items"][0]
+    url = f"http://127.0.0.1:{port}"
+    banner = page.locator(".banner")
+    with serve(*arguments, home=database.parent, port=port) as first:
+        page.goto(f"{url}/feature/{row['source']}/{row['index']}")
+        expect(page.get_by_role("heading", name="Strongest contexts")).to_be_visible()
+        page.get_by_role("textbox", name=re.compile("Type a text")).fill("typed and not asked")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.get_by_role("button", name=re.compile("Name it|Names")).click()
+        page.get_by_label("Name", exact=True).fill("a name half ")
+        page.locator(".context-toggle").nth(1).click()
+        assert first.pid is not None
+        os.kill(model_process(first.pid), signal.SIGKILL)
+        while first.get("/api/health")["model_loaded"]:
+            page.wait_for_timeout(20)
+        page.evaluate("dispatchEvent(new Event('online'))")  # it would look by itself within 20 s
+        expect(banner).to_contain_text("The model is started again")
+        expect(banner).to_be_empty(timeout=PATIENT_MS)
+        os.kill(first.pid, signal.SIGKILL)
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(banner).to_contain_text("The server does not answer")
+    page.evaluate(LISTEN)
+    with serve(*arguments, home=database.parent, port=port):
+        expect(banner).to_be_empty(timeout=PATIENT_MS)
+        assert "The server answers again." in page.evaluate("window.said")
+        expect(page.get_by_role("textbox", name=re.compile("Type a text"))).to_have_value("typed and not asked")
+        expect(page.get_by_label("Name", exact=True)).to_have_value("a name half ")
+        page.get_by_role("button", name="Try", exact=True).click()
+        expect(page.locator(".try-result")).to_contain_text("of")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Evidence").click()
+    expect(page.get_by_text("This page could not be loaded")).to_be_visible()
+    with serve(*arguments, home=database.parent, port=port):
+        expect(page.get_by_role("heading", level=1, name="Evidence")).to_be_visible(timeout=PATIENT_MS)
