@@ -39,7 +39,7 @@ router = APIRouter(prefix="/api", tags=["people"], responses=ERROR_RESPONSES, de
 @router.get("/session")
 async def get_session(studio: StudioDep, person: KnownPerson) -> SessionView:
     """Whether people log in here, and who you are."""
-    return SessionView(accounts=studio.settings.accounts, person=person and view_of(person))
+    return SessionView(accounts=studio.settings.accounts, person=view_of(person) if person is not None else None)
 
 
 @router.post("/session", dependencies=[Depends(check_same_origin)])
