@@ -53,8 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="PYTHON",
         help="another's Python, to compare with: sae-lens (layer, steer), sae-dashboard (index_peer)",
     )
-    parser.add_argument("--features", type=int, metavar="N", help="how many features (index_memory, storage, browse)")
-    parser.add_argument("--keep", metavar="FOLDER", type=Path, help="where made-up indexes stay, to use again (browse)")
+    parser.add_argument("--features", type=int, metavar="N", help="how many features (index_memory, storage, browse…)")
+    parser.add_argument(
+        "--keep", metavar="FOLDER", type=Path, help="where made-up indexes stay, to use again (browse…)"
+    )
     parser.add_argument("--database", metavar="URL", help="an empty database to write to (storage, browse)")
     parser.add_argument("--json", action="store_true", help="after the table, one JSON object on the last line")
     given = parser.parse_args(arguments)

@@ -1,5 +1,6 @@
-"""Scrolling through Browse in Chromium: what the main thread does meanwhile, and how long a row in sight stays empty.
+"""Scrolling through a million features in Chromium: what the main thread does, and how long a row in sight stays empty.
 
+A server in its own process on a synthetic index (see `benchmarks.synthetic`), and Browse in a browser beside it.
 Wheel, thumb of the scrollbar, keys: see `WAYS`. Tasks are those of Chromium's own tracing (`RunTask` of the renderer's
 main thread), without what comes before the first row. A row counts as empty from the frame in which its place is in
 sight until the frame in which it has its content; where no row stands at all, that is empty, too.
@@ -8,11 +9,21 @@ sight until the frame in which it has its content; where no row stands at all, t
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.harness import Metric, Result
+from benchmarks.serving import serving
+from benchmarks.synthetic.studio import make_studio
+
+FEATURES, QUICK_FEATURES = 1_000_000, 2_000
+TOKENS, QUICK_TOKENS = 4_000_000, 100_000
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 CATEGORIES = ["toplevel"]  # its tasks, and no more: tracing itself takes time
 LONG_TASK_MS, EMPTY_MS = 50.0, 200.0
 
@@ -70,7 +81,8 @@ class Scrolled(NamedTuple):
     """What scrolling one way took.
 
     Attributes:
-        longest_task: of the main thread, ms.
+        longest_task: of the main thread, ms by the clock.
+        longest_cpu: of its tasks, ms of processor time: what it takes on a machine that does nothing else.
         long_tasks: of more than 50 ms.
         longest_empty: that a place in sight stayed without its row, ms.
         empty: how many places were empty at all.
@@ -79,11 +91,42 @@ class Scrolled(NamedTuple):
     """
 
     longest_task: float
+    longest_cpu: float
     long_tasks: int
     longest_empty: float
     empty: int
     frames: int
     slowest_frame: float
+
+
+def run(quick: bool, features: int | None = None, keep: Path | None = None) -> Result:
+    """Scroll in each of the ways.
+
+    Args:
+        quick: a small index and short ways, to show that it runs.
+        features: of the index.
+        keep: a folder where synthetic indexes stay, to be used again.
+    """
+    executable = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+    if executable is None:
+        raise SystemExit("there is no Chromium on this machine (Debian: apt-get install chromium)")
+    size = features or (QUICK_FEATURES if quick else FEATURES)
+    metrics: dict[str, Metric] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        studio = make_studio((keep or Path(temporary)) / f"{size}", size, QUICK_TOKENS if quick else TOKENS)
+        with serving("serve", str(studio.model), MFN_DATABASE=studio.database) as (port, _, client):
+            client.json("/api/features")  # the columns are read
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+                found = scroll(browser, f"http://127.0.0.1:{port}", quick)
+                browser.close()
+    for name, way in found.items():
+        metrics |= {
+            f"longest_task_{name}": Metric(way.longest_task, "ms", None if quick else LONG_TASK_MS),
+            f"longest_task_processor_{name}": Metric(way.longest_cpu, "ms"),
+            f"empty_row_{name}": Metric(way.longest_empty, "ms", None if quick else EMPTY_MS),
+        }
+    return Result(metrics, {"features": studio.features, "ways": list(WAYS)})
 
 
 def scroll(browser: Browser, url: str, quick: bool = False) -> dict[str, Scrolled]:
@@ -116,8 +159,9 @@ def _measured(browser: Browser, url: str, way: str, quick: bool) -> Scrolled:
         context.close()
     tasks = _tasks(trace)
     return Scrolled(
-        longest_task=max(tasks, default=0.0),
-        long_tasks=sum(task > LONG_TASK_MS for task in tasks),
+        longest_task=max((clock for clock, _ in tasks), default=0.0),
+        longest_cpu=max((processor for _, processor in tasks), default=0.0),
+        long_tasks=sum(clock > LONG_TASK_MS for clock, _ in tasks),
         longest_empty=found["longest"],
         empty=len(found["episodes"]),
         frames=found["frames"],
@@ -125,8 +169,8 @@ def _measured(browser: Browser, url: str, way: str, quick: bool) -> Scrolled:
     )
 
 
-def _tasks(trace: Mapping[str, Any]) -> list[float]:
-    """Milliseconds of each task of the main threads of renderers."""
+def _tasks(trace: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Each task of the main threads of renderers: ms by the clock, and of processor time."""
     events = trace["traceEvents"]
     mains = {
         (event["pid"], event["tid"])
@@ -134,7 +178,7 @@ def _tasks(trace: Mapping[str, Any]) -> list[float]:
         if event.get("name") == "thread_name" and event["args"].get("name") == "CrRendererMain"
     }
     return [
-        event["dur"] / 1000
+        (event["dur"] / 1000, event.get("tdur", 0) / 1000)
         for event in events
         if event.get("name") == "ThreadControllerImpl::RunTask"
         and event.get("ph") == "X"

@@ -72,7 +72,8 @@ export function previews(within, signal) {
     clearTimeout(timer);
     timer = setTimeout(hide, LEAVE_MS);
   };
-  const rowOf = (event) => event.target.closest?.("[data-href]") ?? null;
+  /** Whoever points at the button that chooses a row goes on to the next: a card would be in the way. */
+  const rowOf = (event) => (event.target.closest?.(".cell-choose") ? null : (event.target.closest?.("[data-href]") ?? null));
 
   within.addEventListener("pointermove", (event) => (pointer = { x: event.clientX, y: event.clientY }), { signal, passive: true });
   within.addEventListener("pointerover", (event) => {

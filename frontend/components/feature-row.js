@@ -19,7 +19,7 @@ export function featureRow(row) {
     { role: "row", class: "feature-row", dataset: { href } },
     cell("choose", chooseButton(id)),
     cell("id", h("a", { href, class: "row-link num", tabindex: "-1", "aria-label": `${id} ${featureName(row)}` }, id)),
-    cell("name", statusMark(row.status), featureNameNodes(row)),
+    cell(row.label ? "name" : "name is-tokens", statusMark(row.status), featureNameNodes(row)),
     cell("snippet", snippet(row)),
     cell("promoted", row.promoted.map(({ text }) => tokenChip(text))),
     cell("histogram", dead ? null : sparkline(row.sparkline)),
@@ -39,7 +39,7 @@ export function shortFeatureRow(row) {
     { role: "row", class: "feature-row is-short", dataset: { href, key: `${row.source}:${row.index}` } },
     cell("choose", chooseButton(id)),
     cell("id", h("a", { href, class: "row-link num", tabindex: "-1", "aria-label": `${id} ${featureName(row)}` }, id)),
-    cell("name", statusMark(row.status), featureNameNodes(row)),
+    cell(row.label ? "name" : "name is-tokens", statusMark(row.status), featureNameNodes(row)),
     cell("rate", h("span", { class: "num" }, formatPercent(row.rate))),
   );
 }

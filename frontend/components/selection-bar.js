@@ -1,9 +1,10 @@
 /** What can be done with the features that were chosen: compare them, steer with all of them, copy the list. */
 
 import { api } from "../lib/api.js";
+import { FEWEST, MOST, comparePath } from "../lib/compare-path.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { featureId, featureName, layerOf } from "../lib/format.js";
-import { MOST_COMPARED, MOST_STEERED, comparePath, featureKey, parseKey, pathOf, steerPath } from "../lib/selection.js";
+import { MOST_STEERED, featureKey, parseKey, pathOf, steerPath } from "../lib/selection.js";
 import { selection as text } from "../pages/browse-strings.js";
 import { toast } from "./toast.js";
 
@@ -25,7 +26,7 @@ export function selectionBar(selection, signal) {
     count.textContent = text.count(size);
     fill(
       actions,
-      action(text.compare, size >= 2 && size <= MOST_COMPARED, text.compareWhy(MOST_COMPARED), comparePath(keys)),
+      action(text.compare, size >= FEWEST && size <= MOST, text.compareWhy(FEWEST, MOST), comparePath(keys.map(parseKey))),
       action(text.steer, size <= MOST_STEERED, text.steerWhy(MOST_STEERED), steerPath(keys)),
       h("button", { type: "button", onclick: () => copy(keys) }, text.copy),
       h("button", { type: "button", class: "quiet", onclick: () => selection.clear() }, text.clear),

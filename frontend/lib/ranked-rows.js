@@ -59,7 +59,8 @@ export class RankedRows extends EventTarget {
       this.#requests.delete(block);
     }
     if (this.failed) return;
-    for (const block of wanted) {
+    const complete = inSight.every((block) => this.#blocks.has(block)); // what is ahead must not delay what is in sight
+    for (const block of complete ? wanted : inSight) {
       const rows = this.#blocks.get(block);
       if (rows) {
         this.#blocks.delete(block); // used last, kept longest

@@ -8,7 +8,6 @@ import { featurePath } from "./format.js";
 
 /** As many as fit into a link that others can open. */
 export const MOST_CHOSEN = 100;
-export const MOST_COMPARED = 4;
 /** As the server has it. */
 export const MOST_STEERED = 16;
 
@@ -20,9 +19,6 @@ export function parseKey(text) {
   const match = /^([^:]{1,200}):(\d{1,10})$/.exec(text ?? "");
   return match && { source: match[1], index: Number(match[2]) };
 }
-
-/** @param {Iterable<string>} keys */
-export const comparePath = (keys) => `/compare?${new URLSearchParams([...keys].map((key) => ["f", key]))}`;
 
 /** Steer with all of them. @param {Iterable<string>} keys */
 export const steerPath = (keys) => `/steer?${new URLSearchParams([...keys].map(parseKey).map(({ source, index }) => ["f", `${source}/${index}`]))}`;

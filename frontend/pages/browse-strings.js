@@ -64,7 +64,7 @@ export const selection = {
   label: "Chosen features",
   count: (count) => `${formatInteger(count)} chosen`,
   compare: "Compare",
-  compareWhy: (most) => `2 to ${most} features can be compared`,
+  compareWhy: (least, most) => `${least} to ${most} features can be compared`,
   steer: "Steer together",
   steerWhy: (most) => `at most ${most} features can be turned at once`,
   copy: "Copy list",
