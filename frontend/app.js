@@ -25,7 +25,7 @@ const routes = [
   { path: "/", tag: "home-page", nav: "home", load: () => both(import("./pages/home.js"), "home") },
   { path: "/browse", tag: "browse-page", nav: "browse", load: () => both(import("./pages/browse.js"), "list", "browse") },
   { path: "/map", tag: "map-page", nav: "map", load: () => both(import("./pages/map.js"), "list", "map") },
-  { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature") },
+  { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature", "labels") },
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "inspect") },
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
   { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },

@@ -1,110 +1,259 @@
 /**
- * <label-box>: a form to propose a name for a feature, over the list of what was proposed before. `show(feature)` fills
- * it; a proposal fires "proposed" with the event the server stored. What is typed stays until it is saved.
+ * <label-box>: what people say of a feature. A form to propose a name, the names that stand with their votes, tags, the
+ * discussion, and the history. `show(feature)` fills it. It follows what others say as long as it is open; what is
+ * typed stays until it is stored. A name of one's own fires "proposed" with the event that the server stored; what
+ * others have said fires "relabelled", since the page's copy of the feature is older then.
  */
 
-import { api } from "../lib/api.js";
-import { fill, h, uuid } from "../lib/dom.js";
-import { formatTime } from "../lib/format.js";
-import { feature as strings } from "../pages/feature-strings.js";
-import { automaticBadge } from "./automatic-badge.js";
+import { api, isAbort } from "../lib/api.js";
+import { Discussion, mentioned } from "../lib/discussion.js";
+import { debounce, fill, h, uuid } from "../lib/dom.js";
+import { listen, show as showPresence } from "../lib/live.js";
+import { forgetFeature } from "../lib/store.js";
+import { labels as text } from "../pages/label-strings.js";
+import { commentList } from "./comment-list.js";
+import "./conflict-dialog.js";
+import { labelList } from "./label-list.js";
+import "./label-history.js";
+import { labelTags } from "./label-tags.js";
+import { toast } from "./toast.js";
 
-const AUTHOR_KEY = "mfn-author";
-const LIMITS = { text: 500, author: 100, reason: 2000 };
+const SETTLE_MS = 60;
+const TYPING_MS = 4_000;
+const NOBODY = { id: "", name: "", is_local: false, permissions: [] };
 
 class LabelBox extends HTMLElement {
+  static observedAttributes = ["hidden"];
+
   #feature = null;
+  #discussion = null;
+  #me = NOBODY;
   #id = uuid();
+  #replyTo = null;
+  #renamed = Promise.resolve();
+  #left = null;
+  #still = debounce(() => this.#present(false), TYPING_MS);
+  #reload = debounce(() => this.#load(), SETTLE_MS);
 
   connectedCallback() {
-    const text = strings.name;
-    const field = (name, label, props) => h("label", { class: `field field-${name}` }, h("span", {}, label), h("input", { name, maxlength: LIMITS[name], autocomplete: "off", ...props }));
-    this.error = h("p", { class: "error-text", role: "alert" });
-    this.save = h("button", { type: "submit", class: "primary" }, text.save);
-    this.form = h(
-      "form",
-      { class: "label-form", onsubmit: (event) => this.#submit(event) },
-      field("text", text.label, { required: true, placeholder: text.placeholder }),
-      field("author", text.author, { value: remembered() }),
-      field("reason", text.reason),
-      h("div", { class: "label-actions" }, this.save, this.error),
-    );
-    this.list = h("ol", { class: "proposals" });
-    this.append(this.form, this.list);
+    if (!this.form) this.#build();
+    this.#turn();
   }
 
   disconnectedCallback() {
-    this.replaceChildren();
+    this.#turn();
+  }
+
+  attributeChangedCallback() {
+    this.#turn();
   }
 
   show(feature) {
-    const other = this.#feature && (this.#feature.source !== feature.source || this.#feature.index !== feature.index);
+    const same = this.#feature?.source === feature.source && this.#feature?.index === feature.index;
     this.#feature = feature;
-    if (other) this.#clear();
-    const text = strings.name;
-    const proposal = ({ text: label, author, origin, confidence, unclear, created_at: time, reason }) =>
-      h(
-        "li",
-        {},
-        h("span", { class: unclear ? "proposal muted" : "proposal", dir: "auto" }, unclear ? text.unclear : label, " ", automaticBadge(origin)),
-        h("span", { class: "muted small" },
-          h("bdi", {}, origin === "automatic" ? text.fromAtlas : author || text.anonymous), " · ",
-          confidence && `${text.confidence[confidence]} · `, h("time", { datetime: time }, formatTime(time))),
-        reason && h("span", { class: "small", dir: "auto" }, reason),
-      );
-    fill(this.list, feature.labels.map(proposal));
+    if (!same) this.#clear();
+    const listening = this.#left !== null;
+    this.#turn();
+    if (!listening || this.#left === null) return;
+    if (!same) this.#present(false);
+    this.#load();
+  }
+
+  /** Listens while it is open on a page: what is closed is neither read nor followed. */
+  #turn() {
+    const open = this.isConnected && !this.hidden && this.#feature !== null;
+    if (open && this.#left === null) {
+      this.#left = new AbortController();
+      this.#follow();
+      this.#load();
+    } else if (!open && this.#left !== null) {
+      this.#left.abort();
+      this.#left = null;
+      this.#still.cancel();
+      this.#reload.cancel();
+    }
   }
 
   focusField() {
     this.form.elements.text.focus();
   }
 
-  #clear() {
-    this.form.elements.text.value = "";
-    this.form.elements.reason.value = "";
-    this.error.textContent = "";
-    this.#id = uuid();
+  #build() {
+    const field = (name, label, props) => h("label", { class: `field field-${name}` }, h("span", {}, label), h("input", { name, autocomplete: "off", ...props }));
+    this.error = h("p", { class: "error-text", role: "alert" });
+    this.save = h("button", { type: "submit", class: "primary" }, text.propose);
+    this.form = h("form", { class: "label-form", onsubmit: (event) => this.#propose(event), oninput: () => this.#typing() },
+      field("text", text.label, { required: true, maxlength: "500", placeholder: text.placeholder }),
+      field("author", text.who, { maxlength: "100", onchange: (event) => (this.#renamed = this.#rename(event.target.value)) }),
+      field("reason", text.reason, { maxlength: "2000" }),
+      h("div", { class: "label-actions" }, this.save, this.error));
+    this.others = h("p", { class: "muted small label-others", "aria-live": "polite" });
+    this.names = h("div", { class: "label-names" });
+    this.tags = h("div", {});
+    this.comments = h("div", { class: "label-comments" });
+    this.remark = h("textarea", { rows: "2", maxlength: "5000", "aria-label": text.comment, placeholder: text.commentPlaceholder, dir: "auto", oninput: () => this.#typing() });
+    this.replying = h("span", { class: "muted small" });
+    this.remarkForm = h("form", { class: "comment-form", onsubmit: (event) => this.#comment(event) }, this.remark,
+      h("div", { class: "label-actions" }, h("button", {}, text.send), this.replying));
+    this.history = h("label-history", {});
+    this.conflict = h("conflict-dialog", {});
+    this.append(
+      h("div", { class: "label-left" }, this.form, this.tags, this.others),
+      h("div", { class: "label-right" }, this.names),
+      h("div", { class: "label-discussion" }, h("h3", {}, text.discussion), this.comments, this.remarkForm, this.history),
+      this.conflict);
   }
 
-  async #submit(event) {
-    event.preventDefault();
+  #follow() {
+    const { signal } = this.#left;
+    listen((message) => this.#hear(message), { signal });
+    api.me({ signal }).then(
+      (me) => {
+        this.#me = me;
+        const { author } = this.form.elements;
+        author.value = me.name;
+        author.closest("label").hidden = !me.is_local;
+        this.form.hidden = this.remarkForm.hidden = !me.permissions.includes("label");
+        this.#render();
+      },
+      (error) => !isAbort(error) && this.#fail(error),
+    );
+    this.#present(false);
+  }
+
+  #hear(message) {
     const { source, index } = this.#feature;
-    const { text, author, reason } = Object.fromEntries(["text", "author", "reason"].map((name) => [name, this.form.elements[name].value.trim()]));
-    if (!text) {
-      this.error.textContent = strings.name.required;
+    if (message.kind === "presence") {
+      const others = message.tabs.filter((tab) => tab.source === source && tab.index === index);
+      const names = others.map(({ person, typing }) => (typing ? text.typing(person.name) : person.name));
+      this.others.textContent = names.length ? text.here(names) : "";
+    } else if (message.kind === "renewed" || (message.event.source === source && message.event.index === index)) {
+      this.#reload();
+    }
+  }
+
+  async #load() {
+    const feature = this.#feature;
+    try {
+      const discussion = await Discussion.load(feature.source, feature.index, { signal: this.#left?.signal });
+      if (feature !== this.#feature) return;
+      const known = this.#discussion?.state.version ?? feature.version;
+      this.#discussion = discussion;
+      this.#render();
+      if (known !== discussion.state.version) this.#changed();
+    } catch (error) {
+      if (!isAbort(error) && feature === this.#feature) this.#fail(error);
+    }
+  }
+
+  /** The page's copy of the feature is older than what is said of it. */
+  #changed() {
+    const { source, index } = this.#feature;
+    forgetFeature(source, index);
+    this.dispatchEvent(new CustomEvent("relabelled", { detail: { source, index } }));
+  }
+
+  #render() {
+    if (!this.#discussion) return;
+    const { state } = this.#discussion;
+    const say = (event) => this.#say(event);
+    if (!this.names.querySelector(".is-edited")) fill(this.names, labelList(state, this.#me, say));
+    if (!this.tags.querySelector("input:focus")?.value) fill(this.tags, labelTags(state, this.#me, say));
+    fill(this.comments, commentList(state.comments, this.#me, { say, reply: (comment) => this.#reply(comment) }));
+    this.history.show(this.#discussion, this.#me, say);
+  }
+
+  /** Says something of what is shown. Gives whether it was stored; a conflict is for the person to resolve. */
+  async #say(event, options = {}) {
+    try {
+      const stored = await this.#discussion.say(event, options);
+      this.error.textContent = "";
+      await this.#load();
+      return stored;
+    } catch (error) {
+      if (error.code !== "stale") {
+        this.#fail(error);
+        return null;
+      }
+      if (error.conflict.ways_on.length === 0) {
+        toast(text.changed, { kind: "error" });
+        await this.#load();
+        return null;
+      }
+      const chosen = await this.conflict.ask(error.conflict, event.text);
+      return chosen ? this.#say(chosen.event, { reason: options.reason, version: chosen.version }) : this.#load().then(() => null);
+    }
+  }
+
+  async #propose(submitted) {
+    submitted.preventDefault();
+    const { source, index } = this.#feature;
+    const [name, reason] = ["text", "reason"].map((field) => this.form.elements[field].value.trim());
+    if (!name || !this.#discussion) {
+      this.error.textContent = text.required;
       this.focusField();
       return;
     }
     this.save.disabled = true;
     this.error.textContent = "";
-    try {
-      // The same id again after a lost answer is the same proposal, not a second one.
-      if (author) await api.rename(author);
-      const stored = await api.say(source, index, { id: this.#id, event: { kind: "propose", text }, reason: reason || undefined });
-      remember(author);
-      this.#clear();
-      this.dispatchEvent(new CustomEvent("proposed", { detail: { source, index, text, stored } }));
-    } catch (error) {
-      this.error.textContent = [error.message, error.hint].filter(Boolean).join(" ");
-    } finally {
-      this.save.disabled = false;
+    await this.#renamed;
+    const stored = await this.#say({ kind: "propose", text: name }, { id: this.#id, reason });
+    this.save.disabled = false;
+    if (!stored) return;
+    this.#clear();
+    this.dispatchEvent(new CustomEvent("proposed", { detail: { source, index, text: stored.payload.text, stored } }));
+  }
+
+  async #comment(submitted) {
+    submitted.preventDefault();
+    const words = this.remark.value.trim();
+    if (!words || !this.#discussion) return;
+    let mentions = [];
+    if (words.includes("@")) mentions = mentioned(words, await api.people().then(({ items }) => items, () => []));
+    if (await this.#say({ kind: "comment", text: words, reply_to: this.#replyTo?.stream, mentions })) {
+      this.remark.value = "";
+      this.#reply(null);
+      this.#present(false);
     }
   }
-}
 
-function remembered() {
-  try {
-    return localStorage.getItem(AUTHOR_KEY) ?? "";
-  } catch {
-    return ""; // storage is switched off
+  #reply(comment) {
+    this.#replyTo = comment;
+    this.replying.textContent = comment ? text.replyTo(comment.person.name) : "";
+    if (comment) this.remark.focus();
   }
-}
 
-function remember(author) {
-  try {
-    localStorage.setItem(AUTHOR_KEY, author);
-  } catch {
-    // storage is switched off: the name is asked for again next time
+  async #rename(name) {
+    if (!name.trim() || name.trim() === this.#me.name) return;
+    try {
+      this.#me = await api.rename(name.trim());
+      toast(text.nameSaved(this.#me.name));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #typing() {
+    this.#present(true);
+    this.#still();
+  }
+
+  #present(typing) {
+    if (this.#left !== null) showPresence(this.#feature.source, this.#feature.index, typing);
+  }
+
+  #fail(error) {
+    this.error.textContent = [error.message, error.hint].filter(Boolean).join(" ");
+  }
+
+  #clear() {
+    this.#discussion = null;
+    this.form.elements.text.value = "";
+    this.form.elements.reason.value = "";
+    this.remark.value = "";
+    this.#reply(null);
+    this.error.textContent = "";
+    this.#id = uuid();
   }
 }
 

@@ -11,13 +11,15 @@ export const NOT_SERVED = "mfn:notserved";
 
 /** A request that did not give an answer: `status` 0 means that the server was not reached at all. */
 export class ApiError extends Error {
-  constructor({ status, code, message, hint = null, field = null, retryAfter = null }) {
+  constructor({ status, code, message, hint = null, field = null, retryAfter = null, conflict = null }) {
     super(sentence(message));
     this.name = "ApiError";
     this.status = status;
     this.code = code;
     this.hint = hint && sentence(hint);
     this.field = field;
+    /** What happened meanwhile, where what was sent rests on a state that is no longer so. */
+    this.conflict = conflict;
     /** Seconds to wait before another try, when the server said so. */
     this.retryAfter = retryAfter;
   }
@@ -33,13 +35,14 @@ async function errorOf(response) {
   const retryAfter = Number.parseFloat(response.headers.get("Retry-After") ?? "");
   let body = null;
   try {
-    body = (await response.json())?.error;
+    body = await response.json();
   } catch (error) {
     if (isAbort(error)) throw error;
   }
   return new ApiError({
     ...fallback,
-    ...(body && typeof body.message === "string" ? body : {}),
+    ...(typeof body?.error?.message === "string" ? body.error : {}),
+    conflict: body?.conflict ?? null,
     status: response.status,
     retryAfter: Number.isFinite(retryAfter) ? retryAfter : null,
   });
@@ -128,6 +131,15 @@ export const api = {
    * twice is saying it once. `base_version` is the version of the feature that it rests on.
    */
   say: (source, index, body, options) => json(`${featureUrl(source, index)}/events`, { ...options, method: "POST", body }),
+  decide: (source, index, body, options) => json(`${featureUrl(source, index)}/decisions`, { ...options, method: "POST", body }),
+
+  /** What stands of a feature; params: at. */
+  discussion: (source, index, params, options) => json(`${featureUrl(source, index)}/labels${queryString(params)}`, options),
+  /** Everything said of a feature, the latest first; params: before, limit. */
+  featureHistory: (source, index, params, options) => json(`${featureUrl(source, index)}/history${queryString(params)}`, options),
+  people: (options) => json("/api/labels/people", options),
+  /** Says where this tab is: { tab, source, index, typing }. */
+  present: (body, options) => json("/api/live/presence", { ...options, method: "POST", body }),
 
   /** Where one feature fires in a text: { tokens: [{ id, text }], values: [number] }. */
   activations: (source, index, text, options) =>

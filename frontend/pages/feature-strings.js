@@ -49,18 +49,9 @@ export const feature = {
   name: {
     open: "Name it",
     rename: "Propose another name",
-    label: "Name",
-    placeholder: "What do its contexts have in common?",
-    author: "Your name (optional)",
-    reason: "Why (optional)",
-    save: "Propose",
-    cancel: "Cancel",
     saved: "Proposed. Nothing anyone wrote before is lost.",
     proposals: (count) => `Names (${formatInteger(count)})`,
-    anonymous: "anonymous",
-    required: "Write a name first.",
     unclear: "unclear",
-    fromAtlas: "the model's atlas",
     confidence: { high: "high confidence", medium: "medium confidence", low: "low confidence" },
   },
   tryIt: {

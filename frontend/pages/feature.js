@@ -81,6 +81,7 @@ class FeaturePage extends Page {
 
     this.head.addEventListener("names", () => this.#toggleLabels());
     this.labels.addEventListener("proposed", (event) => this.#onProposed(event.detail));
+    this.labels.addEventListener("relabelled", () => this.#load());
     this.bench.addEventListener("bench", ({ detail: { patch, step } }) => setQuery(patch, { replace: !step }));
     this.bench.addEventListener("tried", ({ detail }) => this.#feature?.status !== "dead" && this.histogram.mark(detail.strongest));
 

@@ -288,7 +288,7 @@ def test_naming_a_feature_with_markup_shows_it_as_text_everywhere(page: Page, st
     page.goto(path_of(row))
     page.get_by_role("button", name=re.compile("Name it|Propose")).click()
     page.get_by_label("Name", exact=True).fill(HOSTILE)
-    page.get_by_label("Your name (optional)").fill("<b>me</b>")
+    page.get_by_label("Your name").fill("<b>me</b>")
     page.get_by_role("button", name="Propose", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("<img src=x")
     page.goto("/browse?status=labelled")
