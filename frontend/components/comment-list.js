@@ -26,7 +26,7 @@ function item(comment, me, act, answers) {
     h("p", { class: "muted small" }, h("bdi", { class: "comment-author" }, comment.person.name), " · ", h("time", { datetime: comment.created_at }, formatTime(comment.created_at))),
     h("p", { class: gone ? "comment-text muted" : "comment-text", dir: "auto" }, gone ?? comment.text),
     me.permissions.includes("label") && h("div", { class: "label-buttons" },
-      h("button", { type: "button", class: "quiet small", "aria-label": text.replyTo(comment.person.name), onclick: () => act.reply(comment) }, text.reply),
+      h("button", { type: "button", class: "quiet small", dataset: { key: `reply:${comment.stream}` }, "aria-label": text.replyTo(comment.person.name), onclick: () => act.reply(comment) }, text.reply),
       mine && !gone && h("button", { type: "button", class: "quiet small", onclick: () => act.say({ kind: "retract", target: comment.stream }) }, text.retract)),
     answers);
 }

@@ -111,7 +111,7 @@ class LabelBox extends HTMLElement {
       (me) => {
         this.#me = me;
         const { author } = this.form.elements;
-        author.value = me.name;
+        if (document.activeElement !== author) author.value = me.name;
         author.closest("label").hidden = !me.is_local;
         this.form.hidden = this.remarkForm.hidden = !me.permissions.includes("label");
         this.#render();
@@ -156,18 +156,22 @@ class LabelBox extends HTMLElement {
   #render() {
     if (!this.#discussion) return;
     const { state } = this.#discussion;
-    const say = (event) => this.#say(event);
-    if (!this.names.querySelector(".is-edited")) fill(this.names, labelList(state, this.#me, say));
-    if (!this.tags.querySelector("input:focus")?.value) fill(this.tags, labelTags(state, this.#me, say));
-    fill(this.comments, commentList(state.comments, this.#me, { say, reply: (comment) => this.#reply(comment) }));
+    const say = (event, options) => this.#say(event, options);
+    if (!this.names.querySelector(".is-edited")) refill(this.names, labelList(state, this.#me, say));
+    if (!this.tags.querySelector("input")?.value) refill(this.tags, labelTags(state, this.#me, say));
+    refill(this.comments, commentList(state.comments, this.#me, { say, reply: (comment) => this.#reply(comment) }));
     this.history.show(this.#discussion, this.#me, say);
   }
 
-  /** Says something of what is shown. Gives whether it was stored; a conflict is for the person to resolve. */
+  /**
+   * Says something of what is shown, and gives the event that was stored, or null. `stored` is called before what is
+   * shown is read again. A conflict is for the person to resolve.
+   */
   async #say(event, options = {}) {
     try {
       const stored = await this.#discussion.say(event, options);
       this.error.textContent = "";
+      options.stored?.();
       await this.#load();
       return stored;
     } catch (error) {
@@ -181,7 +185,7 @@ class LabelBox extends HTMLElement {
         return null;
       }
       const chosen = await this.conflict.ask(error.conflict, event.text);
-      return chosen ? this.#say(chosen.event, { reason: options.reason, version: chosen.version }) : this.#load().then(() => null);
+      return chosen ? this.#say(chosen.event, { ...options, id: undefined, version: chosen.version }) : this.#load().then(() => null);
     }
   }
 
@@ -255,6 +259,13 @@ class LabelBox extends HTMLElement {
     this.error.textContent = "";
     this.#id = uuid();
   }
+}
+
+/** Fills anew, and leaves the focus on what it was on, by its `data-key`. */
+function refill(element, ...content) {
+  const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  fill(element, ...content);
+  if (key) element.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
 }
 
 customElements.define("label-box", LabelBox);

@@ -8,14 +8,14 @@ import { automaticBadge } from "./automatic-badge.js";
 /**
  * @param {object} state - a Discussion's state
  * @param {object} me - who is asking: { id, permissions }
- * @param {(event: object) => Promise<boolean>} say - says something; false where it was not taken in
+ * @param {(event: object, options?: object) => Promise<object|null>} say - says something; null where it was not taken in
  */
 export function labelList(state, me, say) {
   if (state.labels.length === 0) return h("p", { class: "muted small" }, text.none);
-  return h("ol", { class: "proposals" }, state.labels.map((label) => row(label, me, say)));
+  return h("ol", { class: "proposals" }, state.labels.map((label) => row(label, me, say, state.version)));
 }
 
-function row(label, me, say) {
+function row(label, me, say, version) {
   const automatic = label.origin === "automatic";
   const mine = (label.revised_by ?? label.author).id === me.id || me.permissions.includes("review");
   const said = label.redacted ? text.redacted : label.unclear ? text.unclear : label.text;
@@ -23,9 +23,9 @@ function row(label, me, say) {
   const item = h("li", { class: label.shown ? "is-shown" : null });
   const buttons = me.permissions.includes("label") && h("div", { class: "label-buttons" },
     votes(label, me, say),
-    me.permissions.includes("review") && !label.accepted && label.text && button(text.accept, () => say({ kind: "accept", label: label.stream })),
-    !automatic && button(text.revise, () => edit(item, label, say)),
-    !automatic && mine && button(text.retract, () => say({ kind: "retract", target: label.stream })));
+    me.permissions.includes("review") && !label.accepted && label.text && button("accept", label, text.accept, () => say({ kind: "accept", label: label.stream })),
+    !automatic && button("revise", label, text.revise, () => edit(item, label, say, version)),
+    !automatic && mine && button("retract", label, text.retract, () => say({ kind: "retract", target: label.stream })));
   item.append(...[words, facts(label, automatic), label.reason && h("span", { class: "small", dir: "auto" }, label.reason), buttons].filter(Boolean));
   return item;
 }
@@ -44,7 +44,7 @@ function votes(label, me, say) {
   const vote = (value, name, mark, count) => {
     const names = label.votes.filter((each) => each.value === value && !each.stale).map(({ person }) => person.name);
     return h("button", {
-      type: "button", class: "chip vote", "aria-label": text[name](count), "aria-pressed": String(mine === value), title: text.voters(names) || null,
+      type: "button", class: "chip vote", dataset: { key: `${name}:${label.stream}` }, "aria-label": text[name](count), "aria-pressed": String(mine === value), title: text.voters(names) || null,
       onclick: () => say({ kind: "vote", label: label.stream, value: mine === value ? "withdrawn" : name }),
     }, `${mark} ${count}`);
   };
@@ -52,25 +52,28 @@ function votes(label, me, say) {
     vote(1, "up", "▲", label.up), vote(-1, "down", "▼", label.down), stale > 0 && h("span", { class: "muted small" }, text.earlier(stale)));
 }
 
-/** The row becomes a field. It is not filled anew while somebody writes in it: the label box looks for `.is-edited`. */
-function edit(item, label, say) {
+/**
+ * The row becomes a field. It is not filled anew while somebody writes in it (the label box looks for `.is-edited`), so
+ * what is stored rests on the version that they saw when they began.
+ */
+function edit(item, label, say, version) {
   const before = [...item.childNodes];
   const field = h("input", { value: label.text, maxlength: "500", required: true, "aria-label": text.label, dir: "auto" });
   const close = () => {
     item.classList.remove("is-edited");
     item.replaceChildren(...before);
   };
-  const form = h("form", { class: "reword" }, field, h("button", { class: "primary" }, text.save), button(text.cancel, close));
+  const form = h("form", { class: "reword" }, field, h("button", { class: "primary" }, text.save), button("cancel", label, text.cancel, close));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!field.value.trim()) return;
-    if (await say({ kind: "revise", label: label.stream, text: field.value.trim() })) close();
+    await say({ kind: "revise", label: label.stream, text: field.value.trim() }, { version, stored: () => item.classList.remove("is-edited") });
   });
   item.classList.add("is-edited");
   item.replaceChildren(form);
   field.focus();
 }
 
-function button(label, onclick) {
-  return h("button", { type: "button", class: "quiet small", onclick }, label);
+function button(act, { stream }, words, onclick) {
+  return h("button", { type: "button", class: "quiet small", dataset: { key: `${act}:${stream}` }, onclick }, words);
 }

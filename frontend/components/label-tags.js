@@ -8,13 +8,15 @@ export function labelTags(state, me, say) {
   const may = me.permissions.includes("label");
   const tags = state.tags.map(({ tag, person }) =>
     h("li", { class: "chip tag", title: person.name }, h("bdi", {}, tag),
-      may && h("button", { type: "button", class: "quiet", "aria-label": text.removeTag(tag), onclick: () => say({ kind: "untag", tag }) }, "×")));
-  const field = h("input", { maxlength: "60", "aria-label": text.addTag, placeholder: text.addTag, autocomplete: "off" });
+      may && h("button", { type: "button", class: "quiet", dataset: { key: `untag:${tag}` }, "aria-label": text.removeTag(tag), onclick: () => say({ kind: "untag", tag }) }, "×")));
+  const field = h("input", { maxlength: "60", dataset: { key: "tag" }, "aria-label": text.addTag, placeholder: text.addTag, autocomplete: "off" });
   const form = may && h("form", {
     class: "add-tag",
-    onsubmit: (event) => {
+    onsubmit: async (event) => {
       event.preventDefault();
-      if (field.value.trim()) say({ kind: "tag", tag: field.value.trim() });
+      const tag = field.value.trim();
+      field.value = ""; // what is written in it would not be filled anew
+      if (tag && !(await say({ kind: "tag", tag }))) field.value = tag;
     },
   }, field);
   return h("div", { class: "label-tags" }, h("ul", { class: "tags", "aria-label": text.tags }, tags), form);

@@ -109,3 +109,27 @@ def test_a_conflict_is_resolved_on_the_page(
     assert [label["text"] for label in found["labels"]] == expected
     history = studio.get(f"{api_of(row)}/history")["items"]
     assert [each["payload"].get("text") for each in history][-1] == "theirs", "nothing of theirs is lost"
+
+
+def test_who_rewords_what_was_reworded_meanwhile_is_asked(
+    page: Page, watch: Watch, studio: Studio, row: dict[str, Any]
+) -> None:
+    """The window hears of it, but the field that is written in stays as it was, and what it rests on, too."""
+    watch.allowed.append("409")
+    label = say(studio, row, kind="propose", text="ships")
+    open_box(page, row, "Ann")
+    page.get_by_role("button", name="Reword").click()
+    body = {
+        "id": str(uuid.uuid4()),
+        "base_version": label,
+        "event": {"kind": "revise", "label": label, "text": "boats"},
+    }
+    studio.post(f"{api_of(row)}/events", body)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("boats")
+    page.locator(".reword input").fill("ships at sea")
+    page.get_by_role("button", name="Save").click()
+    dialog = page.get_by_role("dialog", name="Meanwhile something has changed")
+    expect(dialog).to_contain_text("reworded a name: “boats”")
+    expect(dialog.get_by_label("Both as one name")).to_have_value("boats; ships at sea")
+    dialog.get_by_role("button", name="Keep both").click()
+    expect(names(page)).to_have_text(["ships at sea", "boats"])
