@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralAttention, MistralRMSNorm
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, Qwen2RMSNorm
@@ -78,7 +77,7 @@ class LeanParts:
         for namespace, name, stand_in in self._stand_ins:
             namespace[name] = stand_in
         try:
-            with _AlignedAttention() if self._on_cpu and torch.get_num_threads() > 1 else nullcontext():
+            with _aligned_attention() if self._on_cpu and torch.get_num_threads() > 1 else nullcontext():
                 yield
         finally:
             for namespace, name, _ in self._stand_ins:
@@ -147,7 +146,23 @@ class _Attention:
         return module.o_proj(attended.reshape(rows, 1, n_queries * width)), None
 
 
-class _AlignedAttention(TorchFunctionMode):
+@contextmanager
+def _aligned_attention() -> Iterator[None]:
+    """Has whoever calls torch's attention get the aligned one. (A `TorchFunctionMode` would do that, too, and hear of
+    every other operation: of a small model's step that was a quarter.)"""
+    namespace, name = vars(F), "scaled_dot_product_attention"
+    plain = namespace[name]
+    if isinstance(plain, _Aligned):  # an engine within another's step
+        yield
+        return
+    namespace[name] = _Aligned(plain)
+    try:
+        yield
+    finally:
+        namespace[name] = plain
+
+
+class _Aligned:
     """Attention of few tokens a row, with queries repeated until every thread of a CPU works in aligned memory.
 
     A thread's share of the scratch memory begins where that of the one before ends, and the products that it takes
@@ -155,21 +170,25 @@ class _AlignedAttention(TorchFunctionMode):
     count as rows of such a product; eight of them make any share of an even length a multiple.
     """
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention:
-            return func(*args, **kwargs)
-        queries, *others = args
-        count = queries.shape[2]
+    def __init__(self, plain: Callable[..., Tensor]) -> None:
+        self._plain = plain
+
+    def __call__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        *options: Any,
+        **more: Any,
+    ) -> Tensor:
+        count = query.shape[2]
         times = ALIGNED // math.gcd(count, ALIGNED)
         if times == 1:
-            return func(*args, **kwargs)
-        mask = kwargs.get("attn_mask")
-        if mask is not None and mask.shape[2] > 1:
-            kwargs = {**kwargs, "attn_mask": mask.repeat(1, 1, times, 1)}
-        return func(queries.repeat(1, 1, times, 1), *others, **kwargs)[:, :, :count]
+            return self._plain(query, key, value, attn_mask, *options, **more)
+        if attn_mask is not None and attn_mask.shape[2] > 1:
+            attn_mask = attn_mask.repeat(1, 1, times, 1)
+        return self._plain(query.repeat(1, 1, times, 1), key, value, attn_mask, *options, **more)[:, :, :count]
 
 
 def _can_pack(model: MFNModel) -> bool:
