@@ -1,4 +1,5 @@
-"""Steering through a server: how long eight at once wait for a first token, and how soon a slider is heard.
+"""Steering through a server: how long eight at once wait for a first token, how soon a slider is heard, and how much a
+search for a strength holds up a text that is written beside it.
 
 The server is `mfn serve` on the demo model, in processes of its own; clients are threads that read event streams.
 """
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from benchmarks.harness import Metric, Result, percentile, summary
@@ -25,6 +26,8 @@ TARGET_SLIDER = 1.0  # steps
 AT_ONCE = 8
 HELD = 40.0
 """What a slider is moved to: more than any feature reaches by itself, so that it is seen among the strongest."""
+SAME_MOMENT = 0.002
+"""Seconds by which two threads of the client may take in late what was sent before. A step takes longer."""
 
 Event = tuple[str, dict[str, Any]]
 
@@ -49,6 +52,8 @@ def run(quick: bool) -> Result:
             took = time.perf_counter() - begun
         tries = (_slider(server.port, sources[-1], number, tokens) for number in range(4 * changes))
         moved = list(islice((found for found in tries if found is not None), changes))
+        alone = _gaps(server.port, tokens)
+        beside, search_alone, search_beside = _beside_search(server.port, sources[-1], tokens, quick)
     steps, seconds = zip(*moved, strict=True)
     metrics = {
         "first_token_p95": Metric(1e3 * percentile(waits, 0.95), "ms", TARGET_FIRST_TOKEN),
@@ -56,6 +61,12 @@ def run(quick: bool) -> Result:
         "tokens_at_eight": Metric(2 * AT_ONCE * texts * tokens / took, "tokens/s", better="higher"),
         "slider_steps": Metric(max(steps), "steps", TARGET_SLIDER),
         "slider": summary([1e3 * wait for wait in seconds], "ms"),
+        "token": summary([1e3 * gap for gap in alone], "ms"),
+        "token_beside_search": summary([1e3 * gap for gap in beside], "ms"),
+        "token_beside_search_p99": Metric(1e3 * percentile(beside, 0.99), "ms"),
+        "token_beside_search_longest": Metric(1e3 * max(beside), "ms"),
+        "search": Metric(search_alone, "s"),
+        "search_beside_text": Metric(search_beside, "s"),
     }
     return Result(metrics, {"model": "demo", "at_once": AT_ONCE, "texts": AT_ONCE * texts, "new_tokens": tokens})
 
@@ -71,6 +82,38 @@ def _first_tokens(port: int, texts: int, tokens: int) -> list[float]:
     return waits
 
 
+def _gaps(port: int, tokens: int) -> list[float]:
+    """Seconds from each token of a text to the next."""
+    asked = {"max_new_tokens": 2 * tokens, "temperature": 1, "compare": False, "alternatives": 0, "top_fired": 0}
+    came = [time.perf_counter() for name, _ in _stream(port, asked) if name == "token"]
+    return [b - a for a, b in pairwise(came)]
+
+
+def _beside_search(port: int, source: str, tokens: int, quick: bool) -> tuple[list[float], float, float]:
+    """What a text waits for its tokens while a search is on; and how long a search takes, alone and beside a text."""
+    turn = {"source": source, "index": 7, "mode": "set", "value": 8.0, "scope": {"kind": "generation"}}
+    size = {"samples": 1, "max_new_tokens": 4} if quick else {"samples": 8, "max_new_tokens": 32}
+    body = json.dumps({"prompts": ["Long ago there was a"], "interventions": [turn], "temperatures": [0.7], **size})
+
+    def search() -> float:
+        begun = time.perf_counter()
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
+            connection.request("POST", "/api/effect/sweet-spot", body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            if response.status != 200:
+                raise RuntimeError(f"a search was refused with {response.status}: {response.read()[:300]!r}")
+            response.read()
+        return time.perf_counter() - begun
+
+    gaps: list[float] = []
+    alone = search()
+    with ThreadPoolExecutor(1) as pool:
+        searching = pool.submit(search)
+        while not searching.done() or not gaps:
+            gaps += _gaps(port, tokens)
+        return gaps, alone, searching.result()
+
+
 def _slider(port: int, source: str, feature: int, tokens: int) -> tuple[float, float] | None:
     """Move a slider while a text is written.
 
@@ -81,11 +124,12 @@ def _slider(port: int, source: str, feature: int, tokens: int) -> tuple[float, f
         None where the text ended before it was heard.
     """
     ready = threading.Event()  # a few tokens are there, or the text has ended
-    seen, request = [-1], [""]
-    last_seen, sent = -1, 0.0
+    request = [""]
+    seen: list[tuple[int, float]] = []  # steps, and when they came
+    sent, confirmed = 0.0, 0.0
 
     def move() -> None:
-        nonlocal last_seen, sent
+        nonlocal sent, confirmed
         ready.wait(TIMEOUT)
         body = {"interventions": [{"source": source, "index": feature, "mode": "set", "value": HELD}]}
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
@@ -93,7 +137,7 @@ def _slider(port: int, source: str, feature: int, tokens: int) -> tuple[float, f
             headers = {"Content-Type": "application/json"}
             connection.request("PATCH", f"/api/generate/{request[0]}", json.dumps(body), headers)
             status = connection.getresponse().status
-            last_seen = seen[0]
+            confirmed = time.perf_counter()
         if status != 204:
             raise RuntimeError(f"the change was answered with {status}")
 
@@ -107,13 +151,14 @@ def _slider(port: int, source: str, feature: int, tokens: int) -> tuple[float, f
             elif name == "features" and shown < 0 and any(fired["value"] == HELD for fired in data["fired"]):
                 shown, when = data["step"], time.perf_counter()
             elif name == "token":
-                seen[0] = data["step"]
+                seen.append((data["step"], time.perf_counter()))
                 if data["step"] >= 3:
                     ready.set()
         ready.set()
         moving.result()
     if shown < 0:
         return None
+    last_seen = max(step for step, came in seen if came <= confirmed + SAME_MOMENT)
     return float(max(0, shown - last_seen)), when - sent
 
 

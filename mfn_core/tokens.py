@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -82,3 +83,12 @@ class IncrementalDecoder:
     def flush(self) -> str:
         """What was held back, broken bytes as U+FFFD."""
         return self._decoder.decode(b"", final=True)
+
+
+def ending_ids(*configs: Any) -> frozenset[int]:
+    """The ids that end a text, from the first configuration of transformers that names any."""
+    for config in configs:
+        ids = getattr(config, "eos_token_id", None)
+        if ids is not None:
+            return frozenset([ids] if isinstance(ids, int) else ids)
+    return frozenset()

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ from mfn_core.generation.text import GrowingText
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace
-from mfn_core.tokens import token_bytes
+from mfn_core.tokens import ending_ids, token_bytes
 
 LONGEST_CONTEXT = 2048  # positions; bounds the memory of the cache on models that could hold far more (ours)
 SLOTS = 16  # interventions a request can have
@@ -136,7 +136,7 @@ class SlotEngine:
         )
         self._chooser = Chooser(self._rows.cache.rows, model.vocab_size, model.device)
         self._pieces = _text_pieces(model)
-        self._eos = _ids(model.base.generation_config, model.base.config)
+        self._eos = ending_ids(model.base.generation_config, model.base.config)
         self._waiting: OrderedDict[str, GenerationRequest] = OrderedDict()
         self._writing: OrderedDict[str, _Writing] = OrderedDict()
         self._free = set(range(rows))
@@ -400,11 +400,13 @@ class SlotEngine:
             return [Failed(request.id, "the model's output is no longer a number: the interventions are too strong")]
         pair = len(writing.streams) == 2
         compared = pair and writing.together
-        alternatives = readings.alternatives.get(min(request.alternatives, self._model.vocab_size))
+        count = min(request.alternatives, self._model.vocab_size)
+        alternatives, shifts = readings.alternatives.get(count), readings.shifts.get(count)
         events: list[Event] = []
         for stream in writing.streams[:]:
             token, seen = readings.tokens[stream.row], features.get(stream.row, _Features())
             reason = self._reason(request, stream.count + 1, token)
+            told = compared and stream.name == "steered"
             delta = stream.text.push(token, last=reason is not None)
             if stream.text.stopped:
                 reason = "stop"
@@ -416,10 +418,12 @@ class SlotEngine:
                     token=token,
                     delta=delta,
                     logprob=readings.chances[stream.row],
-                    kl=readings.divergences[stream.row] if compared and stream.name == "steered" else None,
+                    kl=readings.divergences[stream.row] if told else None,
                     alternatives=() if alternatives is None else alternatives[stream.row],
                     fired=seen.fired,
                     watched=seen.watched,
+                    plain_logprob=readings.plain_chances[stream.row] if told else None,
+                    shifts=shifts[stream.row] if told and shifts is not None else (),
                 )
             )
             stream.last = token
@@ -475,12 +479,3 @@ def _text_pieces(model: MFNModel) -> list[bytes]:
         known = token_bytes(model.tokenizer)[: len(pieces)]
         pieces[: len(known)] = [b"" if number in special else piece for number, piece in enumerate(known)]
     return pieces
-
-
-def _ids(*configs: Any) -> frozenset[int]:
-    """The ids that end a text, from the first configuration that names any."""
-    for config in configs:
-        ids = getattr(config, "eos_token_id", None)
-        if ids is not None:
-            return frozenset([ids] if isinstance(ids, int) else ids)
-    return frozenset()

@@ -16,17 +16,22 @@ from mfn_core.model import MFNModel
 from mfn_core.reading import markup
 from mfn_core.reading.units import Tokens
 from mfn_core.steering.prediction import predict
-from mfn_core.steering.results import Agreement, DosePoint, PredictionReport, Sweep, TokenChange
+from mfn_core.steering.results import Agreement, DosePoint, Method, PredictionReport, Sweep, TokenChange
 from mfn_core.steering.spots import Spot, Trial
 from mfn_core.steering.sweep import dose_response
 from mfn_core.steering.sweet_spot import SpotOrder, search_spot
 from mfn_core.writing import Writing
 
 Rows = Sequence[Sequence[str]]
-_FIRST_ORDER = (
-    "Changes of the logit, less the mean over the vocabulary. First order holds the features that fire later on: where "
-    "many of them are replaced, expect it to be off. The lens lets nothing between the layer and the output react."
-)
+_CHANGES = "Changes of the logit, less the mean over the vocabulary."
+_METHODS: dict[Method, str] = {"first_order": "First order", "path": "The path", "secant": "Secants"}
+_LEFT_OUT: dict[Method, str] = {
+    "first_order": "First order holds the features that fire later on: where many of them are replaced, expect it to "
+    "be off.",
+    "path": "The path sees features that fire later on come and go, but not what is lost and won at that moment.",
+    "secant": "Secants choose the features that fire later on anew; between layers of features they are first order.",
+}
+_LENS = "The lens lets nothing between the layer and the output react."
 
 
 @dataclass(frozen=True)
@@ -124,13 +129,13 @@ class Effect(_Read):
         """How well prediction and measurement agree, and why not better."""
         replaced = "; ".join(f"layer {t.layer} {t.replaced:.0%}" for t in self.found.side_effects.turnover)
         lines = [
-            f"First order against measured: {_agreement(self.found.agreement)}.",
+            f"{_METHODS[self.found.method]} against measured: {_agreement(self.found.agreement)}.",
             f"The lens against measured: {_agreement(self.found.lens_agreement)}.",
             f"KL {self.found.kl:.3g} nats.",
         ]
         if replaced:
             lines.append(f"Other features replaced: {replaced}.")
-        return " ".join([*lines, _FIRST_ORDER])
+        return " ".join([*lines, _CHANGES, _LEFT_OUT[self.found.method], _LENS])
 
     def _parts(self) -> dict[str, Sequence[TokenChange]]:
         found = self.found
@@ -266,6 +271,7 @@ def effect(
     position: int = -1,
     n: int = 10,
     tokens: Sequence[int] = (),
+    method: Method = "first_order",
 ) -> Effect:
     """Predicts and measures what interventions do to the next token; see `mfn_core.steering.predict`.
 
@@ -276,8 +282,9 @@ def effect(
         position: of the token after which the next one is looked at.
         n: how many tokens of each kind, and other features, to show.
         tokens: ids to be shown, too.
+        method: how it is predicted.
     """
-    found = predict(model, model.encode_text(text), interventions, position, n)
+    found = predict(model, model.encode_text(text), interventions, position, n, method)
     return Effect(found.report(n, tokens), model.tokenizer)
 
 

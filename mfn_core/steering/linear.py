@@ -10,6 +10,17 @@ features fire later on. The last weighs most in a model whose layers of features
 features that fire on the untouched text and lets their values move, while in truth a finite change swaps some of them
 for others at once, and nothing of that shows in a derivative.
 
+Along the path: the same derivative, not at the untouched text alone but on the mean over points between it and the
+steered one, at which a share t of what the interventions do is done already (integrated gradients, Sundararajan et al.
+2017, arXiv:1703.01365, with the nodes of Gauss and Legendre). It bends with attention, MLPs and norms, and from where a
+later feature has been swapped for another it follows the other. What it still leaves out is the swap itself, a jump,
+which no derivative has: where features come and go on the way, the mean of the slopes is not the whole change.
+
+By secants (ours): a finite change is sent through the model, through attention, MLPs and norms by their derivative at
+the untouched text, through each layer of features as it is: what the layer makes of the changed stream less what it
+makes of the untouched one. So the features that fire are chosen anew, and a swap counts in full; what is left out is
+the curvature of what lies between the layers. It takes no more passes than first order.
+
 The direct lens: `α · s_t · Δz_j · (D_j · W_U)`, what a feature's direction alone adds to the logits, if nothing between
 its layer and the final norm reacted. It sees the position that predicts and no other. The final norm's own derivative
 is taken at the stream that it reads there: its gain, its division by the scale of that token, and that this scale grows
@@ -24,6 +35,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.autograd.forward_ad as fwd
 from torch import Tensor
@@ -33,6 +45,10 @@ from mfn_core.coder import SparseCoder
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.model import MFNModel
 from mfn_core.run import Run
+from mfn_core.slices import Slices, at_once, finish
+from mfn_core.steering.results import Method
+
+POINTS = 6  # of a path
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class FirstOrder:
     """Changes of the logits at one position, a row each set of interventions.
 
     Attributes:
-        through: [R, V], through the model.
+        through: [R, V], through the model, by the method asked for.
         lens: [R, V], by the direct lens.
     """
 
@@ -49,16 +65,22 @@ class FirstOrder:
 
 
 def first_order(
-    model: MFNModel, ids: Sequence[int], rows: Sequence[Sequence[Intervention]], position: int = -1, batch: int = 16
+    model: MFNModel,
+    ids: Sequence[int],
+    rows: Sequence[Sequence[Intervention]],
+    position: int = -1,
+    batch: int = 16,
+    method: Method = "first_order",
 ) -> FirstOrder:
-    """What each set of interventions would do to the logits of the next token, to first order.
+    """What each set of interventions would do to the logits of the next token.
 
     Args:
         model: in eval mode.
         ids: T token ids, of which the whole is the prompt where scopes ask.
         rows: R sets, each in the order in which its interventions act.
         position: of the token after which the logits are read, in [−T, T).
-        batch: rows at a time.
+        batch: rows at a time, one a point.
+        method: by the derivative at the untouched text, on the mean along the path, or by secants.
 
     Returns:
         In the model's type, on its device.
@@ -66,16 +88,54 @@ def first_order(
     Raises:
         InterventionError: an intervention names what is not there.
     """
+    return finish(first_order_in_slices(model, ids, rows, position, method, batch))
+
+
+def first_order_in_slices(
+    model: MFNModel,
+    ids: Sequence[int],
+    rows: Sequence[Sequence[Intervention]],
+    position: int = -1,
+    method: Method = "first_order",
+    batch: int | None = None,
+) -> Slices[FirstOrder]:
+    """The same in slices: with `batch=None` of as many rows as one has room for."""
     position = range(len(ids))[position]
-    parts = [_some(model, ids, rows[at : at + batch], position) for at in range(0, len(rows), batch)]
-    return FirstOrder(torch.cat([p.through for p in parts]), torch.cat([p.lens for p in parts]))
+    places, weights = _nodes(POINTS) if method == "path" else ([0.0], [1.0])
+    batch = batch or at_once(len(ids))
+    through: list[Tensor] = []
+    lens: list[Tensor] = []
+    every = [(row, place) for row in rows for place in places]
+    for at in range(0, len(every), batch):
+        some = every[at : at + batch]
+        part = _some(model, ids, [row for row, _ in some], [place for _, place in some], position, method == "secant")
+        through.append(part.through)
+        lens.append(part.lens)
+        yield
+    shape = (len(rows), len(places), -1)
+    changes, lenses = (torch.cat(parts).reshape(shape) for parts in (through, lens))
+    return FirstOrder(torch.einsum("rpv,p->rv", changes, torch.tensor(weights).to(changes)), lenses[:, 0])
 
 
-def _some(model: MFNModel, ids: Sequence[int], rows: Sequence[Sequence[Intervention]], position: int) -> FirstOrder:
+def _nodes(points: int) -> tuple[list[float], list[float]]:
+    """Where on the path from 0 to 1 the derivative is taken, and how much each counts. First comes 0, for the lens."""
+    found, weights = np.polynomial.legendre.leggauss(points)
+    return [0.0, *((found + 1) / 2).tolist()], [0.0, *(weights / 2).tolist()]
+
+
+def _some(
+    model: MFNModel,
+    ids: Sequence[int],
+    rows: Sequence[Sequence[Intervention]],
+    places: Sequence[float],
+    position: int,
+    secants: bool,
+) -> FirstOrder:
     edits = edits_of(model, rows, len(ids))
     inputs = torch.tensor([list(ids)], device=model.device).expand(len(rows), -1)
     run = Run()
-    tangents = _Tangents(model, run, edits, position)
+    place = torch.tensor(places, device=model.device)[:, None, None]
+    tangents = _Tangents(model, run, edits, position, place, secants)
     # fused attention kernels have no forward-mode derivative; the plain formula has
     with torch.no_grad(), fwd.dual_level(), sdpa_kernel(SDPBackend.MATH), tangents.hooked(), model.stage.use(run):
         kept = len(ids) - position
@@ -107,6 +167,8 @@ class _Tangents:
     Attributes:
         model, run, edits: of the pass.
         position: that predicts.
+        place: [R, 1, 1], how much of what the interventions do is done already.
+        secants: layers pass on the difference that a change of their stream makes, instead of the derivative.
         written: [R, d], what all layers write to the stream there, in its own units.
         stream: [R, d], what the final norm reads there.
     """
@@ -115,6 +177,8 @@ class _Tangents:
     run: Run
     edits: EditBuffers
     position: int
+    place: Tensor
+    secants: bool
     written: Tensor | None = None
     stream: Tensor | None = field(default=None)
 
@@ -134,22 +198,43 @@ class _Tangents:
 
     def _adding(self, number: int, coder: SparseCoder) -> Callable[..., Tensor]:
         def add(module: Any, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if self.secants:
+                return self._difference(number, coder, args[0], output)
             # What a layer passes on is linear in its code: the difference of its two outputs is α s Σ Δz_j D_j, the
-            # tangent asked for, whatever kind of code it is.
-            h = _parts(args[0])[0]
-            plain = _parts(output)[0]
-            self.run.edits = self.edits
-            try:
-                change = coder.forward(h) - plain
-            finally:
-                self.run.edits = None
+            # tangent asked for, whatever kind of code it is. With a share t of it done, a layer passes on
+            # plain + t · change, whose derivative by t is plain' + change + t · change'.
+            begun = bool(self.place.any())
+            edited = _parts(self._edited(coder, args[0] if begun else _parts(args[0])[0]))
+            primal, tangent = _parts(output)
+            change = edited[0] - primal
             if not bool(change.any()):
                 return output
             self._write(number, coder, change[:, self.position])
-            primal, tangent = _parts(output)
-            return _dual(primal, change if tangent is None else tangent + change)
+            moved = change if tangent is None else tangent + change
+            if not begun:
+                return _dual(primal, moved)
+            place = self.place.to(primal.dtype)
+            if edited[1] is not None or tangent is not None:
+                moved = moved + place * (_or_zero(edited[1], primal) - _or_zero(tangent, primal))
+            return _dual(primal + place * change, moved)
 
         return add
+
+    def _difference(self, number: int, coder: SparseCoder, dual: Tensor, output: Tensor) -> Tensor:
+        """What a layer passes on, with what a finite change of its stream and its interventions make of it."""
+        h, moved = _parts(dual)
+        plain = _parts(output)[0]
+        own = self._edited(coder, h) - plain
+        if bool(own.any()):
+            self._write(number, coder, own[:, self.position])
+        return _dual(plain, own if moved is None else self._edited(coder, h + moved) - plain)
+
+    def _edited(self, coder: SparseCoder, h: Tensor) -> Tensor:
+        self.run.edits = self.edits
+        try:
+            return coder.forward(h)
+        finally:
+            self.run.edits = None
 
     def _write(self, number: int, coder: SparseCoder, change: Tensor) -> None:
         if coder.config.site == "mlp_hidden":
@@ -179,6 +264,10 @@ class _Tangents:
 def _dual(value: Tensor, tangent: Tensor) -> Tensor:
     """A value that carries its tangent."""
     return cast(Tensor, fwd.make_dual(value, tangent))  # type: ignore[no-untyped-call]
+
+
+def _or_zero(tangent: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if tangent is None else tangent
 
 
 def _parts(dual: Tensor) -> tuple[Tensor, Tensor | None]:

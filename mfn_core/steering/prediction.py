@@ -11,10 +11,11 @@ from torch import Tensor
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.slices import Slices, finish
 from mfn_core.steering.agreeing import TOP, agreement, centred
 from mfn_core.steering.bystanders import side_effects
-from mfn_core.steering.linear import edits_of, first_order
-from mfn_core.steering.results import Agreement, PredictionReport, SideEffects, TokenChange
+from mfn_core.steering.linear import edits_of, first_order_in_slices
+from mfn_core.steering.results import Agreement, Method, PredictionReport, SideEffects, TokenChange
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Prediction:
         ids: the text.
         interventions: in the order in which they act.
         position: of the token after which the logits were read.
-        predicted: float [V], to first order through the model; changes are less their mean over the vocabulary.
+        predicted: float [V], through the model, as asked for; changes are less their mean over the vocabulary.
         each: float [interventions, V], each one's share in it, given those before it in the list; they add up to it.
         lens: float [V], by the direct lens.
         measured: float [V].
@@ -33,6 +34,7 @@ class Prediction:
         kl: KL(steered ‖ plain) in nats.
         agreement, lens_agreement: of the two with what was measured.
         side_effects: on other features, over the text.
+        method: by which it was predicted.
     """
 
     ids: tuple[int, ...]
@@ -48,6 +50,7 @@ class Prediction:
     agreement: Agreement
     lens_agreement: Agreement
     side_effects: SideEffects
+    method: Method = "first_order"
 
     def tokens(self, ids: Sequence[int]) -> list[TokenChange]:
         """What is known of some tokens, in the order given."""
@@ -87,16 +90,17 @@ class Prediction:
             agreement=self.agreement,
             lens_agreement=self.lens_agreement,
             side_effects=self.side_effects,
+            method=self.method,
         )
 
 
-@torch.no_grad()
 def predict(
     model: MFNModel,
     ids: Sequence[int],
     interventions: Sequence[Intervention],
     position: int = -1,
     most_side_effects: int = 20,
+    method: Method = "first_order",
 ) -> Prediction:
     """Predicts the change of the next token's logits, and measures it.
 
@@ -106,15 +110,31 @@ def predict(
         interventions: in the order in which they act.
         position: of the token after which the logits are read: the last, or another in [−T, T).
         most_side_effects: how many other features to tell of.
+        method: how it is predicted: `first_order`, by the slope at the untouched text; `path`, by the slopes at several
+            points on the way to the steered one, for as many times the work; `secant`, by first order between layers of
+            features and exactly within them. See `linear`.
 
     Raises:
         ConfigError: there is no such position, or no text.
         InterventionError: an intervention names what is not there.
     """
+    return finish(predict_in_slices(model, ids, interventions, position, most_side_effects, method))
+
+
+@torch.no_grad()
+def predict_in_slices(
+    model: MFNModel,
+    ids: Sequence[int],
+    interventions: Sequence[Intervention],
+    position: int = -1,
+    most_side_effects: int = 20,
+    method: Method = "first_order",
+) -> Slices[Prediction]:
+    """The same in slices."""
     place = check_position(ids, position)
     # Row i has the first i interventions: what each adds, given those before it, is a difference of two rows.
     rows = [interventions[:n] for n in range(1, len(interventions) + 1)]
-    orders = first_order(model, ids, rows or [()], place)
+    orders = yield from first_order_in_slices(model, ids, rows or [()], place, method)
     predicted, lens = centred(orders.through.float()), centred(orders.lens.float())
     inputs = torch.tensor([list(ids)] * 2, device=model.device)
     # The two in one pass of one shape, so that where nothing is changed nothing differs.
@@ -138,6 +158,7 @@ def predict(
         agreement=agreement(predicted[-1], change),
         lens_agreement=agreement(lens[-1], change),
         side_effects=side_effects(output.traces, output.traces, turned, 1, most_side_effects),
+        method=method,
     )
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from mfn_core.interventions import Intervention
+
+Method = Literal["first_order", "path", "secant"]
+"""How a change of the logits is predicted; see `linear`."""
 
 AGREES = 0.8  # Spearman's ρ from which on a prediction counts as good: the bound that the preprint's fourth claim gets
 
@@ -116,7 +120,7 @@ class PredictionReport:
     """A prediction beside its measurement, in plain numbers.
 
     Attributes:
-        ids, interventions, position, kl, agreement, lens_agreement, side_effects: as `prediction.Prediction` has them.
+        ids, interventions, position, kl, agreement, lens_agreement, side_effects, method: as `Prediction` has them.
         raised, lowered: the tokens predicted to rise, and to fall, most; first the one that does most.
         gained: those that gained most probability.
         followed: those that were asked for.
@@ -135,6 +139,7 @@ class PredictionReport:
     agreement: Agreement
     lens_agreement: Agreement
     side_effects: SideEffects
+    method: Method = "first_order"
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.slices import Slices, at_once, finish
 from mfn_core.steering.agreeing import agreement
 from mfn_core.steering.doses import at_dose, check_swept, most_dose, spread
-from mfn_core.steering.linear import edits_of, first_order
+from mfn_core.steering.linear import edits_of, first_order_in_slices
 from mfn_core.steering.prediction import check_position, divergences, gained
 from mfn_core.steering.results import DosePoint, Sweep, Texts
-from mfn_core.steering.texts import check_room, write_texts
+from mfn_core.steering.texts import check_room, write_texts_in_slices
 from mfn_core.writing import Writing
 
 TOKENS = 6  # that are followed by default
 MOST_DOSES = 64
 
 
-@torch.no_grad()
 def dose_response(
     model: MFNModel,
     prompt: str,
@@ -52,6 +53,30 @@ def dose_response(
         ConfigError: nothing can be swept, or there are too many doses.
         InterventionError: an intervention, or a dose of it, is not possible.
     """
+    found = finish(dose_response_in_slices(model, prompt, interventions, doses, swept, tokens, writing, position))
+    if writing is None:
+        return found
+    settings = (None, *(point.dose for point in found.points))
+    plain, *written = write_doses(model, prompt, interventions, settings, found.swept, writing, samples)
+    return found.with_texts(plain, written)
+
+
+@torch.no_grad()
+def dose_response_in_slices(
+    model: MFNModel,
+    prompt: str,
+    interventions: Sequence[Intervention],
+    doses: Sequence[float] | None = None,
+    swept: int | None = None,
+    tokens: Sequence[int] | None = None,
+    writing: Writing | None = None,
+    position: int = -1,
+) -> Slices[Sweep]:
+    """The same in slices, save for the texts: for those of `writing` it is seen to that there is room, and no more.
+
+    Every slice runs some doses beside the prompt without interventions, all in a pass of one shape: so where a dose
+    changes nothing, nothing differs.
+    """
     swept = check_swept(interventions, swept)
     ids = model.encode_text(prompt)
     position = check_position(ids, position)
@@ -59,13 +84,21 @@ def dose_response(
     doses = spread(most_dose(model, interventions, swept, ids)) if doses is None else tuple(doses)
     if not 1 <= len(doses) <= MOST_DOSES:
         raise ConfigError(f"a sweep has 1 to {MOST_DOSES} doses, not {len(doses)}")
-    settings = [(), *(at_dose(interventions, dose, swept) for dose in doses)]
-    inputs = torch.tensor([ids] * len(settings), device=model.device)
-    edits = edits_of(model, settings, len(ids))
-    logits = model(inputs, edits=edits, logits_to_keep=len(ids) - position).logits[:, 0].float()
+    settings = [at_dose(interventions, dose, swept) for dose in doses]
+    room = min(at_once(len(ids), least=2), len(settings) + 1)
+    inputs = torch.tensor([ids] * room, device=model.device)
+    rows: list[Tensor] = []
+    for at in range(0, len(settings), room - 1):
+        some = settings[at : at + room - 1]
+        edits = edits_of(model, [(), *some, *[()] * (room - 1 - len(some))], len(ids))
+        found = model(inputs, edits=edits, logits_to_keep=len(ids) - position).logits[:, 0].float()
+        rows += [*([found[0]] if not rows else []), *found[1 : 1 + len(some)]]
+        yield
+    logits = torch.stack(rows)
     logprobs = torch.log_softmax(logits, -1)
     followed = gained(logprobs[0], logprobs[1:], TOKENS) if tokens is None else list(tokens)
-    predicted = first_order(model, ids, settings[1:], position).through.float()
+    orders = yield from first_order_in_slices(model, ids, settings, position)
+    predicted = orders.through.float()
     kl = divergences(logprobs[1:], logprobs[0])
     followed_logprobs = logprobs[:, followed].tolist()
     points = [
@@ -78,11 +111,7 @@ def dose_response(
         )
         for row, dose in enumerate(doses, start=1)
     ]
-    found = Sweep(swept, tuple(followed), tuple(followed_logprobs[0]), None, tuple(points))
-    if writing is None:
-        return found
-    plain, *written = write_doses(model, prompt, interventions, (None, *doses), swept, writing, samples)
-    return found.with_texts(plain, written)
+    return Sweep(swept, tuple(followed), tuple(followed_logprobs[0]), None, tuple(points))
 
 
 def write_doses(
@@ -96,6 +125,19 @@ def write_doses(
 ) -> list[Texts]:
     """Continues a prompt at some doses, None for no interventions, in one batch. What is written at one does not depend
     on the others. Arguments as `dose_response` has them; `swept` as it gives it back."""
+    return finish(write_doses_in_slices(model, prompt, interventions, doses, swept, writing, samples))
+
+
+def write_doses_in_slices(
+    model: MFNModel,
+    prompt: str,
+    interventions: Sequence[Intervention],
+    doses: Sequence[float | None],
+    swept: int | None,
+    writing: Writing,
+    samples: int = 1,
+) -> Slices[list[Texts]]:
+    """The same in slices."""
     settings = [() if dose is None else at_dose(interventions, dose, swept) for dose in doses]
     seeds = [writing.seed + sample for sample in range(samples)]
-    return write_texts(model, [prompt] * samples, settings, writing, seeds)
+    return (yield from write_texts_in_slices(model, [prompt] * samples, settings, writing, seeds))

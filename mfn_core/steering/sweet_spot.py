@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.slices import Slices, finish
 from mfn_core.steering.concepts import Concept, degree, features_of
 from mfn_core.steering.doses import at_dose, check_swept, most_dose
 from mfn_core.steering.results import Texts
 from mfn_core.steering.spots import CHECK, COARSE, FINE, Answer, Ask, Budget, Plain, Plan, Spot, Trial, plan
-from mfn_core.steering.texts import check_room, write_texts
+from mfn_core.steering.texts import check_room, write_texts_in_slices
 from mfn_core.writing import Writing
 
 BATCH = 96  # texts at a time
@@ -86,6 +87,11 @@ def prepared(model: MFNModel, order: SpotOrder) -> SpotOrder:
 
 
 def tried(model: MFNModel, order: SpotOrder, ask: Ask) -> Answer:
+    """What comes of some doses; see `tried_in_slices`."""
+    return finish(tried_in_slices(model, order, ask))
+
+
+def tried_in_slices(model: MFNModel, order: SpotOrder, ask: Ask) -> Slices[Answer]:
     """What comes of some doses. All that is written shares its noise across doses.
 
     Args:
@@ -100,7 +106,8 @@ def tried(model: MFNModel, order: SpotOrder, ask: Ask) -> Answer:
     if ask.plain is None:
         settings.append(())
     seeds = range(first, first + len(prompts))
-    steered = write_texts(model, prompts, settings, writing, seeds, features_of(order.concept))
+    features = features_of(order.concept)
+    steered = yield from write_texts_in_slices(model, prompts, settings, writing, seeds, features)
     base = ask.plain
     if base is None:
         plain = steered.pop()

@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from mfn_core.errors import ConfigError
 from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
+from mfn_core.slices import Slices
 from mfn_core.steering.results import Texts
-from mfn_core.writing import ReadBack, Writing, decoded, read_back, write
+from mfn_core.writing import ReadBack, Writing, decoded, read_back_in_slices, write_in_slices
 
 GRAM = 3  # tokens in a row that are looked for again
 
 
-def write_texts(
+def write_texts_in_slices(
     model: MFNModel,
     prompts: Sequence[str],
     settings: Sequence[Sequence[Intervention]],
     writing: Writing,
     seeds: Sequence[int],
     features: Sequence[tuple[int, int]] = (),
-) -> list[Texts]:
+) -> Slices[list[Texts]]:
     """Continues every prompt under every setting, all in one batch, the same noise for each prompt under all settings.
 
     Args:
@@ -37,8 +38,8 @@ def write_texts(
     """
     rows = [setting for setting in settings for _ in prompts]
     again = list(prompts) * len(settings)
-    written = write(model, again, rows, writing, list(seeds) * len(settings))
-    read = read_back(model, again, written, features, writing.batch)
+    written = yield from write_in_slices(model, again, rows, writing, list(seeds) * len(settings))
+    read = yield from read_back_in_slices(model, again, written, features)
     spelled = decoded(model, written)
     size = len(prompts)
     return [

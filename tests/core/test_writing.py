@@ -57,9 +57,22 @@ def test_texts_of_one_seed_share_their_noise_whatever_the_batch(tiny_model: MFNM
     assert len({tuple(text) for text in whole}) == 3
 
 
+def test_texts_in_slices_are_those_of_generate(tiny_model: MFNModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    turned = [(Intervention(1, 7, "set", 9.0),), (), (Intervention(0, 3, "set", 9.0, Scope("generation")),), ()]
+    expected = write(tiny_model, PROMPTS, turned, Writing(tokens=12))
+    for size in (256, 8, 1):  # the whole prompt at once, two tokens of each, one
+        monkeypatch.setattr("mfn_core.slices.SLICE", size)
+        assert write(tiny_model, PROMPTS, turned, Writing(tokens=12), seeds=[0] * 4) == expected
+    ending = expected[0][3]
+    monkeypatch.setattr(tiny_model.base.generation_config, "eos_token_id", ending)
+    ended = write(tiny_model, PROMPTS, turned, Writing(tokens=12), seeds=[0] * 4)
+    assert ended[0][: ended[0].index(ending) + 1] == expected[0][: expected[0].index(ending) + 1]
+    assert set(ended[0][ended[0].index(ending) + 1 :]) <= {tiny_model.bos_token_id}
+
+
 def test_the_race_takes_tokens_as_often_as_they_are_likely() -> None:
     logits = torch.tensor([[0.0, 1.0, 2.0]]).repeat(4000, 1)
-    won = SharedNoise(range(4000), 2.0)(torch.zeros(4000, 1, dtype=torch.int64), logits).argmax(-1)
+    won = SharedNoise(range(4000), 2.0)(logits).argmax(-1)
     shares = torch.bincount(won, minlength=3) / 4000
     assert torch.allclose(shares, torch.softmax(logits[0] / 2.0, -1), atol=0.03)
 

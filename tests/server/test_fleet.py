@@ -16,7 +16,7 @@ import pytest
 from mfn_core import MFNModel
 from mfn_core.errors import ConfigError
 from mfn_core.generation import Event
-from mfn_core.generation.events import Done
+from mfn_core.generation.events import Done, Ended
 from mfn_server.errors import APIError
 from mfn_server.fleet.deploy import FleetOptions
 from mfn_server.intervention_bodies import InterventionBody
@@ -120,6 +120,41 @@ async def test_a_replica_takes_its_own_texts_with_it_and_no_others(tiny_bundle: 
         assert any(isinstance(event, Done) for event in await asyncio.wait_for(read(after), PATIENCE))
         await until(lambda: worker.restarts == 1 and worker.replicas == 2)
         assert worker.loaded
+        await service.close()
+    finally:
+        await worker.close()
+
+
+@pytest.mark.slow
+async def test_replicas_come_with_texts_and_go_without(tiny_bundle: Path) -> None:
+    pytest.importorskip("ray.serve", exc_type=ImportError)
+    from mfn_server.fleet.client import FleetWorker
+
+    plan = replace(plan_of(tiny_bundle), make_engine=SlowEngine)
+    worker = FleetWorker(plan, FleetOptions("local", 1, 2, target=2.0, up_after=0.0, down_after=0.0))
+    try:
+        service = GenerationService(worker, Meters())
+        await worker.wait_loaded(PATIENCE)
+        await until(lambda: worker.replicas == 1)
+        sources = worker.facts.facts.sources
+        enough = asyncio.Event()
+        places = set()
+
+        async def client() -> None:
+            while not enough.is_set():
+                body = GenerateBody(prompt="The hospital", max_new_tokens=60, compare=False)
+                reader = service.attend(await service.open("somebody", request_of, body, sources))
+                places.add(worker.place_of(reader.stream.id))
+                assert isinstance((await read(reader))[-1], Ended)
+                service.leave(reader)
+
+        clients = [asyncio.create_task(client()) for _ in range(6)]
+        await until(lambda: worker.replicas == 2)
+        assert worker.engine.rows == 4
+        await until(lambda: len(places) == 2)  # and the new one is given texts
+        enough.set()
+        await asyncio.gather(*clients)
+        await until(lambda: worker.replicas == 1)
         await service.close()
     finally:
         await worker.close()

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
@@ -61,6 +61,12 @@ def predict(
     token: Follow = None,
     top: Annotated[int, typer.Option(help="Tokens of each kind to show.", min=1)] = 10,
     position: Annotated[int, typer.Option(help="Token after which the next one is looked at; -1 is the last.")] = -1,
+    method: Annotated[
+        Literal["first_order", "path", "secant"],
+        typer.Option(
+            help="How to predict: by the slope here, along the path, or by secants through layers of features."
+        ),
+    ] = "first_order",
     json_file: TableFile = None,
 ) -> None:
     """Predict what happens to the next token, to first order and by the direct lens, and measure what does happen.
@@ -70,7 +76,12 @@ def predict(
     """
     loaded = _load(model)
     shown = loaded.effect(
-        prompt, _turns(feature), position=position, n=top, tokens=[i for t in token or [] for i in _ids(loaded, t)]
+        prompt,
+        _turns(feature),
+        position=position,
+        n=top,
+        tokens=[i for t in token or [] for i in _ids(loaded, t)],
+        method=method,
     )
     _show(shown, json_file, "prediction", loaded)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import regex
 from pydantic import Field, model_validator
 
+from mfn_core.steering.results import Method
 from mfn_server.intervention_bodies import LARGEST_VALUE, MOST_INTERVENTIONS, InterventionBody
 from mfn_server.schemas import Schema, Text, Token
 
@@ -45,12 +46,17 @@ class PredictBody(Schema):
     tokens: list[TokenName] = Field(default_factory=list, max_length=MOST_TOKENS, description="To be told of, too.")
     top: int = Field(default=10, ge=1, le=50, description="How many tokens of each kind to give.")
     side_effects: int = Field(default=12, ge=0, le=100, description="How many other features to give.")
+    method: Method = Field(
+        default="first_order",
+        description="How it is predicted: by the slope at the untouched text; by the mean of the slopes on the way to "
+        "the steered one, for seven times the work; or by the slope between layers of features, exactly within them.",
+    )
 
 
 class TokenChangeBody(Token):
     """A token of the vocabulary. Changes are of its logit, less the mean change over the vocabulary."""
 
-    predicted: float = Field(description="To first order, through the model.")
+    predicted: float = Field(description="Through the model, as `method` says.")
     lens: float = Field(description="By the direct lens α·s·Δz·(D·W_U): if no later layer reacted.")
     measured: float
     logprob: float = Field(description="Without interventions, in nats.")
@@ -118,6 +124,7 @@ class PredictionBody(Schema):
     gained: list[TokenChangeBody] = Field(description="Those that gained most probability.")
     followed: list[TokenChangeBody] = Field(description="Those that were asked for.")
     shares: list[ShareBody] = Field(description="One an intervention, in order.")
+    method: Method = Field(description="By which it was predicted.")
     side_effects: SideEffectsBody
 
 

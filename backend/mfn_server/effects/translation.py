@@ -86,6 +86,7 @@ class Told:
             followed=self._changes(found.followed),
             shares=[ShareBody(raised=[(id_, self._texts[id_], value) for id_, value in one]) for one in found.each],
             side_effects=self._side_effects(found.side_effects),
+            method=found.method,
         )
 
     def sweep(self, found: Sweep) -> SweepAnswer:

@@ -1,4 +1,4 @@
-"""What is done with the model. These functions run in its worker; torch is imported inside of them."""
+"""What is done with the model. These functions run in its worker, in slices; torch is imported inside of them."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ from mfn_server.intervention_bodies import InterventionBody
 if TYPE_CHECKING:
     from mfn_core.interventions import Intervention
     from mfn_core.model import MFNModel
+    from mfn_core.slices import Slices
     from mfn_core.steering import Answer, Ask, Concept, PredictionReport, SpotOrder, Sweep, Texts
     from mfn_server.model_facts import SourceFacts
 
 Sources = Sequence["SourceFacts"]
 
 
-def predict(model: MFNModel, body: PredictBody, tokens: Sequence[int], sources: Sources) -> PredictionReport:
+def predict(model: MFNModel, body: PredictBody, tokens: Sequence[int], sources: Sources) -> Slices[PredictionReport]:
     """Predicts and measures. `tokens`: ids of those that are asked for. Raises APIError, MFNError."""
-    from mfn_core.steering import predict
+    from mfn_core.steering.prediction import predict_in_slices
 
     ids = token_ids(model, body.prompt, "prompt")
     turned = _interventions(model, body.interventions, sources)
-    return predict(model, ids, turned, body.position, body.side_effects).report(body.top, tokens)
+    found = yield from predict_in_slices(model, ids, turned, body.position, body.side_effects, body.method)
+    return found.report(body.top, tokens)
 
 
-def sweep(model: MFNModel, body: SweepBody, tokens: Sequence[int], sources: Sources) -> Sweep:
+def sweep(model: MFNModel, body: SweepBody, tokens: Sequence[int], sources: Sources) -> Slices[Sweep]:
     """Runs all doses, and writes nothing. `tokens`: as above; none: those that gain most. Raises APIError, MFNError."""
-    from mfn_core.steering import dose_response
+    from mfn_core.steering.sweep import dose_response_in_slices
 
     ids = token_ids(model, body.prompt, "prompt")
     if len(ids) + body.max_new_tokens > model.max_context:
@@ -49,27 +51,29 @@ def sweep(model: MFNModel, body: SweepBody, tokens: Sequence[int], sources: Sour
             hint=f"this model's texts have at most {model.max_context} tokens",
             field="max_new_tokens",
         )
-    return dose_response(
-        model,
-        body.prompt,
-        _interventions(model, body.interventions, sources),
-        body.doses,
-        body.swept,
-        tokens or None,
-        position=body.position,
+    return (
+        yield from dose_response_in_slices(
+            model,
+            body.prompt,
+            _interventions(model, body.interventions, sources),
+            body.doses,
+            body.swept,
+            tokens or None,
+            position=body.position,
+        )
     )
 
 
 def write_doses(
     model: MFNModel, body: SweepBody, sources: Sources, swept: int | None, doses: Sequence[float | None]
-) -> list[Texts]:
+) -> Slices[list[Texts]]:
     """What is written at some doses of a sweep, None for no interventions."""
-    from mfn_core.steering import write_doses
+    from mfn_core.steering.sweep import write_doses_in_slices
     from mfn_core.writing import Writing
 
     turned = _interventions(model, body.interventions, sources)
     writing = Writing(body.max_new_tokens, body.temperature, body.seed, batch=96)
-    return write_doses(model, body.prompt, turned, doses, swept, writing, body.samples)
+    return (yield from write_doses_in_slices(model, body.prompt, turned, doses, swept, writing, body.samples))
 
 
 def prepare_spot(
@@ -93,11 +97,11 @@ def try_spot(
     swept: int | None,
     most: float,
     ask: Ask,
-) -> Answer:
+) -> Slices[Answer]:
     """Tries some doses of a search that was prepared."""
-    from mfn_core.steering import tried
+    from mfn_core.steering.sweet_spot import tried_in_slices
 
-    return tried(model, _order(model, body, tokens, sources, swept, most), ask)
+    return (yield from tried_in_slices(model, _order(model, body, tokens, sources, swept, most), ask))
 
 
 def _order(

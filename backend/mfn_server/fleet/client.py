@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from mfn_server.fleet.deploy import APP, DEPLOYMENT, FleetOptions, deploy
 from mfn_server.fleet.replica import Opened, Place
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mfn_core.generation.request import GenerationRequest
     from mfn_core.interventions import Intervention
     from mfn_core.model import MFNModel
+    from mfn_core.slices import Slices
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +92,13 @@ class FleetWorker(Standing):
             return value
         finally:
             self._jobs -= 1
+
+    async def run_in_slices(
+        self, fn: Callable[Concatenate[MFNModel, P], Slices[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """See `ModelWorker`. One of the replicas does it."""
+        value: Any = await self.run(fn, *args, **kwargs)
+        return cast(T, value)
 
     async def prepare(self, request: str, fn: Callable[..., tuple[GenerationRequest, T]], *args: Any) -> T:
         """See `ModelWorker`. From here on the text belongs to one replica."""

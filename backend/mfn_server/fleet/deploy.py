@@ -31,12 +31,15 @@ class FleetOptions:
         address: of a cluster, as `mfn index --ray` takes it.
         least, most: replicas. Where they differ, there are as many as texts ask for.
         target: texts and jobs of a replica, from which on there should be more.
+        up_after, down_after: seconds for which there must be too few replicas, or too many, until that is changed.
     """
 
     address: str
     least: int = 1
     most: int = 1
     target: float = 8.0
+    up_after: float = 15.0
+    down_after: float = 300.0
 
     @classmethod
     def of(cls, address: str, replicas: str) -> FleetOptions:
@@ -83,6 +86,8 @@ def deploy(plan: Plan, options: FleetOptions) -> tuple[Any, Callable[[], None]]:
                 "min_replicas": options.least,
                 "max_replicas": options.most,
                 "target_ongoing_requests": options.target,
+                "upscale_delay_s": options.up_after,
+                "downscale_delay_s": options.down_after,
             }
         }
     )

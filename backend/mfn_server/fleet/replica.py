@@ -26,6 +26,7 @@ from mfn_server.worker.messages import (
     Begin,
     Cancel,
     Command,
+    Drop,
     Job,
     NotLoaded,
     Plan,
@@ -151,6 +152,9 @@ class Replica:
         self._host.receive(job)
         try:
             return await future
+        except asyncio.CancelledError:  # nobody waits for it any more
+            self._host.receive(Drop(job.number))
+            raise
         finally:
             del self._answers[job.number]
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mfn_core.generation.request import GenerationRequest
     from mfn_core.interventions import Intervention
     from mfn_core.model import MFNModel
+    from mfn_core.slices import Slices
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,11 +84,23 @@ class ModelWorker(Standing):
         """Run `fn(model, *args, **kwargs)` in the worker and return its result or raise its exception.
 
         Cancelled while it waits for its turn, the job is dropped; a job that has begun runs to its end, so keep each
-        one short (one forward pass, say): texts that are being written wait for it.
+        one short (one forward pass, say): texts that are being written wait for it. What takes longer is for
+        `run_in_slices`.
 
         Raises:
             ModelNotReadyError: the model is not there yet. WorkerLostError: the process died over it. WorkerBusyError:
                 too much waits already.
+        """
+        value: T = await self._ask(lambda number: Job(number, fn, args, kwargs))
+        return value
+
+    async def run_in_slices(
+        self, fn: Callable[Concatenate[MFNModel, P], Slices[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a generator function `fn(model, *args, **kwargs)` and return what it gives in the end. Texts and other
+        jobs wait no longer than for what it does up to its next pause. Cancelled, it is dropped at the next one.
+
+        Raises as `run` does.
         """
         value: T = await self._ask(lambda number: Job(number, fn, args, kwargs))
         return value

@@ -1,7 +1,8 @@
 """What happens in the worker: one thread that owns the model, does jobs and lets the engine step.
 
 Jobs take turns with steps, so an inspection waits for one step and not for a whole text, and a text for one job and not
-for all that wait. Beginning, changing and cancelling go before either: a client that left costs one step at most.
+for all that wait. A long job is a generator: a turn takes it to where it pauses next, and then it goes behind the jobs
+that wait. Beginning, changing and cancelling go before either: a client that left costs one step at most.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import queue
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mfn_core.errors import MFNError
@@ -44,6 +45,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
+class _Work:
+    """A job that waits for its turn; `slices` where it has begun and pauses."""
+
+    job: Job
+    slices: Generator[None, None, Any] | None = None
+
+
 class ModelHost:
     """Owns a model. `receive` may be called from any thread, everything else belongs to the one that calls `run`.
 
@@ -56,7 +65,7 @@ class ModelHost:
         self._plan = plan
         self._send = send
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[_Work] = deque()
         self._prepared: dict[str, GenerationRequest] = {}
         self._stopped = False
 
@@ -82,7 +91,7 @@ class ModelHost:
             if self._stopped:
                 return
             if self._jobs:
-                self._answer(self._jobs.popleft())
+                self._go_on(self._jobs.popleft())
             if self._engine.busy:
                 self._step()
 
@@ -99,9 +108,9 @@ class ModelHost:
                 case Prepare() | Update():
                     self._answer(command)
                 case Job():
-                    self._jobs.append(command)
+                    self._jobs.append(_Work(command))
                 case Drop(number):
-                    self._jobs = deque(job for job in self._jobs if job.number != number)
+                    self._drop(number)
                 case Begin(request):
                     self._begin(request)
                 case Cancel(request):
@@ -116,6 +125,30 @@ class ModelHost:
             self._send(Answer(job.number, self._result(job)))
         except Exception as error:  # of the job, whoever wrote it: it is raised where it was asked for
             self._send(Answer(job.number, error=portable(error), traceback=traceback.format_exc()))
+
+    def _go_on(self, work: _Work) -> None:
+        """A turn of a job: all of it, or the next slice."""
+        job = work.job
+        try:
+            if work.slices is None:
+                value = self._result(job)
+                if not isinstance(value, Generator):
+                    self._send(Answer(job.number, value))
+                    return
+                work.slices = value
+            next(work.slices)
+        except StopIteration as end:
+            self._send(Answer(job.number, end.value))
+        except Exception as error:  # as above
+            self._send(Answer(job.number, error=portable(error), traceback=traceback.format_exc()))
+        else:
+            self._jobs.append(work)
+
+    def _drop(self, number: int) -> None:
+        for work in [work for work in self._jobs if work.job.number == number]:
+            self._jobs.remove(work)
+            if work.slices is not None:
+                work.slices.close()
 
     def _result(self, job: Job) -> Any:
         if isinstance(job, Prepare):

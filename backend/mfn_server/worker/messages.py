@@ -43,7 +43,7 @@ class EngineFacts:
 
 @dataclass(frozen=True)
 class Job:
-    """Answer with `fn(model, *args, **kwargs)`."""
+    """Answer with `fn(model, *args, **kwargs)`; where that is a generator, with what it gives in the end."""
 
     number: int
     fn: Callable[..., Any]
@@ -73,7 +73,7 @@ class Update(Job):
 
 @dataclass(frozen=True)
 class Drop:
-    """Leave out a job that has not begun."""
+    """Leave out a job that has not begun, or the rest of one that pauses."""
 
     number: int
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from mfn_core import Intervention, MFNConfig, MFNLayerConfig, MFNModel, Scope
 from mfn_core.baselines.config import NeuronConfig, SAEConfig
 from mfn_core.config import CoderConfig
 from mfn_core.layer import MFNLayer
-from mfn_core.steering.linear import edits_of, first_order
+from mfn_core.steering.linear import POINTS, edits_of, first_order
 from tests.core.sites import zoo
 
 IDS = zoo.ids(1)[0].tolist()
@@ -146,6 +148,87 @@ def test_rows_do_not_depend_on_the_batch_and_nothing_is_left_behind() -> None:
     assert torch.allclose(whole.lens, cut.lens, atol=1e-12)
     assert not any(coder._forward_hooks for coder in model.coders.values())
     assert model.stage.run is None
+
+
+@torch.no_grad()
+def measured(model: MFNModel, turns: Sequence[Intervention]) -> Tensor:
+    logits = model(torch.tensor([IDS] * 2), edits=edits_of(model, [(), turns], len(IDS))).logits[:, -1]
+    return logits[1] - logits[0]
+
+
+def test_along_the_path_it_is_the_whole_change_where_nothing_jumps() -> None:
+    model = zoo.equipped("llama", zoo.at(0, MFNLayerConfig(48, 6)), torch.float64)
+    feature, value = fires(model, 0)
+    turns = [Intervention(0, feature, "add", 3 * value), Intervention(0, (feature + 1) % 48, "set", value)]
+    came = measured(model, turns)
+    (slope,) = first_order(model, IDS, [turns]).through
+    found = first_order(model, IDS, [turns, turns[:1]], method="path")
+    assert float((slope - came).abs().max()) > 0.1 * float(came.abs().max())  # it bends
+    assert float((found.through[0] - came).abs().max()) < 0.02 * float(came.abs().max())
+    assert torch.allclose(found.through[1], measured(model, turns[:1]), atol=0.02 * float(came.abs().max()))
+    assert torch.allclose(found.lens[0], first_order(model, IDS, [turns]).lens[0])
+
+
+def test_along_the_path_it_follows_several_layers() -> None:
+    """The mean of slopes of the logits themselves, by finite differences, where interventions are done in part."""
+    model = zoo.equipped("gpt2", zoo.mfn(0.5), torch.float64)
+    one, _ = fires(model, 0)
+    other, _ = fires(model, 1)
+    (found,) = first_order(model, IDS, [[add(0, one, 1.0), add(1, other, 1.0)]], method="path").through
+    places, weights = np.polynomial.legendre.leggauss(POINTS)
+    step, expected = 1e-6, torch.zeros_like(found)
+    for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
+        ends = [measured(model, [add(0, one, at), add(1, other, at)]) for at in (place + step, place - step)]
+        expected += float(weight) * (ends[0] - ends[1]) / (2 * step)
+    assert expected.abs().max() > 1e-3
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
+
+
+def add(layer: int, feature: int, value: float) -> Intervention:
+    return Intervention(layer, feature, "add", value, Scope("generation"))
+
+
+def test_by_secants_a_later_layer_chooses_its_features_anew() -> None:
+    """Written down plainly: between the two layers there is the stream alone; behind the second, the derivative."""
+    layer = MFNLayerConfig(48, 6)
+    config = MFNConfig({1: layer, 2: replace(layer, site="resid_final")})
+    model = zoo.equipped("llama", config, torch.float64)
+    model.base.model.layers[1].mlp.down_proj.weight.data.zero_()
+    feature, value = fires(model, 1)
+    turns = [Intervention(1, feature, "add", 6 * value, Scope("generation"))]
+    streams: dict[str, Tensor] = {}
+    last = model.mfn_layers[2]
+    handle = last.register_forward_pre_hook(lambda module, args: streams.update(h=args[0]))
+    with torch.no_grad():
+        plain = model(torch.tensor([IDS]), record=True)
+        h = streams["h"]
+        steered = model(torch.tensor([IDS]), edits=edits_of(model, [turns], len(IDS)), record=True)
+        moved = streams["h"]
+        handle.remove()
+        codes = [output.traces[2].codes.indices[0, -1].sort().values for output in (plain, steered)]
+        assert not torch.equal(*codes), "else there is nothing to choose anew"
+        change = last.forward(moved) - last.forward(h)
+        out = last.forward(h)
+        # `forward`, which the layer's hook does not hear of
+        read = lambda x: model.base.lm_head(model.base.model.norm.forward(x))[0, -1]  # noqa: E731
+        expected = torch.func.jvp(read, (out,), (change,))[1]
+    found = first_order(model, IDS, [turns], method="secant")
+    slope = first_order(model, IDS, [turns])
+    assert torch.allclose(found.through[0], expected, rtol=1e-6, atol=1e-8)
+    assert not torch.allclose(slope.through[0], expected, rtol=0.1)
+    assert torch.allclose(found.lens, slope.lens)
+
+
+@pytest.mark.parametrize("kind", CODERS)
+def test_by_secants_and_along_the_path_little_is_as_to_first_order(kind: str) -> None:
+    number, config = CODERS[kind]
+    model = zoo.equipped("gpt2", zoo.at(number, config), torch.float64)
+    feature, _ = fires(model, number)
+    turns = [Intervention(number, feature, "add", 1e-7, Scope("generation"))]
+    (slope,) = first_order(model, IDS, [turns]).through
+    for method in ("path", "secant"):
+        (found,) = first_order(model, IDS, [turns], method=method).through
+        assert torch.allclose(found, slope, rtol=1e-3, atol=1e-4 * float(slope.abs().max()))
 
 
 FINAL = [name for name in zoo.CASES if name != "opt-350m"]  # which has no final norm

@@ -40,6 +40,10 @@ def test_each_command_prints_its_table_and_writes_it(run: Run, tmp_path: Path) -
     assert code == 0
     assert "First order against measured" in out
     assert json.loads(table.read_text())["kind"] == "prediction"
+    for method, name in (("path", "The path"), ("secant", "Secants")):
+        code, out, _ = run("predict", *turned, "--top", 3, "--method", method)
+        assert code == 0
+        assert f"{name} against measured" in out
     code, out, _ = run("sweep", *turned, "--doses", "1,20", "--tokens", 4, "--token", "e", "--json", table)
     assert code == 0
     assert [row["dose"] for row in json.loads(table.read_text())["rows"]] == [1.0, 20.0]

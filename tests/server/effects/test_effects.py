@@ -10,7 +10,6 @@ from starlette.testclient import TestClient
 from mfn_core import Intervention, MFNModel, Ramp, Scope
 from mfn_core.steering import Budget, SpotOrder, TokensConcept, at_dose, dose_response, predict, search_spot
 from mfn_core.writing import Writing
-from mfn_server.effects import routes
 from mfn_server.effects.desk import EffectDesk
 from mfn_server.effects.translation import bodies_at
 from mfn_server.errors import APIError
@@ -52,15 +51,21 @@ def test_a_prediction_is_the_cores_with_texts(
     assert all(token["text"].strip().casefold() == "e" for token in named)
     assert len(told["shares"]) == 1
     assert told["shares"][0]["raised"][0][2] == pytest.approx(told["raised"][0]["predicted"])
+    assert told["method"] == "first_order"
+    for method in ("path", "secant"):
+        other = bare_client.post("/api/effect/predict", json={**body, "method": method}).json()
+        mine = predict(tiny_model, tiny_model.encode_text(PROMPT), [TURN], method=method)
+        assert other["method"] == method
+        assert [t["predicted"] for t in other["raised"]] == pytest.approx(
+            [t.predicted for t in mine.raised(4)], abs=1e-3
+        )
+        assert [t["predicted"] for t in other["raised"]] != [t["predicted"] for t in told["raised"]]
     effects = told["side_effects"]
     assert effects["changed"] == found.side_effects.changed
     assert {feature["source"] for feature in effects["features"]} <= set(sources)
 
 
-def test_a_sweep_in_turns_is_the_cores_in_one_go(
-    bare_client: TestClient, tiny_model: MFNModel, turned: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(routes, "TURN", 12)
+def test_a_sweep_is_the_cores(bare_client: TestClient, tiny_model: MFNModel, turned: list[dict[str, Any]]) -> None:
     body = {
         "prompt": PROMPT,
         "interventions": turned,
@@ -85,10 +90,9 @@ def test_a_sweep_in_turns_is_the_cores_in_one_go(
     assert nothing["points"][0]["written"] is None
 
 
-def test_a_search_in_turns_is_the_search_in_one_go(
-    bare_client: TestClient, tiny_model: MFNModel, turned: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_search_is_the_cores_and_the_same_again(
+    bare_client: TestClient, tiny_model: MFNModel, turned: list[dict[str, Any]]
 ) -> None:
-    monkeypatch.setattr(routes, "TURN", 100)
     strong = tiny_model.generate(PROMPT, [Intervention(1, 7, "set", 40.0, Scope("generation"))], 3)
     wanted = tiny_model.encode_text(strong)[1]
     body = {
@@ -104,7 +108,6 @@ def test_a_search_in_turns_is_the_search_in_one_go(
     answer = bare_client.post("/api/effect/sweet-spot", json=body)
     assert answer.status_code == 200, answer.text
     told = answer.json()
-    monkeypatch.setattr(routes, "TURN", 10**9)
     assert bare_client.post("/api/effect/sweet-spot", json=body).json() == told
     found = search_spot(
         tiny_model,

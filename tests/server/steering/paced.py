@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import time
+from types import GeneratorType
 from typing import Any
 
 from mfn_core import MFNModel
@@ -74,3 +75,9 @@ def count_requests(model: MFNModel) -> int:
 def die(model: MFNModel) -> None:
     """End the process as the kernel does when memory is short."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count_paused(model: MFNModel, name: str) -> int:
+    """How many generators of this name there are, wherever."""
+    gc.collect()
+    return sum(type(thing) is GeneratorType and thing.__name__ == name for thing in gc.get_objects())
