@@ -112,6 +112,7 @@ def create_app(settings: Settings, plan: Plan | None = None, passwords: Password
             await studio.live.close()
             await studio.generation.close()
             await studio.index_task.stop()
+            await studio.templates.close()
             await worker.close()
             database.close()
 
@@ -159,7 +160,7 @@ def _worker(settings: Settings, plan: Plan) -> Worker:
 
 def limits_of(settings: Settings) -> Limits:
     """What the settings say of how much is taken in."""
-    return Limits(settings.queue, settings.per_user, settings.lag, settings.keep_seconds)
+    return Limits(settings.queue, settings.per_user, settings.lag, settings.keep_seconds, settings.memory_bytes)
 
 
 async def _start(studio: Studio) -> None:

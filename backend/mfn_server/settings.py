@@ -81,6 +81,12 @@ class Settings(BaseSettings):
     keep_seconds: float = Field(
         default=120.0, ge=0, description="Longest time for which a text is kept for a client that was cut off."
     )
+    memory_bytes: int = Field(
+        default=2**30,
+        ge=2**20,
+        description="Memory that all texts may take up together beside the cache: requests, and events that wait for "
+        "their readers.",
+    )
     drain_seconds: float = Field(
         default=20.0, ge=0, description="How long a server that is told to stop lets texts go on."
     )

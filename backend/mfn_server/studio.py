@@ -22,6 +22,7 @@ from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.token_texts import TokenTexts
 from mfn_server.live.hub import LiveHub
 from mfn_server.model_facts import ModelFacts
+from mfn_server.openai.rendering import TemplateRenderer
 from mfn_server.operating.meters import Meters
 from mfn_server.served_model import Description
 from mfn_server.settings import Settings
@@ -82,6 +83,7 @@ class Studio:
     effects: EffectDesk = field(default_factory=EffectDesk)
     passwords: Passwords = field(default_factory=Passwords)
     allowance: Allowance = field(default_factory=Allowance)
+    templates: TemplateRenderer = field(default_factory=TemplateRenderer)
     readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READERS))
     writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     known: Served | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Failed,
         Fired,
         Reason,
+        Shift,
         StreamName,
         TokenEvent,
         Updated,
@@ -40,6 +41,7 @@ __all__ = [
     "PromptTooLongError",
     "Reason",
     "Sampling",
+    "Shift",
     "SlotEngine",
     "StreamName",
     "TokenEvent",
@@ -51,7 +53,7 @@ __all__ = [
 
 _MODULES = {
     "engine": "Engine Load UnknownRequestError stream",
-    "events": "Alternative Done Ended Event Failed Fired Reason StreamName TokenEvent Updated Watched",
+    "events": "Alternative Done Ended Event Failed Fired Reason Shift StreamName TokenEvent Updated Watched",
     "request": "Change GenerationRequest PromptTooLongError",
     "sampling": "Sampling",
     "slots": "SlotEngine",

@@ -20,6 +20,15 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """A token whose probability steering changes: its log-probability in nats, steered and plain."""
+
+    token: int
+    logprob: float
+    plain_logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """A feature that fired at the position which predicted a token, with its value after interventions, in z."""
 
@@ -61,6 +70,9 @@ class TokenEvent:
         alternatives: the likeliest tokens, likeliest first.
         fired: the strongest features over all layers, strongest first.
         watched: those that the request watches, in its order.
+        plain_logprob: of the token under the plain model, in nats; where there is a `kl`, else None.
+        shifts: there, too: the tokens whose probability steering changes most, up or down, first the one that changes
+            most; as many as alternatives, or fewer where fewer change.
     """
 
     request: str
@@ -73,6 +85,8 @@ class TokenEvent:
     alternatives: tuple[Alternative, ...]
     fired: tuple[Fired, ...]
     watched: tuple[Watched, ...] = ()
+    plain_logprob: float | None = None
+    shifts: tuple[Shift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

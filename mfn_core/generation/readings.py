@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mfn_core.generation.events import Alternative, Fired, Watched
+from mfn_core.generation.events import Alternative, Fired, Shift, Watched
 from mfn_core.run import LayerTrace
 
 
@@ -24,12 +24,16 @@ class Readings:
         chances: its log-probability in nats.
         divergences: KL(row ‖ partner) in nats; 0 for rows without a partner.
         alternatives: by how many were asked for, the likeliest tokens.
+        plain_chances: the chosen token's log-probability in the partner's row; empty where no row has a partner.
+        shifts: by how many were asked for, the tokens whose probability differs most from the partner's; likewise.
     """
 
     tokens: list[int]
     chances: list[float]
     divergences: list[float]
     alternatives: dict[int, list[tuple[Alternative, ...]]] = field(default_factory=dict)
+    plain_chances: list[float] = field(default_factory=list)
+    shifts: dict[int, list[tuple[Shift, ...]]] = field(default_factory=dict)
 
 
 def read(logits: Tensor, chosen: Tensor, partners: Sequence[int] | None, counts: Collection[int]) -> Readings:
@@ -43,20 +47,25 @@ def read(logits: Tensor, chosen: Tensor, partners: Sequence[int] | None, counts:
     """
     logprobs = torch.log_softmax(logits.float(), dim=-1)
     columns = [chosen[:, None], logprobs.gather(-1, chosen[:, None])]
-    if partners is not None:
-        other = logprobs[torch.tensor(partners, device=logprobs.device)]
-        # Not the exp of the logarithms: of a tensor's last few numbers a CPU takes another (see `rows.alike`).
-        chances = torch.softmax(logits.float(), dim=-1)
-        columns.append((chances * (logprobs - other)).sum(-1, keepdim=True))
-    asked = sorted(min(count, logprobs.shape[-1]) for count in counts if count)
+    asked = sorted({min(count, logprobs.shape[-1]) for count in counts if count})
     for count in asked:  # each by itself: which of equal ones come first may depend on how many are asked for
         columns.extend(reversed(logprobs.topk(count, dim=-1)))
+    if partners is not None:
+        theirs = torch.tensor(partners, device=logprobs.device)
+        other = logprobs[theirs]
+        # Not the exp of the logarithms: of a tensor's last few numbers a CPU takes another (see `rows.alike`).
+        chances = torch.softmax(logits.float(), dim=-1)
+        columns += [(chances * (logprobs - other)).sum(-1, keepdim=True), other.gather(-1, chosen[:, None])]
+        moved = (chances - chances[theirs]).abs()
+        for count in asked:
+            far, tokens = moved.topk(count, dim=-1)
+            columns += [tokens, far, logprobs.gather(-1, tokens), other.gather(-1, tokens)]
     rows = torch.cat([column.double() for column in columns], dim=-1).tolist()
-    begin = 2 if partners is None else 3
+    begin = 2
     readings = Readings(
         tokens=[int(row[0]) for row in rows],
         chances=[row[1] for row in rows],
-        divergences=[max(0.0, row[2]) for row in rows] if partners is not None else [0.0] * len(rows),
+        divergences=[0.0] * len(rows),
     )
     for count in asked:
         middle, end = begin + count, begin + 2 * count
@@ -64,7 +73,20 @@ def read(logits: Tensor, chosen: Tensor, partners: Sequence[int] | None, counts:
             tuple(map(Alternative, map(int, row[begin:middle]), row[middle:end])) for row in rows
         ]
         begin = end
+    if partners is not None:
+        readings.divergences = [max(0.0, row[begin]) for row in rows]
+        readings.plain_chances = [row[begin + 1] for row in rows]
+        begin += 2
+        for count in asked:
+            readings.shifts[count] = [_shifts(row[begin : begin + 4 * count], count) for row in rows]
+            begin += 4 * count
     return readings
+
+
+def _shifts(numbers: list[float], count: int) -> tuple[Shift, ...]:
+    """Of tokens, how far each moved, and its two log-probabilities, `count` numbers each: those that moved."""
+    columns = (numbers[at : at + count] for at in range(0, 4 * count, count))
+    return tuple(Shift(int(token), new, old) for token, far, new, old in zip(*columns, strict=True) if far > 0)
 
 
 def strongest(traces: Mapping[int, LayerTrace], count: int) -> list[tuple[Fired, ...]]:

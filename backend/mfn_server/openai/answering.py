@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,15 +13,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from mfn_core.generation.events import Done, TokenEvent
+from mfn_core.generation.footprint import event_bytes
 from mfn_server.errors import APIError
 from mfn_server.intervention_bodies import InterventionBody
+from mfn_server.leaving import unless_left
 from mfn_server.openai.answers import Answer, ChatForm, Choice, Form, Json, TextForm, Vocabulary
 from mfn_server.openai.errors import openai_error
 from mfn_server.openai.names import Named, find_named
-from mfn_server.openai.prompts import chat_tokens, tokens_of
+from mfn_server.openai.prompts import chat_tokens, plain_tokens, template_of, tokens_of
 from mfn_server.openai.schemas import ChatBody, CompletionBody, SamplingBody
 from mfn_server.openai.scoring import Scored, score
 from mfn_server.openai.writing import Order, Writing, checked_interventions
+from mfn_server.settings import PLAIN
 from mfn_server.worker.errors import ModelNotReadyError
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from mfn_server.studio import Served, Studio
 
 LEAST_TOP_P = 1e-9  # OpenAI's top_p may be 0: the likeliest token alone
-CLIENT_LEFT = 499  # nobody reads the answer; nginx's number for it
 
 
 @dataclass
@@ -59,17 +60,7 @@ class Answering:
         Raises:
             APIError: it broke off; or its client has left, so that nobody will know.
         """
-        left = asyncio.create_task(_left(request))
-        work = asyncio.create_task(self._write())
-        try:
-            await asyncio.wait({left, work}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise APIError(CLIENT_LEFT, "client_left", "the client has left")
-            work.result()
-        finally:
-            left.cancel()
-            work.cancel()
-            await asyncio.gather(left, work, return_exceptions=True)
+        await unless_left(request, self._write())
         return self.answer.whole(self.choices, self.prompt_tokens)
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -110,12 +101,20 @@ class Answering:
             index, event = found
             choice = self.choices[index]
             if isinstance(event, TokenEvent):
-                chunk = self.answer.piece(choice, choice.add(event, self.vocabulary), event.delta)
+                chunk = self._token(choice, event)
                 if chunk is not None:
                     yield chunk
             elif isinstance(event, Done):
-                choice.reason, choice.n_tokens = event.reason, event.n_tokens
-                yield self.answer.closing(choice)
+                mine = choice.stream(event.stream)
+                mine.reason, mine.n_tokens = event.reason, event.n_tokens
+                if choice.complete:
+                    yield self.answer.closing(choice)
+
+    def _token(self, choice: Choice, event: TokenEvent) -> Json | None:
+        """Takes a token in. Its chunk, if it says anything."""
+        shown = choice.stream(event.stream).add(event, self.vocabulary)
+        piece = self.answer.plain_piece if event.stream == "plain" else self.answer.piece
+        return piece(choice, shown, event.delta)
 
 
 async def answer_completion(studio: Studio, user: str, body: CompletionBody) -> Answering:
@@ -127,9 +126,10 @@ async def answer_completion(studio: Studio, user: str, body: CompletionBody) -> 
     served, named = await _named(studio, body.model)
     prompts = await studio.worker.run(tokens_of, body.prompts)
     orders = _orders(body, named, prompts, body.max_tokens or 1, body.logprobs or 0, "prompt")
+    _check_memory(studio, orders)
     vocabulary = Vocabulary(served)
     seed = _seed(body)
-    choices = [Choice(order.index, seed + order.index % body.n) for order in orders]
+    choices = [Choice.of(order.index, seed + order.index % body.n, order.compare) for order in orders]
     if body.echo:
         for choice in choices:
             prompt = body.prompts[choice.index // body.n]
@@ -151,16 +151,30 @@ async def answer_chat(studio: Studio, user: str, body: ChatBody) -> Answering:
     """
     served, named = await _named(studio, body.model)
     messages = [message.plain for message in body.messages]
-    prompt = await studio.worker.run(chat_tokens, messages, studio.settings.chat_template_text)
+    prompt = await _chat_prompt(studio, messages)
     most = body.max_completion_tokens or body.max_tokens
     orders = _orders(body, named, [prompt], most, body.top_logprobs, "messages")
+    _check_memory(studio, orders)
     vocabulary = Vocabulary(served)
     seed = _seed(body)
-    choices = [Choice(order.index, seed + order.index) for order in orders]
+    choices = [Choice.of(order.index, seed + order.index, order.compare) for order in orders]
     answering = _answering(served, body, ChatForm(vocabulary), vocabulary, choices, [prompt], body.logprobs)
     answering.writing = Writing(studio, user, _seeded(orders, choices), served.facts.sources)
     await _begin(answering.writing)
     return answering
+
+
+async def _chat_prompt(studio: Studio, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+    """A chat as the model reads it, up to where it is to answer. The model does not wait for the template.
+
+    Raises:
+        APIError: 400, there is no template, or it does not take these messages.
+    """
+    given = studio.settings.chat_template_text
+    if given == PLAIN:
+        return await studio.worker.run(plain_tokens, messages)
+    template, names = await studio.worker.run(template_of, given)
+    return await studio.worker.run(chat_tokens, await studio.templates.render(template, messages, names))
 
 
 async def _named(studio: Studio, asked: str) -> tuple[Served, Named]:
@@ -205,9 +219,26 @@ def _orders(
             alternatives=alternatives,
             fired=body.options.fired,
             prompt_field=prompt_field,
+            compare=body.options.compare,
         )
         for number in range(len(prompts) * body.n)
     ]
+
+
+def _check_memory(studio: Studio, orders: Sequence[Order]) -> None:
+    """Refuses an answer that would take too much memory: all that is written stays until the last choice has ended.
+
+    Raises:
+        APIError: 413.
+    """
+    context = studio.worker.engine.context
+    needed = 0
+    for order in orders:
+        new = max(0, context - len(order.prompt))
+        new = new if order.max_new_tokens is None else min(new, order.max_new_tokens)
+        streams = 2 if order.compare else 1
+        needed += streams * new * event_bytes(order.alternatives, order.fired, 0, order.compare)
+    studio.generation.check_memory(needed, "this answer", "n")
 
 
 def _preset_interventions(named: Named) -> list[InterventionBody]:
@@ -281,12 +312,6 @@ def _scored(
         message = f"the prompt has {len(order.prompt)} tokens; the model reads at most {context}"
         raise APIError(400, "prompt_too_long", message, field=order.prompt_field)
     return score(model, order.prompt, checked_interventions(order, facts, context), alternatives)
-
-
-async def _left(request: Request) -> None:
-    """Returns when the client is gone."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _sent(body: Json) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mfn_core.generation.events import Reason, TokenEvent
+from mfn_core.generation.events import Reason, StreamName, TokenEvent
 from mfn_server.openai.scoring import Scored
 from mfn_server.steering.digests import StreamDigest
 from mfn_server.studio import Served
@@ -49,6 +49,15 @@ class Vocabulary:
     def fired(self, event: TokenEvent) -> list[Json]:
         """The features that fired at the position which predicted a token, strongest first."""
         return [{"source": self._keys[f.layer], "index": f.feature, "value": f.value} for f in event.fired]
+
+    def effect(self, event: TokenEvent) -> Json:
+        """What steering does to a token, while both texts are the same."""
+        shifts = [
+            {"token": self.text(s.token), "logprob": _number(s.logprob), "plain_logprob": _number(s.plain_logprob)}
+            for s in event.shifts
+        ]
+        assert event.plain_logprob is not None, "it comes with the divergence"
+        return {"kl": event.kl, "plain_logprob": _number(event.plain_logprob), "shifts": shifts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,7 @@ class Choice:
         seed: of its random numbers.
         echo: the prompt's text, where the answer begins with it.
         scored: the prompt's tokens, where their log-probabilities are asked for, too.
+        plain: its plain twin, where it is asked for.
     """
 
     index: int
@@ -167,6 +177,25 @@ class Choice:
     reason: Reason | None = None
     n_tokens: int = 0
     digest: StreamDigest = field(default_factory=StreamDigest)
+    effects: list[Json] = field(default_factory=list)
+    plain: Choice | None = None
+
+    @classmethod
+    def of(cls, index: int, seed: int, compare: bool) -> Choice:
+        """An empty one, with a twin or without."""
+        return cls(index, seed, plain=cls(index, seed) if compare else None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that belongs to it is written."""
+        return self.reason is not None and (self.plain is None or self.plain.complete)
+
+    def stream(self, name: StreamName) -> Choice:
+        """The part of it that a stream of the engine fills."""
+        if name == "steered":
+            return self
+        assert self.plain is not None, "nobody asked for a twin"
+        return self.plain
 
     def add(self, event: TokenEvent, vocabulary: Vocabulary) -> Shown:
         """Takes a token in."""
@@ -176,6 +205,8 @@ class Choice:
         self.text += event.delta
         self.fired.append(vocabulary.fired(event))
         self.digest.add(event.token, event.logprob)
+        if event.kl is not None:
+            self.effects.append(vocabulary.effect(event))
         return shown
 
     def prompt(self, vocabulary: Vocabulary) -> list[Shown]:
@@ -238,13 +269,25 @@ class Answer:
 
     def piece(self, choice: Choice, shown: Shown, delta: str) -> Json | None:
         """The chunk of a token; None where it says nothing, since its character is unfinished, say."""
-        if not (delta or self._logprobs or self._fired):
+        ours: Json = {"fired": [choice.fired[-1]]} if self._fired else {}
+        if len(choice.effects) == len(choice.tokens):
+            ours["effect"] = [choice.effects[-1]]
+        if not (delta or self._logprobs or ours):
             return None
         logprobs = self._form.logprobs([shown]) if self._logprobs else None
         body = self._form.written(delta, True)
         said = {"index": choice.index, **body, "logprobs": logprobs, "finish_reason": None}
-        if self._fired:
-            said["mfn"] = {"fired": [choice.fired[-1]]}
+        return self._chunk(said | ({"mfn": ours} if ours else {}))
+
+    def plain_piece(self, choice: Choice, shown: Shown, delta: str) -> Json | None:
+        """The chunk of a token of the plain twin: for clients that do not know of it, one that adds nothing."""
+        if not (delta or self._logprobs):
+            return None
+        plain: Json = {"text": delta}
+        if self._logprobs:
+            plain["logprobs"] = self._form.logprobs([shown])
+        body = self._form.written("", True)
+        said = {"index": choice.index, **body, "logprobs": None, "finish_reason": None, "mfn": {"plain": plain}}
         return self._chunk(said)
 
     def closing(self, choice: Choice) -> Json:
@@ -272,11 +315,22 @@ class Answer:
         }
         if self._mfn:
             said["mfn"] = self._facts(choice) | ({"fired": choice.fired} if self._fired else {})
+            if choice.plain is not None:
+                said["mfn"]["effect"] = choice.effects
+                said["mfn"]["plain"]["text"] = choice.plain.text
+                if self._logprobs:
+                    said["mfn"]["plain"]["logprobs"] = self._form.logprobs(choice.plain.tokens)
         return said
 
     def _facts(self, choice: Choice) -> Json:
-        digest = {"tokens": choice.digest.tokens, "exact": choice.digest.exact}
-        return {"seed": choice.seed, "digest": digest}
+        facts: Json = {"seed": choice.seed, "digest": _digest(choice)}
+        if choice.plain is not None:
+            facts["plain"] = {
+                "finish_reason": _finish(choice.plain),
+                "completion_tokens": choice.plain.n_tokens,
+                "digest": _digest(choice.plain),
+            }
+        return facts
 
 
 def usage_of(choices: Sequence[Choice], prompt_tokens: int) -> Json:
@@ -292,6 +346,10 @@ def usage_of(choices: Sequence[Choice], prompt_tokens: int) -> Json:
 def _finish(choice: Choice) -> str:
     """Why it ended. One of which nothing was asked has its length."""
     return FINISH[choice.reason] if choice.reason is not None else "length"
+
+
+def _digest(choice: Choice) -> Json:
+    return {"tokens": choice.digest.tokens, "exact": choice.digest.exact}
 
 
 def _number(logprob: float) -> float:

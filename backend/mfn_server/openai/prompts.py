@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mfn_server.errors import APIError
-from mfn_server.settings import PLAIN
 
 if TYPE_CHECKING:
     from mfn_core.model import MFNModel
@@ -30,24 +29,18 @@ def tokens_of(model: MFNModel, prompts: Sequence[str | list[int]]) -> list[tuple
     return found
 
 
-def chat_tokens(model: MFNModel, messages: Sequence[dict[str, str]], template: str | None) -> tuple[int, ...]:
-    """A chat as the model reads it, up to where it is to answer.
-
-    The template is rendered by transformers, in a sandbox that can neither import nor change anything. What it writes
-    is split into tokens as it stands, names of special tokens included, as the template means them.
+def template_of(model: MFNModel, given: str | None) -> tuple[str, dict[str, Any]]:
+    """The chat template, and the special tokens that it may name, by what they are.
 
     Args:
-        model: whose tokenizer and template are used.
-        messages: role and content of each.
-        template: to be used instead of the tokenizer's: Jinja, or `plain`.
+        model: whose tokenizer has one.
+        given: to be used instead.
 
     Raises:
-        APIError: 400, there is no template, or it refuses these messages.
+        APIError: 400, there is none.
     """
     tokenizer = model.required_tokenizer
-    if template == PLAIN:
-        return tuple(model.encode_text("\n\n".join(message["content"] for message in messages)))
-    if template is None and not tokenizer.chat_template:
+    if given is None and not tokenizer.chat_template:
         raise APIError(
             400,
             "no_chat_template",
@@ -55,16 +48,28 @@ def chat_tokens(model: MFNModel, messages: Sequence[dict[str, str]], template: s
             hint="use /v1/completions, or have the server started with --chat-template FILE, or plain",
             field="messages",
         )
-    try:
-        text = tokenizer.apply_chat_template(
-            list(messages), chat_template=template, tokenize=False, add_generation_prompt=True
-        )
-    except Exception as error:  # of the template, which may raise whatever it likes
-        message = f"the chat template does not take these messages: {str(error)[:500]}"
-        raise APIError(400, "chat_template_error", message, field="messages") from error
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    names = {
+        name: list(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for name, value in tokenizer.special_tokens_map.items()
+    }
+    return tokenizer.get_chat_template(given), names
+
+
+def chat_tokens(model: MFNModel, text: str) -> tuple[int, ...]:
+    """A chat that was rendered, as the model reads it: names of special tokens are special tokens, as the template
+    means them.
+
+    Raises:
+        APIError: 400, there is nothing to read.
+    """
+    ids = model.required_tokenizer(text, add_special_tokens=False)["input_ids"]
     if not ids:
         raise APIError(
             400, "chat_template_error", "the chat template makes nothing of these messages", field="messages"
         )
     return tuple(ids)
+
+
+def plain_tokens(model: MFNModel, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+    """The messages' texts, parted by blank lines, as the model reads a text."""
+    return tuple(model.encode_text("\n\n".join(message["content"] for message in messages)))

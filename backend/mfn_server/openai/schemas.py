@@ -61,6 +61,10 @@ class MfnOptions(Schema):
         description="As POST /api/generate takes them. Those of a preset in the model's name come first.",
     )
     fired: int = Field(default=0, ge=0, le=MOST_FIRED, description="Strongest features to report of each token.")
+    compare: bool = Field(
+        default=False,
+        description="Write each choice's plain twin, too, without interventions and with the same random numbers.",
+    )
 
 
 class SamplingBody(Schema):

@@ -13,7 +13,7 @@ from mfn_server.errors import APIError
 from mfn_server.intervention_bodies import InterventionBody
 from mfn_server.model_facts import SourceFacts
 from mfn_server.steering.streams import Broken, Reader, Started, StreamEvent
-from mfn_server.steering.translation import interventions_of
+from mfn_server.steering.translation import interventions_of, started
 
 if TYPE_CHECKING:
     from mfn_core.generation import Engine, GenerationRequest
@@ -43,6 +43,7 @@ class Order:
         alternatives: how many of the likeliest tokens to report.
         fired: how many features to report.
         prompt_field: which field of the request the prompt came from.
+        compare: write the plain twin, too.
     """
 
     index: int
@@ -55,6 +56,7 @@ class Order:
     alternatives: int = 0
     fired: int = 0
     prompt_field: str = "prompt"
+    compare: bool = False
 
 
 def request_of(
@@ -73,7 +75,7 @@ def request_of(
         max_new_tokens=most,
         interventions=checked_interventions(order, facts, engine.context),
         sampling=Sampling(**order.sampling),
-        compare=False,
+        compare=order.compare,
         alternatives=order.alternatives,
         fired=order.fired,
         stop=order.stop,
@@ -83,7 +85,7 @@ def request_of(
         engine.check(request)
     except PromptTooLongError as error:
         raise APIError(400, "prompt_too_long", str(error), field=order.prompt_field) from error
-    return request, Started(request.id, request.prompt, ("steered",))
+    return request, started(request, engine)
 
 
 def checked_interventions(order: Order, facts: Sequence[SourceFacts], context: int) -> tuple[Intervention, ...]:

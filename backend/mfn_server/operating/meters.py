@@ -52,6 +52,9 @@ class Meters:
         self.rows = Gauge("mfn_rows", "Streams that can be written at the same time.", registry=registry)
         self.rows_busy = Gauge("mfn_rows_busy", "Streams that are being written.", registry=registry)
         self.cache_bytes = Gauge("mfn_cache_bytes", "Memory of the rows' key-value cache.", registry=registry)
+        self.text_bytes = Gauge(
+            "mfn_text_bytes", "Memory set aside for texts beside the cache: requests, unread events.", registry=registry
+        )
         self.waiting = Gauge("mfn_texts_waiting", "Texts that wait for their turn.", registry=registry)
         self.open = Gauge("mfn_texts_open", "Texts that wait, are written, read or kept.", registry=registry)
         self.worker_ready = Gauge("mfn_worker_ready", "1 while the model can be used.", registry=registry)
@@ -67,6 +70,7 @@ class Meters:
         self.rows.set_function(lambda: float(generation.rows))
         self.rows_busy.set_function(lambda: float(generation.rows_busy))
         self.cache_bytes.set_function(lambda: float(generation.cache_bytes))
+        self.text_bytes.set_function(lambda: float(generation.text_bytes))
         self.waiting.set_function(lambda: float(generation.waiting))
         self.open.set_function(lambda: float(generation.admitted))
         ProcessCollector(namespace="mfn_worker", pid=lambda: worker.pid or 0, registry=self.registry)

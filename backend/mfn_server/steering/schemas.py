@@ -106,6 +106,8 @@ class StartEvent(Schema):
     request_id: str
     prompt_tokens: list[Token]
     streams: list[StreamName]
+    cache_bytes: int = Field(description="Memory of the cache that prompt and text can fill.")
+    held_bytes: int = Field(description="Memory that is set aside beside it: for the request, and for unread events.")
 
 
 class AlternativeToken(Token):
@@ -162,11 +164,23 @@ class FeaturesEvent(Schema):
     watched: list[WatchedFeature] = Field(description="The features of `watch`, in its order.")
 
 
+class ShiftedToken(Token):
+    """A token whose probability steering changes."""
+
+    logprob: float = Field(description="Steered, in nats.")
+    plain_logprob: float = Field(description="Plain, in nats.")
+
+
 class EffectEvent(Schema):
     """`effect`: what steering does to the steered stream's next token, while both texts are the same. It follows."""
 
     step: int
     kl: float = Field(description="KL(steered ‖ plain) of the distributions from which it is taken, in nats.")
+    plain_logprob: float = Field(description="Of the token that follows, under the plain model, in nats.")
+    shifts: list[ShiftedToken] = Field(
+        description="The tokens whose probability steering changes most, up or down, first the one that changes most; "
+        "as many as `alternatives` asks for, or fewer where fewer change."
+    )
 
 
 class DoneEvent(Schema):

@@ -43,12 +43,14 @@ class Limits:
         per_user: requests of one user, written, waiting or kept.
         unread: events by which a reader may lag; more are not kept.
         keep: longest time, in seconds, for which a stream without a reader is kept.
+        memory: bytes that all texts may take up together beside the cache: requests, and events that wait for readers.
     """
 
     waiting: int = 64
     per_user: int = 16
     unread: int = 1024
     keep: float = 120.0
+    memory: int = 2**30
 
 
 class GenerationService:
@@ -97,6 +99,11 @@ class GenerationService:
         return self.rows * self._worker.engine.row_bytes if self._worker.loaded else 0
 
     @property
+    def text_bytes(self) -> int:
+        """Memory that is set aside for the texts that there are, beside the cache."""
+        return sum(stream.bytes for stream in self._streams.values())
+
+    @property
     def stopping(self) -> bool:
         """Whether nothing is taken in any more."""
         return self._closing is not None
@@ -122,7 +129,8 @@ class GenerationService:
             keep: seconds for which its events stay when its reader has left.
 
         Raises:
-            APIError: 429, the user has too many; 503, too many wait, or the server is stopping; or what `make` raises.
+            APIError: 429, the user has too many; 503, too many wait, there is no memory left, or the server is
+                stopping; 413, it would take more memory than all may; or what `make` raises.
             ModelNotReadyError: 503.
         """
         try:
@@ -134,9 +142,13 @@ class GenerationService:
         self._streams[stream.id] = stream
         try:
             stream.started = await self._worker.prepare(stream.id, make, stream.id, *args)
-            if self._closing is not None:
+            try:
+                if self._closing is not None:
+                    raise _stopping(self._closing)
+                self._set_aside(stream)
+            except APIError:
                 self._worker.cancel(stream.id)
-                raise _stopping(self._closing)
+                raise
         except BaseException as error:
             del self._streams[stream.id]
             self._meters.texts.labels(_outcome(error)).inc()
@@ -247,6 +259,43 @@ class GenerationService:
                 hint="try again in a few seconds",
                 headers=self._later(),
             )
+
+    def check_memory(self, needed: int, what: str, field: str | None = None) -> None:
+        """Refuses what alone would take more memory than all texts may.
+
+        Args:
+            needed: bytes.
+            what: needs them.
+            field: of the request, that says how much is asked for.
+
+        Raises:
+            APIError: 413.
+        """
+        if needed > self._limits.memory:
+            raise APIError(
+                413,
+                "too_much_memory",
+                f"{what} would take up {_mib(needed)} of memory; all texts together may have "
+                f"{_mib(self._limits.memory)}",
+                hint="ask for fewer tokens, alternatives or features",
+                field=field,
+            )
+
+    def _set_aside(self, stream: Stream) -> None:
+        """Memory for a text that was checked, or none and a refusal."""
+        assert stream.started is not None, "it was checked"
+        needed = stream.started.footprint.beside_cache(self._limits.unread)
+        self.check_memory(needed, "this text", "max_new_tokens")
+        if self.text_bytes + needed > self._limits.memory:
+            raise APIError(
+                503,
+                "memory_full",
+                f"this text would take up {_mib(needed)} of memory; of {_mib(self._limits.memory)} for all texts, "
+                f"{_mib(self.text_bytes)} are taken",
+                hint="try again in a few seconds, or ask for fewer tokens, alternatives or features",
+                headers=self._later(),
+            )
+        stream.bytes = needed
 
     def _later(self) -> dict[str, str]:
         """When a place may be free, from how long texts took lately."""
@@ -363,10 +412,16 @@ def _rows(stream: Stream) -> int:
     return len(stream.started.streams)
 
 
+def _mib(number: int) -> str:
+    return f"{number / 2**20:.3g} MiB"
+
+
 def _outcome(error: BaseException) -> str:
     """How a request that never began is counted."""
     if isinstance(error, asyncio.CancelledError):
         return "left"
+    if isinstance(error, APIError) and error.status in (413, 503):
+        return f"refused_{error.detail.code}"
     return "refused_unready" if isinstance(error, ModelNotReadyError) else "refused_invalid"
 
 

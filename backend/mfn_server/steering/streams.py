@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
 from mfn_core.generation.events import Ended, Event, Failed, StreamName, TokenEvent
+from mfn_core.generation.footprint import NOTHING, Footprint
 from mfn_server.steering.digests import StreamDigest
 
 
@@ -19,11 +20,13 @@ class Started:
         request: its id.
         prompt: token ids, as the model reads them.
         streams: what will be written; each takes a row of the engine.
+        footprint: what it takes up in memory.
     """
 
     request: str
     prompt: tuple[int, ...]
     streams: tuple[StreamName, ...]
+    footprint: Footprint = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Stream:
         reader: who reads it.
         digests: of what has been written, by stream; also of what a reader that came back has read before.
         timing: when what happened.
+        bytes: of memory that are set aside for it, beside the cache.
     """
 
     def __init__(self, id: str, user: str, most: int, keep: float = 0.0) -> None:
@@ -81,6 +85,7 @@ class Stream:
         self.ended = False
         self.reader: Reader | None = None
         self.timing = Timing()
+        self.bytes = 0
         self.digests: dict[StreamName, StreamDigest] = defaultdict(StreamDigest)
         self._most = most
         self._events: deque[StreamEvent] = deque()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mfn_core.generation.events import Done, Ended, Failed, TokenEvent, Updated
+from mfn_core.generation.events import Done, Ended, Failed, StreamName, TokenEvent, Updated
 from mfn_server.errors import APIError
 from mfn_server.intervention_bodies import InterventionBody
 from mfn_server.schemas import Schema, Token
@@ -22,6 +22,7 @@ from mfn_server.steering.schemas import (
     FeaturesEvent,
     FiredFeature,
     GenerateBody,
+    ShiftedToken,
     StartEvent,
     TokenEventBody,
     UpdatedEvent,
@@ -108,7 +109,15 @@ def request_of(
         engine.check(request)
     except PromptTooLongError as error:
         raise APIError(422, "prompt_too_long", str(error), hint="shorten the prompt", field="prompt") from error
-    return request, Started(request.id, request.prompt, ("plain", "steered") if request.compare else ("steered",))
+    return request, started(request, engine)
+
+
+def started(request: GenerationRequest, engine: Engine) -> Started:
+    """What the stream of a checked request begins with."""
+    from mfn_core.generation.footprint import footprint
+
+    streams: tuple[StreamName, ...] = ("plain", "steered") if request.compare else ("steered",)
+    return Started(request.id, request.prompt, streams, footprint(request, engine.row_bytes, engine.context))
 
 
 class Translator:
@@ -117,16 +126,13 @@ class Translator:
     def __init__(self, served: Served, stream: Stream) -> None:
         self._texts = served.token_texts
         self._keys = {source.layer: source.key for source in served.facts.sources}
-        self._digests = stream.digests
+        self._digests, self._held = stream.digests, stream.bytes
 
     def __call__(self, event: StreamEvent) -> list[tuple[str, Schema]]:
         """Names and bodies, in order; of a token up to three."""
         match event:
             case Started():
-                prompt = [Token(id=token, text=self._texts[token]) for token in event.prompt]
-                return [
-                    ("start", StartEvent(request_id=event.request, prompt_tokens=prompt, streams=list(event.streams)))
-                ]
+                return [("start", self._start(event))]
             case TokenEvent():
                 return self._token(event)
             case Updated():
@@ -150,6 +156,15 @@ class Translator:
             case Ended():
                 return [("end", EndEvent())]
 
+    def _start(self, event: Started) -> StartEvent:
+        return StartEvent(
+            request_id=event.request,
+            prompt_tokens=[Token(id=token, text=self._texts[token]) for token in event.prompt],
+            streams=list(event.streams),
+            cache_bytes=event.footprint.cache,
+            held_bytes=self._held,
+        )
+
     def _token(self, event: TokenEvent) -> list[tuple[str, Schema]]:
         token = TokenEventBody(
             stream=event.stream,
@@ -172,5 +187,13 @@ class Translator:
             features = FeaturesEvent(stream=event.stream, step=event.step, fired=fired, watched=watched)
             told.append(("features", features))
         if event.kl is not None:
-            told.append(("effect", EffectEvent(step=event.step, kl=event.kl)))
+            told.append(("effect", self._effect(event, event.kl)))
         return [*told, ("token", token)]
+
+    def _effect(self, event: TokenEvent, kl: float) -> EffectEvent:
+        assert event.plain_logprob is not None, "it comes with the divergence"
+        shifts = [
+            ShiftedToken(id=s.token, text=self._texts[s.token], logprob=s.logprob, plain_logprob=s.plain_logprob)
+            for s in event.shifts
+        ]
+        return EffectEvent(step=event.step, kl=kl, plain_logprob=event.plain_logprob, shifts=shifts)

@@ -26,7 +26,8 @@ def done(events: list, name: str) -> Done:
 def content(events: list, name: str, request_id: str | None = None) -> list[tuple]:
     """All that a stream says, to the last bit."""
     return [
-        (e.step, e.token, e.delta, e.logprob, e.kl, e.alternatives, e.fired) for e in tokens(events, name, request_id)
+        (e.step, e.token, e.delta, e.logprob, (e.kl, e.plain_logprob, e.shifts), e.alternatives, e.fired)
+        for e in tokens(events, name, request_id)
     ]
 
 

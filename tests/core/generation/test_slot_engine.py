@@ -92,6 +92,10 @@ def test_twins_without_interventions_are_equal_to_the_bit(
     assert said(events, "plain") == said(events, "steered")
     assert {event.kl for event in tokens(events, "steered")} == {0.0}
     assert {event.kl for event in tokens(events, "plain")} == {None}
+    assert [event.plain_logprob for event in tokens(events, "steered")] == [
+        event.logprob for event in tokens(events, "plain")
+    ]
+    assert {event.shifts for event in tokens(events, "steered")} == {()}
 
 
 def test_compare_leaves_the_steered_stream_as_it_is(tiny_model: MFNModel, engine: SlotEngine) -> None:
@@ -149,8 +153,8 @@ def test_reported_numbers_are_those_of_the_model(tiny_model: MFNModel, engine: S
             assert [f.value for f in event.fired] == pytest.approx([entry[0] for entry in expected], abs=1e-4)
 
 
-def test_first_divergence_is_the_kl_of_the_two_models(tiny_model: MFNModel, engine: SlotEngine) -> None:
-    asked = request(tiny_model, "Take two eggs", interventions=(STRONG,), max_new_tokens=1)
+def test_the_first_effect_is_the_difference_of_the_two_models(tiny_model: MFNModel, engine: SlotEngine) -> None:
+    asked = request(tiny_model, "Take two eggs", interventions=(STRONG,), max_new_tokens=1, alternatives=6)
     (event,) = tokens(list(stream(engine, asked)), "steered")
     edits = EditBuffers.allocate(tiny_model.n_features, rows=1)
     edits.write(0, [STRONG], len(asked.prompt))
@@ -160,6 +164,23 @@ def test_first_divergence_is_the_kl_of_the_two_models(tiny_model: MFNModel, engi
     expected = float((steered.exp() * (steered - plain)).sum())
     assert expected > 0.01
     assert event.kl == pytest.approx(expected, rel=1e-3)
+    assert event.plain_logprob == pytest.approx(float(plain[event.token]), abs=1e-4)
+    far = (steered.exp() - plain.exp()).abs().topk(6).indices
+    assert [shift.token for shift in event.shifts] == far.tolist()
+    assert {shift.logprob > shift.plain_logprob for shift in event.shifts} == {True, False}  # some up, some down
+    assert [shift.logprob for shift in event.shifts] == pytest.approx(steered[far].tolist(), abs=1e-4)
+    assert [shift.plain_logprob for shift in event.shifts] == pytest.approx(plain[far].tolist(), abs=1e-4)
+
+
+def test_effects_are_told_as_long_as_both_texts_are_the_same(tiny_model: MFNModel, engine: SlotEngine) -> None:
+    asked = request(tiny_model, "Take two eggs", interventions=(STRONG,), max_new_tokens=12, alternatives=3)
+    steered = tokens(list(stream(engine, asked)), "steered")
+    assert [event.plain_logprob is None for event in steered] == [event.kl is None for event in steered]
+    assert [event.shifts == () for event in steered] == [event.kl is None for event in steered]
+    assert steered[-1].kl is None  # they part
+    unasked = request(tiny_model, "Take two eggs", interventions=(STRONG,), max_new_tokens=1)
+    (event,) = tokens(list(stream(engine, unasked)), "steered")
+    assert (event.shifts, event.plain_logprob) == ((), steered[0].plain_logprob)
 
 
 def test_an_update_acts_from_the_next_token_on(tiny_model: MFNModel, engine: SlotEngine) -> None:

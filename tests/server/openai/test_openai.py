@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,12 @@ from openai import OpenAI
 from mfn_core import Intervention, MFNModel
 from mfn_core.generation import Done, GenerationRequest, Sampling, TokenEvent, stream
 from mfn_server.errors import APIError
-from mfn_server.openai.prompts import chat_tokens
+from mfn_server.openai.prompts import chat_tokens, template_of
+from mfn_server.openai.rendering import TemplateRenderer
 from mfn_server.served_model import ROWS, make_engine
 from mfn_server.worker.errors import WorkerLostError
 from tests.server.steering import paced
-from tests.server.steering.site import Site, wait_until
+from tests.server.steering.site import PATIENCE, Site, wait_until
 
 TEMPLATE = (
     "{% for m in messages %}{% if m.content == 'refuse' %}{{ raise_exception('not this') }}{% endif %}"
@@ -253,6 +257,83 @@ def test_an_echoed_prompt_is_scored_as_the_model_scores_it(openai: OpenAI, site:
     assert steered.choices[0].logprobs.top_logprobs[1].keys() == {texts[1]}
 
 
+def test_an_answer_that_would_take_too_much_memory_is_refused(openai: OpenAI, site: Site) -> None:
+    ask = partial(openai.completions.create, model="tiny", prompt="The ship", max_tokens=20, logprobs=20)
+    site.use(memory=500_000)
+    assert len(ask(n=2).choices) == 2
+    with pytest.raises(client_library.APIStatusError) as refused:
+        ask(n=16)
+    assert (refused.value.status_code, refused.value.code, refused.value.param) == (413, "too_much_memory", "n")
+
+
+# -- twins -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_twin_is_written_beside_each_choice(openai: OpenAI, site: Site, tiny_model: MFNModel) -> None:
+    prompt = tuple(tiny_model.encode_text("The ship"))
+    asked = GenerationRequest(
+        prompt, 14, (Intervention(1, 7, "set", 9.0),), Sampling(temperature=0.8, seed=6), alternatives=2
+    )
+    events = list(stream(make_engine(ROWS, tiny_model), asked))
+    done = {event.stream: event for event in events if isinstance(event, Done)}
+    theirs = {
+        name: [event for event in events if isinstance(event, TokenEvent) and event.stream == name] for name in done
+    }
+    assert done["plain"].text != done["steered"].text  # else this would show nothing
+    ask = partial(
+        openai.completions.create,
+        model="tiny",
+        prompt="The ship",
+        n=2,
+        max_tokens=14,
+        temperature=0.8,
+        seed=5,
+        logprobs=2,
+        extra_body={"mfn": {"interventions": [site.clamp(9.0)], "compare": True}},
+    )
+    whole = ask()
+    choice = whole.choices[1]
+    ours = choice.mfn
+    assert (choice.text, ours["plain"]["text"]) == (done["steered"].text, done["plain"].text)
+    assert ours["plain"]["completion_tokens"] == done["plain"].n_tokens
+    assert ours["plain"]["finish_reason"] == {"eos": "stop", "length": "length"}[done["plain"].reason]
+    assert ours["plain"]["logprobs"]["token_logprobs"] == [token.logprob for token in theirs["plain"]]
+    told = [token for token in theirs["steered"] if token.kl is not None]
+    assert [(one["kl"], one["plain_logprob"]) for one in ours["effect"]] == [(t.kl, t.plain_logprob) for t in told]
+    assert [[(s["logprob"], s["plain_logprob"]) for s in one["shifts"]] for one in ours["effect"]] == [
+        [(s.logprob, s.plain_logprob) for s in token.shifts] for token in told
+    ]
+    assert whole.usage.completion_tokens == sum(len(one.logprobs.tokens) for one in whole.choices)
+
+    chunks = list(ask(stream=True))
+    for choice in whole.choices:
+        mine = [chunk.choices[0] for chunk in chunks if chunk.choices and chunk.choices[0].index == choice.index]
+        assert "".join(part.text for part in mine) == choice.text
+        assert [part.finish_reason for part in mine] == [None] * (len(mine) - 1) + [choice.finish_reason]
+        said = [part.model_extra.get("mfn") or {} for part in mine]
+        twins = [one["plain"] for one in said[:-1] if "plain" in one]
+        assert "".join(one["text"] for one in twins) == choice.mfn["plain"]["text"]
+        logprobs = [number for one in twins for number in one["logprobs"]["token_logprobs"]]
+        assert logprobs == choice.mfn["plain"]["logprobs"]["token_logprobs"]
+        assert list(chain.from_iterable(one.get("effect", []) for one in said)) == choice.mfn["effect"]
+        whole_plain = {key: value for key, value in choice.mfn["plain"].items() if key not in ("text", "logprobs")}
+        assert said[-1] == {key: choice.mfn[key] for key in ("seed", "digest")} | {"plain": whole_plain}
+
+
+@pytest.mark.usefixtures("template")
+def test_a_chat_has_a_plain_twin_too(openai: OpenAI, site: Site) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "messages": MESSAGES, "seed": 2, "max_tokens": 9}
+    twin = {"interventions": [site.clamp(9.0)], "compare": True}
+    plain = openai.chat.completions.create(**asked).choices[0].message.content
+    whole = openai.chat.completions.create(**asked, extra_body={"mfn": twin}).choices[0]
+    assert whole.mfn["plain"]["text"] == plain != whole.message.content
+    chunks = list(openai.chat.completions.create(**asked, extra_body={"mfn": twin}, stream=True))
+    said = [chunk.choices[0] for chunk in chunks]
+    assert "".join(part.delta.content or "" for part in said) == whole.message.content
+    twins = [(part.model_extra.get("mfn") or {}).get("plain", {}).get("text", "") for part in said]
+    assert "".join(twins) == plain
+
+
 # -- chats -------------------------------------------------------------------------------------------------------------
 
 
@@ -315,20 +396,55 @@ def test_a_model_without_a_template_says_so_and_goes_on_plainly_where_asked(
     assert open_end.usage.completion_tokens > 16
 
 
-def test_the_tokenizers_own_template_is_used_in_a_sandbox(tiny_bundle: Path) -> None:
+ENDLESS = "{% for a in range(99999) %}" * 4 + "{% endfor %}" * 4
+
+
+async def test_a_template_is_rendered_in_a_sandbox_and_in_bounds(tiny_bundle: Path) -> None:
     model = MFNModel.from_pretrained(tiny_bundle)
     model.required_tokenizer.chat_template = TEMPLATE
     message = [{"role": "user", "content": "Snow"}]
-    ids = chat_tokens(model, message, None)
-    assert model.required_tokenizer.decode(ids) == "[user] Snow\n[assistant]"
-    for attack in (
-        "{{ messages.append(1) }}",
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ nothing.at.all }}",
-    ):
-        with pytest.raises(APIError) as refused:
-            chat_tokens(model, message, attack)
-        assert (refused.value.status, refused.value.detail.code) == (400, "chat_template_error")
+    renderer = TemplateRenderer()
+    try:
+        template, names = template_of(model, None)
+        text = await renderer.render(template, message, names)
+        assert text == "[user] Snow\n[assistant]"
+        assert model.required_tokenizer.decode(chat_tokens(model, text)) == text
+        assert await renderer.render("{{ eos_token }}", message, names) == model.required_tokenizer.eos_token
+        for attack in (
+            "{{ messages.append(1) }}",
+            "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+            "{{ nothing.at.all }}",
+            "{{ 'a' * 2000000 }}",
+            "{{ 'a' * 2000000000 }}",
+            ENDLESS,
+        ):
+            renderer.seconds = 0.5 if attack == ENDLESS else 60.0
+            with pytest.raises(APIError) as refused:
+                await renderer.render(attack, message, {})
+            assert (refused.value.status, refused.value.detail.code) == (400, "chat_template_error"), attack
+        assert "0.5 s" in refused.value.detail.message
+        renderer.seconds = 60.0
+        assert await renderer.render(TEMPLATE, message, {}) == text  # by another process
+    finally:
+        await renderer.close()
+
+
+def test_texts_are_written_while_a_template_loops(
+    openai: OpenAI, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "endless.jinja").write_text(ENDLESS)
+    monkeypatch.setattr(site.studio.settings, "chat_template", str(tmp_path / "endless.jinja"))
+    monkeypatch.setattr(site.studio.templates, "seconds", PATIENCE)
+    ask = partial(openai.chat.completions.create, model="tiny", messages=MESSAGES)
+    with ThreadPoolExecutor(1) as pool:
+        looping = pool.submit(ask)
+        wait_until(lambda: site.studio.templates.busy)
+        assert site.read(max_new_tokens=20)[-1] == ("end", {})
+        assert not looping.done()
+        asyncio.run_coroutine_threadsafe(site.studio.templates.close(), site.studio.worker.loop).result(PATIENCE)
+        with pytest.raises(client_library.InternalServerError) as lost:
+            looping.result(PATIENCE)
+        assert lost.value.code == "templates_lost"
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

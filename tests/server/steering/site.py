@@ -126,7 +126,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def tokens(events: list[tuple[str, dict]], name: str) -> list[dict]:
     """A stream's tokens, each with what was said of it."""
     found = [
-        {**data, "kl": None, "fired": [], "watched": []}
+        {**data, "kl": None, "plain_logprob": None, "shifts": [], "fired": [], "watched": []}
         for event, data in events
         if event == "token" and data["stream"] == name
     ]
@@ -134,5 +134,5 @@ def tokens(events: list[tuple[str, dict]], name: str) -> list[dict]:
         if event == "features" and data["stream"] == name:
             found[data["step"]] |= {"fired": data["fired"], "watched": data["watched"]}
         if event == "effect" and name == "steered":
-            found[data["step"]]["kl"] = data["kl"]
+            found[data["step"]] |= {key: data[key] for key in ("kl", "plain_logprob", "shifts")}
     return found

@@ -41,9 +41,13 @@ def test_streams_what_the_engine_says(site: Site, tiny_model: MFNModel) -> None:
     for name in ("plain", "steered"):
         ours = tokens(events, name)
         theirs = [event for event in expected if isinstance(event, TokenEvent) and event.stream == name]
-        assert [(t["step"], t["id"], t["delta"], t["logprob"], t["kl"]) for t in ours] == [
-            (t.step, t.token, t.delta, t.logprob, t.kl) for t in theirs
+        assert [(t["step"], t["id"], t["delta"], t["logprob"], t["kl"], t["plain_logprob"]) for t in ours] == [
+            (t.step, t.token, t.delta, t.logprob, t.kl, t.plain_logprob) for t in theirs
         ]
+        assert [[(s["id"], s["logprob"], s["plain_logprob"]) for s in t["shifts"]] for t in ours] == [
+            [(s.token, s.logprob, s.plain_logprob) for s in t.shifts] for t in theirs
+        ]
+        assert any(t["shifts"] for t in ours) is (name == "steered")
         assert [[(a["id"], a["logprob"]) for a in t["alternatives"]] for t in ours] == [
             [(a.token, a.logprob) for a in t.alternatives] for t in theirs
         ]
@@ -91,7 +95,8 @@ def test_without_compare_the_steered_stream_comes_alone(site: Site) -> None:
     both = site.read(max_new_tokens=6, interventions=[site.clamp()])
     alone = site.read(max_new_tokens=6, interventions=[site.clamp()], compare=False)
     assert alone[0][1]["streams"] == ["steered"]
-    twin = [{**token, "kl": None} for token in tokens(both, "steered")]  # which is told beside the plain one alone
+    alone_said = {"kl": None, "plain_logprob": None, "shifts": []}  # what takes a plain twin to tell
+    twin = [{**token, **alone_said} for token in tokens(both, "steered")]
     assert tokens(alone, "steered") == twin
     assert not tokens(alone, "plain")
 

@@ -84,6 +84,37 @@ def test_an_address_that_no_trusted_proxy_says_counts_for_nothing(site: Site) ->
         assert site.studio.generation.admitted == 1
 
 
+def test_no_more_is_taken_in_than_there_is_memory_for(site: Site) -> None:
+    small: dict[str, Any] = {"max_new_tokens": 4}
+    (_, start), *_ = site.read(**small)
+    one = start["held_bytes"]
+    assert one > 0
+    assert start["cache_bytes"] > 0
+    service = site.studio.generation
+    wait_until(lambda: service.admitted == 0)
+    site.use(memory=3 * one)
+    service = site.studio.generation
+    large = refused(site, max_new_tokens=80, alternatives=20)
+    assert (large.status_code, code_of(large)) == (413, "too_much_memory")
+    assert large.json()["error"]["field"] == "max_new_tokens"
+    site.pace()
+    with ExitStack() as stack:
+        texts = [stack.enter_context(site.open(**small)) for _ in range(3)]  # one is written, two wait
+        assert [next(events)[1]["held_bytes"] for events in texts] == [one] * 3
+        assert service.text_bytes == 3 * one == metric(site, "mfn_text_bytes ")
+        full = refused(site, "10.0.0.2", **small)
+        assert (full.status_code, code_of(full)) == (503, "memory_full")
+        assert int(full.headers["retry-after"]) >= 1
+        assert service.admitted == 3
+        site.free()
+        assert [list(events)[-1] for events in texts] == [("end", {})] * 3
+    wait_until(lambda: service.text_bytes == 0)
+    assert metric(site, 'mfn_texts_total{outcome="refused_memory_full"}') == 1
+    assert metric(site, 'mfn_texts_total{outcome="refused_too_much_memory"}') == 1
+    assert site.read(**small)[-1] == ("end", {})
+    assert site.job(paced.count_requests) == 0  # those that were refused are not kept where the model is
+
+
 def test_a_client_that_was_cut_off_reads_on_where_it_was(site: Site) -> None:
     whole = site.read(max_new_tokens=12, seed=5, temperature=1)
     site.pace()
@@ -141,6 +172,17 @@ def test_a_text_can_be_stopped_from_elsewhere(site: Site) -> None:
     assert site.client.delete(path).status_code == 204
     assert site.client.delete("/api/generate/nobody").status_code == 404
     assert metric(site, 'mfn_texts_total{outcome="cancelled"}') == 1
+
+
+def test_a_client_that_leaves_ends_its_search(site: Site) -> None:
+    turned = {**site.clamp(), "scope": {"kind": "generation"}}
+    body = {"prompts": ["The ship"] * 4, "interventions": [turned], "samples": 16, "max_new_tokens": 64}
+    with pytest.raises(httpx.ReadTimeout):
+        site.client.post("/api/effect/sweet-spot", json={**body, "temperatures": [0.5, 1, 2, 3]}, timeout=1.0)
+    wait_until(lambda: site.job(paced.count_paused, "try_spot") == 0)
+    assert site.read(max_new_tokens=2)[-1] == ("end", {})
+    body |= {"samples": 1, "max_new_tokens": 2}
+    assert site.client.post("/api/effect/sweet-spot", json=body).status_code == 200  # its place is free again
 
 
 async def _slow_client(site: Site, reads: int, go_on: asyncio.Event) -> bytes:
