@@ -43,6 +43,8 @@ class Site:
     def use(self, rows: int = 2, lag: int = 1024, **limits: Any) -> None:
         """A fresh service, which uses so many rows, and an engine that runs freely until it is told to be paced."""
         worker = self.studio.worker
+        closing = self.studio.generation.close()  # else what it keeps for readers outlives its test
+        asyncio.run_coroutine_threadsafe(closing, worker.loop).result(PATIENCE)
         assert worker._ready is not None
         worker._ready = replace(worker._ready, engine=replace(worker.engine, rows=rows))
         self.studio.meters = Meters()
