@@ -136,7 +136,7 @@ def _continued(
         end = min(begin + width, ids.shape[1])
         logits = model(ids[:, begin:end], mask[:, :end], cache, True, edits, logits_to_keep=1).logits[:, -1]
         yield
-    endings = torch.tensor(sorted(ending_ids(model.base.generation_config, model.base.config)), device=ids.device)
+    endings = ids.new_tensor(sorted(ending_ids(model.base.generation_config, model.base.config)))
     over = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     columns: list[Tensor] = []
     while True:

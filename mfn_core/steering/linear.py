@@ -134,7 +134,7 @@ def _some(
     edits = edits_of(model, rows, len(ids))
     inputs = torch.tensor([list(ids)], device=model.device).expand(len(rows), -1)
     run = Run()
-    place = torch.tensor(places, device=model.device)[:, None, None]
+    place = torch.tensor(places, dtype=torch.float64)[:, None, None]
     tangents = _Tangents(model, run, edits, position, place, secants)
     # fused attention kernels have no forward-mode derivative; the plain formula has
     with torch.no_grad(), fwd.dual_level(), sdpa_kernel(SDPBackend.MATH), tangents.hooked(), model.stage.use(run):
@@ -213,7 +213,7 @@ class _Tangents:
             moved = change if tangent is None else tangent + change
             if not begun:
                 return _dual(primal, moved)
-            place = self.place.to(primal.dtype)
+            place = self.place.to(primal)
             if edited[1] is not None or tangent is not None:
                 moved = moved + place * (_or_zero(edited[1], primal) - _or_zero(tangent, primal))
             return _dual(primal + place * change, moved)
