@@ -341,6 +341,7 @@ def test_a_chat_has_a_plain_twin_too(openai: OpenAI, site: Site) -> None:
 def template(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "chat.jinja").write_text(TEMPLATE)
     monkeypatch.setattr(site.studio.settings, "chat_template", str(tmp_path / "chat.jinja"))
+    monkeypatch.setattr(site.studio.templates, "seconds", PATIENCE)  # a machine may have much else to do
 
 
 MESSAGES: list[Any] = [

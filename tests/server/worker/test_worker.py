@@ -251,6 +251,7 @@ from mfn_server.worker import ModelWorker
 from tests.server.worker import jobs
 async def main():
     worker = ModelWorker(jobs.plan(pathlib.Path({str(file)!r})))
+    await worker.wait_loaded({PATIENCE})  # which imports torch anew
     print(await worker.run(jobs.process), flush=True)
     await worker.run(jobs.append, seconds=600)
 asyncio.run(main())
