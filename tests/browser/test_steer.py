@@ -284,7 +284,10 @@ def test_colours_have_a_legend(page: Page, feature: dict[str, Any]) -> None:
 
 def test_writing_moves_nothing_and_is_announced_by_sentence(page: Page, feature: dict[str, Any]) -> None:
     page.add_init_script(KEEP_LAYOUT_SHIFTS)
-    page.goto(steer_url(feature, 0, n="200"))
+    page.goto(steer_url(feature, 0, n="120"))
+    wait_until_written(page)  # all that the page fetches is there
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(stream(page, "steered")).to_have_attribute("data-state", "writing")
     expect(tokens(page, "steered").first).to_be_attached()
     before = page.evaluate("window.shifts.length")
     page.get_by_role("slider").press("ArrowUp")  # so that there is something to say when the text is written
@@ -636,9 +639,8 @@ def test_a_prompt_too_long_for_an_address_outlives_a_reload(page: Page, watch: W
 
 def test_hostile_text_stays_text_everywhere_on_the_page(page: Page, studio: Studio) -> None:
     target = studio.get("/api/features?layer=0&sort=rate&limit=5")["items"][4]
-    where = f"/api/features/{target['source']}/{target['index']}/labels"
-    body = {"id": str(uuid4()), "text": HOSTILE, "author": HOSTILE[:90], "reason": HOSTILE}
-    studio.post(where, body)
+    where = f"/api/features/{target['source']}/{target['index']}/events"
+    studio.post(where, {"id": str(uuid4()), "event": {"kind": "propose", "text": HOSTILE}})
     studio.post("/api/presets", {"name": HOSTILE, "description": HOSTILE, "prompt": HOSTILE, "interventions": []})
     query = {
         "p": HOSTILE,
