@@ -89,7 +89,7 @@ def test_steering_by_keyboard_alone(page: Page, studio: Studio) -> None:
     expect(page.get_by_role("button", name="Generate", exact=True)).to_be_visible()
     page.keyboard.press("a")  # the search for a feature
     page.keyboard.type("snow")
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.locator("mfn-feature-picker").get_by_role("option").first).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.locator("mfn-intervention-editor")).to_have_count(1)
     page.get_by_label("Prompt", exact=True).focus()
