@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from mfn_server.options import ModelFolder
+from mfn_server.printing import wide_console
 from mfn_server.progress import telling
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def concepts(
         detectors = table.detectors()
         effects = table.effects(detectors) if ablate else {}
     detectors.sort(key=lambda d: (d.concept.split("/")[0], -d.precision.value))
-    out = Console(highlight=False)
+    out = wide_console()
     out.print(_table(detectors, effects))
     out.print("\n".join(_summary(detectors, effects)))
     if json_file is not None:

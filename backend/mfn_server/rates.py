@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mfn_server.options import ModelFolder
+from mfn_server.printing import wide_console
 
 if TYPE_CHECKING:
     from mfn_core.data.mix import TokenRows
@@ -58,7 +59,7 @@ def rates(
                 raise
             bar.console.print("Stopped: the figures are those of what was read.")
     found = count.rates()
-    Console(highlight=False).print(_table(found, count.tokens))
+    wide_console().print(_table(found, count.tokens))
     if json_file is not None:
         layers = {str(number): layer.to_json() for number, layer in found.items()}
         report = {"kind": "rates", "model": loaded.fingerprint, "tokens": count.tokens, "layers": layers}

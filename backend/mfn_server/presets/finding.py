@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from mfn_server.options import Judge, ModelFolder, TableFile
 from mfn_server.presets.measuring import read_prompts
+from mfn_server.printing import wide_console
 from mfn_server.progress import telling
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def find_presets(
     good = [(goal, finding) for goal, finding in zip(wanted, findings, strict=True) if finding.passes]
     kept = [preset_of(loaded, goal, finding, judge is not None) for goal, finding in good]
     (out / "presets.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    shown = Console(highlight=False)
+    shown = wide_console()
     shown.print(_table(findings))
     shown.print(f"{len(kept)} of {len(findings)} work; they are in {out / 'presets.json'}", soft_wrap=True)
     if judge is None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mfn_server.options import Judge, ModelFolder, TableFile
+from mfn_server.printing import wide_console
 
 if TYPE_CHECKING:
     from mfn_core.evaluation.steering import Steer, SteerEffect
@@ -63,7 +64,7 @@ def presets(
         for effect in measure(loaded, other, lines, steers, lambda turned: firing[turned.layer], writing):
             effects.append(effect)
             status.update(f"{len(effects)} of {len(steers)} presets measured")
-    out = Console(highlight=False)
+    out = wide_console()
     out.print(_table(effects))
     out.print(f"{sum(effect.shows for effect in effects)} of {len(effects)} presets show over {len(lines)} prompts")
     if json_file is not None:
