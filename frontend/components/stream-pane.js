@@ -14,6 +14,9 @@ import { splitSentences } from "../pages/steer-run.js";
 import { stream as text } from "../pages/steer-strings.js";
 import { shade } from "./token-colour.js";
 
+/** Tokens that can be seen, and so reached: special ones of a prompt are hidden. */
+const SHOWN = ".spot:not(.is-special)";
+
 function markChanged(spot, step) {
   spot.classList.add("is-changed");
   spot.title = text.changed(step);
@@ -87,7 +90,7 @@ export class StreamPane extends HTMLElement {
     this.dataset.state = "writing";
     this.#status.textContent = text.writing;
     this.#text.replaceChildren(...prompt.map((token, position) => this.#promptSpot(token, position)));
-    this.#text.querySelector(".spot")?.setAttribute("tabindex", "0");
+    this.#text.querySelector(SHOWN)?.setAttribute("tabindex", "0");
     this.#body.scrollTop = this.#body.scrollHeight;
   }
 
@@ -174,7 +177,8 @@ export class StreamPane extends HTMLElement {
   #generatedSpot(token) {
     const step = this.#tokens.push(token) - 1;
     const partial = token.delta === ""; // bytes of an unfinished character, or a special token
-    const spot = h("span", { class: "spot", role: "button", tabindex: "-1", "aria-pressed": "false" });
+    const first = step === 0 && !this.#text.querySelector('[tabindex="0"]'); // after a prompt of which nothing is shown
+    const spot = h("span", { class: "spot", role: "button", tabindex: first ? "0" : "-1", "aria-pressed": "false" });
     spot.classList.toggle("is-bytes", partial);
     spot.classList.toggle("is-break", token.delta.includes("\n"));
     spot.classList.toggle("is-parting", step === this.#parting);
@@ -216,7 +220,7 @@ export class StreamPane extends HTMLElement {
   }
 
   #key(event) {
-    const spots = [...this.#text.querySelectorAll(".spot")];
+    const spots = [...this.#text.querySelectorAll(SHOWN)];
     const here = spots.indexOf(event.target);
     const moves = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: spots.length - 1 };
     if (event.key in moves) {

@@ -96,6 +96,9 @@ PAGES: dict[str, Visit] = {
 }
 """By the first part of their paths, as `app.js` has them, and what is no page."""
 
+OF_PEOPLE = {"login", "join", "reset", "account", "people"}
+"""Those of a server with accounts, which `test_people.py` looks at."""
+
 
 def routed() -> set[str]:
     """The first parts of the paths that `app.js` knows, "home" for the root."""

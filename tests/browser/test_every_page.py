@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, TimeoutError, ViewportSize
 
+from .accessible import violations
 from .conftest import PATIENCE_MS, Watch
-from .everywhere import PAGES, THEMES, routed
+from .everywhere import OF_PEOPLE, PAGES, THEMES, routed
 from .studio import Studio
 
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SERIOUS = {"serious", "critical"}
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 ENLARGED: ViewportSize = {"width": 640, "height": 430}  # the desktop at 200 %
@@ -83,21 +81,6 @@ def visited(request: pytest.FixtureRequest, browser: Browser, studio: Studio) ->
     assert problems == []
 
 
-@pytest.fixture(scope="module")
-def axe() -> Axe:
-    return Axe()
-
-
-def violations(axe: Axe, page: Page) -> list[str]:
-    found: dict[str, Any] = axe.run(page, options={"runOnly": RULES, "resultTypes": ["violations"]}).response
-    return [
-        f"{rule['id']} ({rule['impact']}): {rule['help']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for rule in found["violations"]
-        if rule["impact"] in SERIOUS
-        for node in rule["nodes"][:3]
-    ]
-
-
 def sticks_out(page: Page) -> str | None:
     """Once plots have followed the window, which they do a moment later."""
     with suppress(TimeoutError):
@@ -107,7 +90,7 @@ def sticks_out(page: Page) -> str | None:
 
 
 def test_every_route_is_looked_at() -> None:
-    assert routed() <= set(PAGES)
+    assert routed() <= PAGES.keys() | OF_PEOPLE
 
 
 def test_no_other_host_is_asked(visited: Visited, studio: Studio) -> None:
@@ -115,9 +98,9 @@ def test_no_other_host_is_asked(visited: Visited, studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_serious(visited: Visited, axe: Axe, theme: Literal["light", "dark"]) -> None:
+def test_axe_finds_nothing_serious(visited: Visited, theme: Literal["light", "dark"]) -> None:
     visited.page.emulate_media(color_scheme=theme)
-    assert violations(axe, visited.page) == []
+    assert violations(visited.page) == []
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(visited: Visited) -> None:
@@ -150,8 +133,8 @@ def test_nothing_sticks_out_with_larger_text(visited: Visited) -> None:
     assert stuck is None
 
 
-def test_axe_finds_what_is_wrong(browser: Browser, axe: Axe) -> None:
+def test_axe_finds_what_is_wrong(browser: Browser) -> None:
     page = browser.new_page()
     page.evaluate("document.body.append(document.createElement('button'))")
-    assert any(line.startswith("button-name (critical)") for line in violations(axe, page))
+    assert any(line.startswith("button-name (critical)") for line in violations(page))
     page.close()

@@ -47,7 +47,7 @@ def test_a_neuron_is_turned_below_0_and_an_sae_is_not(browser: Browser, outside:
         typed.fill("-60")
         typed.press("Tab")
     expect(page).to_have_url(re.compile(r"/7,set,-60"))
-    page.wait_for_function(f"({text})('steered') !== ({text})('plain')")
+    page.wait_for_function(f"() => ({text})('steered') !== ({text})('plain')")
     expect(page.locator("[name=steered]")).to_have_attribute("data-state", "done")
     page.locator("[name=steered] [data-step='3']").click()
     expect(page.locator("mfn-token-detail .watched")).to_contain_text("-60")

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from .accessible import violations
 from .conftest import NewPage, Watch
+from .everywhere import THEMES
 from .studio import Studio, mfn, serve
 
 PASSWORD = "seven grey geese over water"
@@ -46,12 +48,21 @@ def account_of(page: Page, name: str) -> None:
     expect(page.get_by_role("link", name=f"{name}: your account")).to_be_visible()
 
 
+def nothing_serious(page: Page) -> None:
+    """In neither theme does axe find anything."""
+    page.wait_for_load_state("networkidle")
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        assert violations(page) == []
+
+
 def test_from_an_invitation_to_too_many_tries(new_page: NewPage) -> None:
     ann = new_page()
     ann.goto("/people?show=invitations")
     expect(ann).to_have_url(re.compile(r"/login\?next=%2Fpeople%3Fshow%3Dinvitations$"))
     log_in(ann, "Ann", "wrong")
     expect(ann.get_by_role("alert")).to_have_text("Name or password is wrong.")
+    nothing_serious(ann)
     log_in(ann, "Ann")
     expect(ann).to_have_url(re.compile(r"/people\?show=invitations$"))
     account_of(ann, "ann")
@@ -60,10 +71,12 @@ def test_from_an_invitation_to_too_many_tries(new_page: NewPage) -> None:
     ann.get_by_role("button", name="Make a link").click()
     link = ann.locator(".shown-once-value").input_value()
     expect(ann.locator(".people-row")).to_contain_text("for bob")
+    nothing_serious(ann)
 
     bob = new_page()
     bob.goto(link)
     expect(bob.get_by_text("You are invited as Labeller.")).to_be_visible()
+    nothing_serious(bob)
     bob.get_by_label("Name").fill(BOB)
     bob.get_by_label("Password").fill("ababababababab")
     bob.get_by_role("button", name="Join").click()
@@ -95,6 +108,8 @@ def test_from_an_invitation_to_too_many_tries(new_page: NewPage) -> None:
     bob.goto("/people")
     expect(bob.get_by_text("A labeller may not do this.")).to_be_visible()
     bob.goto("/account")
+    expect(bob.get_by_role("button", name="Log out")).to_be_visible()
+    nothing_serious(bob)
     bob.get_by_role("button", name="Log out").click()
     expect(bob).to_have_url(re.compile(r"/login$"))
     expect(bob.get_by_role("link", name="Log in")).to_be_visible()
@@ -108,7 +123,9 @@ def test_from_an_invitation_to_too_many_tries(new_page: NewPage) -> None:
     expect(ann.locator("tbody tr").first).to_contain_text("was held off: too many tries")
     expect(ann.locator("tbody tr").first).to_contain_text(BOB)
 
+    nothing_serious(ann)
     ann.goto("/people")
+    nothing_serious(ann)
     row = ann.locator(".people-row").filter(has_text="Bob")
     row.get_by_role("combobox").select_option("reviewer")
     expect(ann.get_by_text("is Reviewer now")).to_be_visible()

@@ -284,7 +284,7 @@ def test_colours_have_a_legend(page: Page, feature: dict[str, Any]) -> None:
 
 def test_writing_moves_nothing_and_is_announced_by_sentence(page: Page, feature: dict[str, Any]) -> None:
     page.add_init_script(KEEP_LAYOUT_SHIFTS)
-    page.goto(steer_url(feature, 0, n="120"))
+    page.goto(steer_url(feature, 0, n="400"))  # long enough for a slider to move meanwhile
     wait_until_written(page)  # all that the page fetches is there
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(stream(page, "steered")).to_have_attribute("data-state", "writing")
@@ -585,12 +585,12 @@ def test_runs_are_kept_shown_again_and_forgotten(page: Page, feature: dict[str, 
     expect(history.locator(".run")).to_have_count(1)
     history.get_by_role("button", name="Clear history").click()
     expect(history.locator(".run")).to_have_count(0)
-    page.reload()
+    page.goto("/steer")  # where nothing is written by itself
     expect(history.locator("summary")).to_contain_text("nothing yet")
 
 
 def test_a_run_with_moves_is_shown_again_with_them(page: Page, feature: dict[str, Any]) -> None:
-    page.goto(steer_url(feature, 0, n="60"))
+    page.goto(steer_url(feature, 0, n="400"))
     expect(tokens(page, "steered").nth(3)).to_be_attached()
     slider = page.get_by_role("slider")
     slider.fill(slider.get_attribute("max") or "")
