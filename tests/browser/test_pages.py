@@ -361,5 +361,5 @@ def test_the_page_says_when_the_server_is_gone_and_when_it_is_back(page: Page, w
     expect(page.locator(".notice.is-error")).to_contain_text("does not answer")
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("Typed before the server went away")
     page.context.set_offline(False)
-    page.get_by_role("button", name="Try again").click()
+    page.locator("mfn-steer-notice").get_by_role("button", name="Try again").click()
     expect(page.locator("mfn-stream-pane[name=plain]")).to_have_attribute("data-state", "done", timeout=30_000)

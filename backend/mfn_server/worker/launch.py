@@ -81,8 +81,8 @@ class WorkerProcess:
         finally:
             self._theirs.close()  # the worker's copy alone keeps it open, so that its death is the end of the pipe
         _running.add(self)
-        self._reading.start()
         self._writing.start()
+        self._reading.start()  # last: at the end of the process, which may be at once, it waits for the other
 
     @property
     def pid(self) -> int | None:
