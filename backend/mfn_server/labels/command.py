@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import typer
 from sqlalchemy.exc import DBAPIError
 
 from mfn_core.errors import MFNError
 from mfn_server.options import Database, Home, settings_of
+
+if TYPE_CHECKING:
+    from mfn_server.db.session import Database as Store
 
 labels = typer.Typer(
     name="labels",
@@ -20,22 +27,11 @@ _SHOWN = 20
 @labels.command()
 def verify(db: Database = None, home: Home = None) -> None:
     """Compare all labels, votes, tags, comments and flags with what follows from the log. Differences end it with 1."""
-    from mfn_server.db.migrate import open_database
-    from mfn_server.db.session import explain
-    from mfn_server.labels.payloads import PayloadError
     from mfn_server.labels.projections import count_log, differences
 
-    database = open_database(settings_of(home=home, database=db).database_url, make=False)
-    try:
-        with database.snapshot() as connection:
-            events, features = count_log(connection)
-            found = list(differences(connection))
-    except DBAPIError as error:
-        raise explain(error, database.name) from None
-    except PayloadError as error:
-        raise MFNError(str(error)) from None
-    finally:
-        database.close()
+    with _opened(db, home) as database, database.snapshot() as connection:
+        events, features = count_log(connection)
+        found = list(differences(connection))
     for each in found[:_SHOWN]:
         typer.echo(
             f"source {each.place[0]}, feature {each.place[1]}: {each.table} is {each.found}, not {each.expected}"
@@ -48,21 +44,28 @@ def verify(db: Database = None, home: Home = None) -> None:
 @labels.command()
 def replay(db: Database = None, home: Home = None) -> None:
     """Make all labels, votes, tags, comments and flags anew from the log, while the server runs or not."""
+    from mfn_server.labels.log import lock_log
+    from mfn_server.labels.projections import rebuild
+
+    with _opened(db, home) as database, database.write() as connection:
+        lock_log(connection)
+        n = rebuild(connection)
+    typer.echo(f"made the tables of {n:,} features anew")
+
+
+@contextmanager
+def _opened(db: Database, home: Home) -> Iterator[Store]:
+    """A database that exists. What is wrong with it, or with an event in it, is told in one line."""
     from mfn_server.db.migrate import open_database
     from mfn_server.db.session import explain
-    from mfn_server.labels.log import lock_log
     from mfn_server.labels.payloads import PayloadError
-    from mfn_server.labels.projections import rebuild
 
     database = open_database(settings_of(home=home, database=db).database_url, make=False)
     try:
-        with database.write() as connection:
-            lock_log(connection)
-            n = rebuild(connection)
+        yield database
     except DBAPIError as error:
         raise explain(error, database.name) from None
     except PayloadError as error:
         raise MFNError(str(error)) from None
     finally:
         database.close()
-    typer.echo(f"made the tables of {n:,} features anew")

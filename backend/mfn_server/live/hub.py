@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
@@ -49,12 +49,19 @@ _COUNTERS = select(Counter.name, Counter.value).where(Counter.name.in_((STREAM, 
 T = TypeVar("T")
 
 
-class Message(NamedTuple):
-    """One event of a stream: its name, its number where it is of the log or stands for it, and its body."""
-
+class _Event(NamedTuple):
     name: str
     id: int | None
     body: Schema
+
+
+class Message(_Event):
+    """One event of a stream: its name, its number where it is of the log or stands for it, and its body."""
+
+    @cached_property
+    def data(self) -> str:
+        """The body as JSON; put together once for all who listen."""
+        return self.body.model_dump_json()
 
 
 @dataclass(eq=False)

@@ -68,7 +68,7 @@ async def get_live(
             return
         id = None if message.id is None else str(message.id)
         retry = RETRY if message.name == "hello" else None
-        yield ServerSentEvent(event=message.name, raw_data=message.body.model_dump_json(), id=id, retry=retry)
+        yield ServerSentEvent(event=message.name, raw_data=message.data, id=id, retry=retry)
 
 
 @router.post("/presence", status_code=204)
