@@ -11,7 +11,6 @@ from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import DBAPIError
 
 from mfn_server import __version__
@@ -23,6 +22,7 @@ from mfn_server.labels.command import labels
 from mfn_server.options import Database, Device, Home, ModelFolder, RayMayBeBare, settings_of
 from mfn_server.presets.finding import find_presets
 from mfn_server.presets.measuring import presets
+from mfn_server.progress import telling
 from mfn_server.rates import rates
 from mfn_server.runs import runs
 
@@ -257,14 +257,8 @@ def index(
         workers=workers,
         read_here=read_here,
     )
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
-        task = bar.add_task("starting", total=None, note="")
-
-        def show(phase: str, share: float | None, note: str) -> None:
-            bar.update(task, description=phase, total=None if share is None else 1.0, completed=share or 0.0, note=note)
-
-        done = run_index(order, show)
+    with telling() as tell:
+        done = run_index(order, lambda phase, share, note: tell(f"{phase} {note}".rstrip(), share))
     out.print(done)
 
 
@@ -295,13 +289,8 @@ def weights(
 
     settings = settings_of(home=home, database=db, map=draw)
     order = WeightOrder(model, settings.database_url, settings.map, most_pairs, anew, device)
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), console=err, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def show(phase: str, share: float | None) -> None:
-            bar.update(task, description=phase, total=None if share is None else 1.0, completed=share or 0.0)
-
-        done = run_weights(order, show)
+    with telling() as tell:
+        done = run_weights(order, tell)
     out.print(done, markup=False, soft_wrap=True)
 
 

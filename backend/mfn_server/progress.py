@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-Tell = Callable[[str, float], None]
-"""Told what is being done, and which share of it is."""
+Tell = Callable[[str, float | None], None]
+"""Told what is being done, and which share of it is, or None where nobody knows."""
 
 EVERY = 20.0  # seconds between two lines
 
@@ -23,13 +23,14 @@ class Lines:
         self._begun = clock()
         self._next = self._begun + every
 
-    def __call__(self, what: str, share: float) -> None:
+    def __call__(self, what: str, share: float | None) -> None:
         """A line, if it is time for one."""
         now = self._clock()
         if now >= self._next:
             self._next = now + self._every
             minutes, seconds = divmod(int(now - self._begun), 60)
-            self._console.print(f"[{minutes}:{seconds:02}] {what} ({share:.0%})", markup=False, soft_wrap=True)
+            done = "" if share is None else f" ({share:.0%})"
+            self._console.print(f"[{minutes}:{seconds:02}] {what}{done}", markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -39,7 +40,11 @@ def telling() -> Iterator[Tell]:
     if not console.is_terminal:
         yield Lines(console, EVERY)
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=1.0)
-        yield lambda what, share: bar.update(task, description=what, completed=share)
+        task = bar.add_task("starting", total=None)
+
+        def show(what: str, share: float | None) -> None:
+            bar.update(task, description=what, total=None if share is None else 1.0, completed=share or 0.0)
+
+        yield show

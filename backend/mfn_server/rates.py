@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mfn_server.options import ModelFolder
 from mfn_server.printing import wide_console
+from mfn_server.progress import telling
 
 if TYPE_CHECKING:
     from mfn_core.data.mix import TokenRows
@@ -44,20 +44,13 @@ def rates(
     loaded = MFNModel.from_pretrained(model)
     start, rows = _rows(loaded, text, tokens)
     count = RateCount(loaded, start)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("tokens", total=rows.size)
+    with telling() as tell:
         try:
-            count.read(rows, progress=lambda done: bar.update(task, completed=done))
+            count.read(rows, progress=lambda done: tell(f"{done:,} of {rows.size:,} tokens", done / rows.size))
         except KeyboardInterrupt:
             if not count.tokens:
                 raise
-            bar.console.print("Stopped: the figures are those of what was read.")
+            Console(stderr=True).print("Stopped: the figures are those of what was read.")
     found = count.rates()
     wide_console().print(_table(found, count.tokens))
     if json_file is not None:
