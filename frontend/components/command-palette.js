@@ -28,12 +28,17 @@ export class Palette {
   #items = [];
   #active = 0;
   #moved = false; // whether the reader has chosen a row, which then stays chosen when further results come
+  #entered = null; // the Enter that waits for results of what was typed
   #found = []; // features for what was typed last
+  #finding = false; // whether they are asked for
   #actions = listActions().filter(({ description }) => description !== strings.help.palette); // of the page below
   #search = debounce(() => this.#find(), SEARCH_MS);
 
-  /** `parts`: the dialog and, within it, the field, the list and a line for screen readers. */
-  constructor({ dialog, input, list, status }) {
+  /**
+   * `parts`: the dialog and, within it, the field, the list and a line for screen readers. `keys`: events of the keys that
+   * were pressed after what now stands in the field was typed.
+   */
+  constructor({ dialog, input, list, status }, keys = []) {
     Object.assign(this, { dialog, input, list, status });
     input.addEventListener("input", () => this.#typed());
     input.addEventListener("keydown", (event) => this.#key(event));
@@ -43,6 +48,7 @@ export class Palette {
     });
     this.#bringPresets();
     this.#typed();
+    for (const event of keys) if (dialog.open) this.#key(event);
   }
 
   get #query() {
@@ -53,17 +59,23 @@ export class Palette {
     presets ??= api.presets().then(({ items }) => items);
     try {
       this.presets = await presets;
-      if (this.dialog.open && this.#query) this.#show();
     } catch {
-      presets = null; // without an answer there are none to offer; the next time asks again
+      presets = null; // the next time asks again
+      this.presets = []; // without an answer there are none to offer
     }
+    if (!this.dialog.open || !this.#query) return;
+    this.#show();
+    this.#actIfEntered();
   }
 
   #typed() {
+    this.#moved = false;
+    this.#entered = null;
     if (this.#query) this.#search();
     else {
       this.#search.cancel();
       this.#request.abort();
+      this.#finding = false;
       this.#found = [];
     }
     this.#show();
@@ -73,6 +85,7 @@ export class Palette {
     this.#request.abort();
     const request = (this.#request = new AbortController());
     const query = this.#query;
+    this.#finding = true;
     const named = loadModel().then(({ sources }) => {
       const asked = findReference(query, sources);
       return asked && loadFeature(asked.source, asked.index).catch(() => ({ ...asked, label: null, top_tokens: [] }));
@@ -86,7 +99,9 @@ export class Palette {
       if (isAbort(error) || request.signal.aborted) return;
       this.#found = []; // the server is away: pages and actions are still there
     }
+    this.#finding = false;
     this.#show();
+    this.#actIfEntered();
   }
 
   /** [{ name, items }]: what is offered for what stands in the field. */
@@ -98,7 +113,7 @@ export class Palette {
       const recent = recentFeatures().filter(({ source }) => sources.includes(source)).slice(0, SHOWN.recent).map((one) => featureItem({ ...one, label: one.name }));
       return [{ name: text.groups.recent, items: recent }, ...byGroup(this.#actions)];
     }
-    const actions = fuzzyFilter(this.#actions, query, ({ description }) => description).slice(0, SHOWN.actions);
+    const actions = this.#fitting(query);
     const known = fuzzyFilter(this.presets ?? [], query, ({ name }) => name).slice(0, SHOWN.presets);
     const features = { name: text.groups.features, items: this.#found.map(featureItem) };
     const exact = this.#found.length > 0 && findsById(query, this.#found[0]);
@@ -114,8 +129,20 @@ export class Palette {
       ],
     };
     // what was named exactly, or an action that begins like this, stands first
-    const begins = actions.some(({ description }) => description.toLocaleLowerCase().split(/\W+/).some((word) => word.startsWith(query.toLocaleLowerCase())));
-    return exact || !begins ? [features, ...rest, search] : [...rest, features, search];
+    return exact || !begins(actions, query) ? [features, ...rest, search] : [...rest, features, search];
+  }
+
+  /** Whether further results can no longer change which row is the chosen one. */
+  get #decided() {
+    const query = this.#query;
+    if (!query || this.#moved) return true;
+    if (!this.#search.pending() && !this.#finding && this.presets) return true;
+    const sources = session.state.model?.sources; // whether it names a feature is known without asking, once these are
+    return sources !== undefined && !findReference(query, sources) && begins(this.#fitting(query), query);
+  }
+
+  #fitting(query) {
+    return fuzzyFilter(this.#actions, query, ({ description }) => description).slice(0, SHOWN.actions);
   }
 
   #show() {
@@ -168,25 +195,27 @@ export class Palette {
     const to = { ArrowDown: this.#active >= last ? 0 : this.#active + 1, ArrowUp: this.#active <= 0 ? last : this.#active - 1, PageDown: Math.min(last, this.#active + 8), PageUp: Math.max(0, this.#active - 8) }[event.key];
     if (to !== undefined) {
       this.#moved = true;
+      this.#entered = null;
       this.#activate(Math.max(0, to));
     } else if (event.key === "Enter") this.#enter(event);
     else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") this.dialog.close();
-    else {
-      this.#moved = false;
-      return;
-    }
+    else return;
     event.preventDefault();
   }
 
-  /** Enter right after typing waits for what was typed, so that "3/812" and Enter never opens something else. */
-  async #enter(event) {
-    if (this.#search.pending()) {
-      this.#search.cancel();
-      this.status.textContent = text.searching;
-      await this.#find();
-      if (!this.dialog.open) return;
-    }
-    this.#act(this.#active, event);
+  /**
+   * Enter right after typing waits for the results of what was typed, so that "3/812" and Enter never opens something
+   * else. It waits until they come, until more is typed, another row is chosen or the dialog is closed.
+   */
+  #enter(event) {
+    if (this.#decided) return this.#act(this.#active, event);
+    this.#entered = event;
+    this.status.textContent = text.searching;
+    this.#search.flush();
+  }
+
+  #actIfEntered() {
+    if (this.#entered && this.dialog.open && this.#decided) this.#act(this.#active, this.#entered);
   }
 
   #act(place, event) {
@@ -198,6 +227,9 @@ export class Palette {
     else item.run();
   }
 }
+
+/** Whether a word of one of these actions begins like this. */
+const begins = (actions, query) => actions.some(({ description }) => description.toLocaleLowerCase().split(/\W+/).some((word) => word.startsWith(query.toLocaleLowerCase())));
 
 const actionItem = ({ keys, description, handler }) => ({ key: `action ${description}`, run: handler, keys: keys.find((some) => some !== "/") ?? keys[0], content: h("span", { class: "palette-name" }, description) });
 

@@ -1,7 +1,8 @@
 /**
  * `<mfn-feature-picker>`: find a feature by its label, its tokens, the texts it fires in, or its id, and pick it.
  *
- * A combobox (ARIA 1.2): the list opens while typing, arrow keys move, Enter picks, Escape closes.
+ * A combobox (ARIA 1.2): the list opens while typing, arrow keys move, Enter picks, Escape closes. An Enter that comes
+ * before the results of what was typed waits for them, unless another key follows or the field is left.
  * Event (bubbling): `featurepick` {detail: {feature}} with a row of /api/features.
  */
 import { api, isAbort } from "../lib/api.js";
@@ -24,6 +25,9 @@ function unindexed(error, instead) {
 export class FeaturePicker extends HTMLElement {
   #features = [];
   #active = -1;
+  #moved = false; // whether the reader has chosen the active row, which Enter then picks at once
+  #entered = false; // whether an Enter waits for results
+  #finding = false;
   #request = new AbortController();
   #input;
   #list;
@@ -38,7 +42,7 @@ export class FeaturePicker extends HTMLElement {
     this.#input = h("input", {
       id: inputId, class: "picker-input", type: "search", autocomplete: "off", spellcheck: "false", placeholder: text.placeholder,
       role: "combobox", "aria-expanded": "false", "aria-controls": listId, "aria-autocomplete": "list",
-      oninput: () => this.#search(), onkeydown: (event) => this.#key(event), onfocus: () => this.#input.value && this.#search(),
+      oninput: () => this.#typed(), onkeydown: (event) => this.#key(event), onfocus: () => this.#input.value && this.#search(),
     });
     this.append(h("label", { class: "picker-label", for: inputId }, text.label), this.#input, this.#list);
     this.addEventListener("focusout", (event) => {
@@ -55,27 +59,38 @@ export class FeaturePicker extends HTMLElement {
     this.#input.focus();
   }
 
+  #typed() {
+    this.#entered = false; // what was pasted or spoken, too
+    this.#moved = false;
+    this.#search();
+  }
+
   async #find() {
     this.#request.abort();
     this.#request = new AbortController();
     const { signal } = this.#request;
     const query = this.#input.value.trim();
     if (!query) return this.#close();
+    this.#finding = true;
     try {
       const id = parseFeatureId(query);
       const [byId, found] = await Promise.all([
         id ? this.#byId(id, signal) : null,
         api.features({ q: query, limit: LIMIT }, { signal }).catch((error) => (id ? unindexed(error, { items: [] }) : Promise.reject(error))),
       ]);
+      if (signal.aborted) return;
       const others = found.items.filter((item) => item.source !== byId?.source || item.index !== byId?.index);
       this.#features = byId ? [byId, ...others] : others;
       this.#show(this.#features.length ? null : text.nothing(query));
       announce(text.found(this.#features.length));
     } catch (error) {
-      if (isAbort(error)) return;
+      if (isAbort(error) || signal.aborted) return;
       this.#features = [];
       this.#show(error.message);
     }
+    this.#finding = false;
+    if (this.#entered) this.#pick(0);
+    this.#entered = false;
   }
 
   async #byId({ layer, index }, signal) {
@@ -88,6 +103,7 @@ export class FeaturePicker extends HTMLElement {
 
   #show(message) {
     this.#active = -1;
+    this.#moved = false;
     const rows = this.#features.map((feature, place) => this.#row(feature, place));
     fill(this.#list, message ? h("li", { class: "picker-message", role: "presentation" }, message) : rows);
     this.#list.hidden = false;
@@ -121,6 +137,8 @@ export class FeaturePicker extends HTMLElement {
   #close() {
     this.#search.cancel();
     this.#request.abort();
+    this.#finding = false;
+    this.#entered = false;
     this.#features = [];
     this.#list.hidden = true;
     this.#input.setAttribute("aria-expanded", "false");
@@ -135,15 +153,27 @@ export class FeaturePicker extends HTMLElement {
     this.dispatchEvent(new CustomEvent("featurepick", { bubbles: true, detail: { feature } }));
   }
 
+  #move(place) {
+    this.#moved = true;
+    this.#activate(place);
+  }
+
+  #enter() {
+    if (this.#moved || (!this.#search.pending() && !this.#finding)) return this.#pick(this.#active);
+    this.#entered = true;
+    this.#search.flush();
+  }
+
   #key(event) {
     const last = this.#features.length - 1;
+    if (event.key !== "Enter") this.#entered = false;
     if (event.key === "Escape" && !this.#list.hidden) {
       event.stopPropagation();
       this.#close();
     } else if (event.key === "ArrowDown" && this.#list.hidden) this.#search();
-    else if (event.key === "ArrowDown") this.#activate(Math.min(this.#active + 1, last));
-    else if (event.key === "ArrowUp") this.#activate(Math.max(this.#active - 1, 0));
-    else if (event.key === "Enter") this.#pick(this.#active);
+    else if (event.key === "ArrowDown") this.#move(Math.min(this.#active + 1, last));
+    else if (event.key === "ArrowUp") this.#move(Math.max(this.#active - 1, 0));
+    else if (event.key === "Enter") this.#enter();
     else return;
     event.preventDefault();
   }

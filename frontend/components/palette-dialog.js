@@ -1,12 +1,14 @@
 /**
  * The command palette's dialog: one field from which everything is reached. A combobox with a listbox (ARIA 1.2) in a modal
- * dialog. It opens at once, so that no letter is lost; what works behind it is fetched when it is first needed.
+ * dialog. It opens at once, so that no letter is lost; what works behind it is fetched when it is first needed, and is
+ * handed the keys that came before it was there.
  */
 
 import { fill, h } from "../lib/dom.js";
 import { strings } from "../lib/strings.js";
 
 const text = strings.palette;
+const KEPT = ["Enter", "ArrowDown", "ArrowUp", "PageDown", "PageUp"];
 
 /** Open it, unless a dialog is open already. */
 export async function openPalette() {
@@ -23,11 +25,29 @@ export async function openPalette() {
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
+  const early = keepKeys(input);
   dialog.showModal();
   try {
     const { Palette } = await import("./command-palette.js");
-    if (dialog.open) new Palette({ dialog, input, list, status });
+    const keys = early();
+    if (dialog.open) new Palette({ dialog, input, list, status }, keys);
   } catch {
     fill(list, h("p", { class: "palette-nothing error-text" }, strings.errors.unreachable));
   }
+}
+
+/** Keeps the keys that act on what is typed into the field, until more is typed; the function it returns ends that and gives them. */
+function keepKeys(input) {
+  const until = new AbortController();
+  let keys = [];
+  input.addEventListener("input", () => (keys = []), { signal: until.signal });
+  input.addEventListener("keydown", (event) => {
+    if (event.isComposing || !KEPT.includes(event.key)) return;
+    event.preventDefault();
+    keys.push(event);
+  }, { signal: until.signal });
+  return () => {
+    until.abort();
+    return keys;
+  };
 }

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import NewPage, Watch
+from .held import Held
 from .material import HOSTILE
 from .studio import Studio, serve
 
@@ -106,6 +107,45 @@ def test_the_palette_acts(page: Page) -> None:
     shown = page.get_by_role("dialog")
     expect(shown).to_contain_text("Go to Settings")
     expect(shown.locator("dt", has_text="Ctrl").first).to_be_visible()
+
+
+def test_an_enter_that_comes_before_the_results_acts_on_them(page: Page, named: dict[str, Any]) -> None:
+    """Typed as fast as it comes, while the palette's code, then what it asks the server for, is not there yet."""
+    feature = re.compile(f"/feature/{named['source']}/{named['index']}$")
+    code = Held(page, "**/command-palette.js")
+    page.goto("/settings")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("evid")
+    page.keyboard.press("Enter")
+    code.wait()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    code.let_go()
+    expect(page).to_have_url(re.compile("/evidence$"))
+
+    features = Held(page, re.compile(r"/api/features\?.*q="))
+    field = page.get_by_role("combobox", name="Go to a feature")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("zebra")
+    features.wait()
+    page.keyboard.press("Enter")  # the field has settled, its results have not come
+    expect(page.get_by_role("dialog").get_by_role("status")).to_have_text("Searching…")
+    page.keyboard.type("s")  # and this takes it back
+    features.wait(2)
+    features.let_go()
+    expect(page.get_by_role("option")).to_have_count(2)  # nothing is called zebras: to search, and to inspect
+    expect(field).to_have_value("zebras")
+    page.keyboard.press("Backspace")
+    features.wait()
+    page.keyboard.press("Enter")
+    features.let_go()
+    expect(page).to_have_url(feature)
+
+    page.keyboard.press("Control+k")
+    page.keyboard.type("sett")  # no feature is named like this, so nothing that could come changes what is first
+    features.wait()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/settings$"))
+    features.let_go()
 
 
 def test_settings_are_kept_and_hold_everywhere(page: Page) -> None:

@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from .conftest import NewPage, Watch
+from .held import Held
 from .material import HOSTILE
 from .studio import Studio
 
@@ -86,6 +87,29 @@ def test_prompt_and_a_feature_found_by_search_write_two_different_texts(page: Pa
     assert tokens(page, "plain").count() == tokens(page, "steered").count() == 80
     assert text_of(page, "plain") != text_of(page, "steered")
     expect(stream(page, "plain").locator(".is-prompt").last).to_have_text(re.compile("harbour|our|r"))
+
+
+def test_an_enter_that_comes_before_what_is_searched_adds_it_when_it_comes(page: Page, feature: dict[str, Any]) -> None:
+    found = Held(page, re.compile(r"/api/features\?.*q="))
+    page.goto("/steer")
+    search = page.get_by_role("combobox", name="Add a feature")
+    search.press_sequentially(f"{feature['layer']}/{feature['index']}")
+    search.press("Enter")
+    found.wait()
+    search.press("ArrowLeft")  # which takes it back
+    found.let_go()
+    expect(page.locator("mfn-feature-picker").get_by_role("option").first).to_contain_text(
+        f"L{feature['layer']} · {feature['index']}"
+    )
+    search.press_sequentially("x")
+    found.wait()
+    search.press("Backspace")
+    found.wait(2)
+    search.press("Enter")
+    expect(page.locator("mfn-intervention-editor")).to_have_count(0)
+    found.let_go()
+    expect(page.locator("mfn-intervention-editor")).to_contain_text(f"L{feature['layer']} · {feature['index']}")
+    expect(search).to_have_value("")
 
 
 def test_without_features_both_texts_are_the_same(page: Page) -> None:
