@@ -31,6 +31,7 @@ const routes = [
   { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "steer-form", "feature-picker", "streams", "token-detail") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
+  { path: "/agreement", tag: "agreement-page", load: () => both(import("./pages/agreement.js"), "agreement") },
   { path: "/settings", tag: "settings-page", nav: "settings", load: () => both(import("./pages/settings.js"), "settings") },
   { path: "/login", tag: "login-page", load: () => both(import("./pages/login.js"), "people") },
   ...["/join", "/reset"].map((path) => ({ path, tag: "join-page", load: () => both(import("./pages/join.js"), "people") })),
@@ -72,6 +73,7 @@ addShortcut(["Mod+k", "/"], strings.help.palette, ({ key }) => (key === "/" && f
 for (const [keys, page, path] of [["g h", "home", "/"], ["g b", "browse", "/browse"], ["g m", "map", "/map"], ["g i", "inspect", "/inspect"], ["g s", "steer", "/steer"], ["g c", "compare", "/compare"], ["g e", "evidence", "/evidence"], ["g ,", "settings", "/settings"]]) {
   addShortcut(keys, strings.help[page], () => navigate(path), { group });
 }
+addShortcut(null, strings.help.agreement, () => navigate("/agreement"), { group });
 addShortcut("t", strings.help.theme, toggleTheme, { group });
 addShortcut(null, strings.help.compact, () => choose("density", setting("density") === "compact" ? "comfortable" : "compact"), { group });
 addShortcut("c", strings.help.copyLink, copyLink, { group });

@@ -20,6 +20,7 @@ from mfn_server.access.login_routes import router as login
 from mfn_server.access.me_routes import router as me
 from mfn_server.access.passwords import Passwords
 from mfn_server.access.person import Permission, declared, needs
+from mfn_server.agreement.routes import router as agreement
 from mfn_server.atlas.install import load_atlas
 from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_sweep import sweep
@@ -70,7 +71,7 @@ OF_ONE_KIND = (
 )
 """Routers all of whose routes ask for the same."""
 
-OF_MANY_KINDS = (model_info, labels, live, presets, operating, me, login, account, admin)
+OF_MANY_KINDS = (model_info, labels, agreement, live, presets, operating, me, login, account, admin)
 """Routers whose routes say each what it asks for."""
 
 

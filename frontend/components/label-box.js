@@ -213,7 +213,7 @@ class LabelBox extends HTMLElement {
     const words = this.remark.value.trim();
     if (!words || !this.#discussion) return;
     let mentions = [];
-    if (words.includes("@")) mentions = mentioned(words, await api.people().then(({ items }) => items, () => []));
+    if (words.includes("@")) mentions = mentioned(words, await api.authors().then(({ items }) => items, () => []));
     if (await this.#say({ kind: "comment", text: words, reply_to: this.#replyTo?.stream, mentions })) {
       this.remark.value = "";
       this.#reply(null);

@@ -137,7 +137,10 @@ export const api = {
   discussion: (source, index, params, options) => json(`${featureUrl(source, index)}/labels${queryString(params)}`, options),
   /** Everything said of a feature, the latest first; params: before, limit. */
   featureHistory: (source, index, params, options) => json(`${featureUrl(source, index)}/history${queryString(params)}`, options),
-  people: (options) => json("/api/labels/people", options),
+  /** Who has said something of features: { items: [{ id, name }] }. */
+  authors: (options) => json("/api/labels/people", options),
+  /** How far people agree; params: question, period, source, tag, since, until. */
+  agreement: (params, options) => json(`/api/labels/agreement${queryString(params)}`, options),
   /** Says where this tab is: { tab, source, index, typing }. */
   present: (body, options) => json("/api/live/presence", { ...options, method: "POST", body }),
 

@@ -57,6 +57,7 @@ export const strings = {
     inspect: "Go to Inspect",
     steer: "Go to Steer",
     evidence: "Go to Evidence",
+    agreement: "See how far people agree",
     compare: "Go to Compare",
     settings: "Go to Settings",
     foreign: "Go to dashboards from elsewhere",

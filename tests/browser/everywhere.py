@@ -65,6 +65,11 @@ def _evidence(page: Page, studio: Studio) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def _agreement(page: Page, studio: Studio) -> None:
+    page.goto("/agreement")
+    page.locator(".agreement-table td").first.wait_for()
+
+
 def _settings(page: Page, studio: Studio) -> None:
     page.goto("/settings")
     page.locator("main h1").wait_for()
@@ -90,6 +95,7 @@ PAGES: dict[str, Visit] = {
     "steer": _steer,
     "compare": _compare,
     "evidence": _evidence,
+    "agreement": _agreement,
     "settings": _settings,
     "foreign": _foreign,
     "missing": _missing,

@@ -41,6 +41,7 @@ TABLE = {
     "POST /api/features/{source}/{index}/events": "label",
     "POST /api/features/{source}/{index}/decisions": "review",
     "POST /api/features/{source}/{index}/redactions": "administer",
+    "GET /api/labels/agreement": "read",
     "GET /api/labels/people": "read",
     "GET /api/labels/people/{author}/history": "read",
     "GET /api/live": "read",
