@@ -16,6 +16,8 @@ TORCH_INDEX_URL ?=
 ARGS ?=
 BASE := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+# Files go to processes in the order that tests/conftest.py says.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 export TOKENIZERS_PARALLELISM ?= false
@@ -31,10 +33,10 @@ demo: $(BASE)  ## open the dashboard on the demo model
 	$(BIN)/mfn demo $(ARGS)
 
 test: $(DEV)  ## run the tests, except slow ones
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
 
 test-full: $(DEV)  ## run all tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(DEV)  ## check style, formatting and types
 	$(BIN)/ruff check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,32 @@ TINY_TEXTS = [
     "Take two eggs, a cup of flour and a little salt. Mix the flour and the eggs, then add the salt.",
 ]
 TINY_CONTEXT = 96
+
+TESTS = Path(__file__).parent
+USUAL_S = 0.15  # of a test, on average
+LONG_S: dict[str, float] = {
+    "browser/test_steer.py": 160,
+    "browser/test_every_page.py": 80,
+    "browser/test_pages.py": 80,
+    "browser/test_people.py": 50,
+}
+"""About how many seconds the longest files take, if their number of tests does not tell it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes are given file after file in this order (`make test`).
+
+    Browser tests come first and together, since a process that leaves them ends the browser and the server that they
+    share. Within either part long files come first, so that no process is left with one while the others are done;
+    where nothing is said of a file, its number of tests stands for how long it is.
+    """
+    tests = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[bool, float, str]:
+        name = item.path.relative_to(TESTS).as_posix()
+        return not name.startswith("browser/"), -LONG_S.get(name, tests[item.path] * USUAL_S), name
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)

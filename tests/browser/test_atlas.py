@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from mfn_core import MFNModel
 from mfn_server.atlas.file import AtlasEntry, AtlasHeader, write_atlas
@@ -24,12 +22,10 @@ UNCLEAR_EVERY = 3
 
 
 @pytest.fixture(scope="module")
-def studio(indexed: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def studio(original: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """The app on a copy of the model in whose folder there is an atlas of all its features."""
-    folder = tmp_path_factory.mktemp("atlas")
-    bundle = shutil.copytree(indexed[0], folder / "bundle")
-    with closing(sqlite3.connect(indexed[1])) as original, closing(sqlite3.connect(folder / "a.sqlite3")) as copy:
-        original.backup(copy)
+    folder = shutil.copytree(original, tmp_path_factory.mktemp("atlas") / "studio")
+    bundle = folder / "bundle"
     model = MFNModel.from_pretrained(bundle)
     entries = [
         AtlasEntry(layer=layer, feature=n, seen=f"nothing {HOSTILE}", unclear=True)
@@ -39,7 +35,7 @@ def studio(indexed: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
         for n in range(coder.n_features)
     ]
     write_atlas(bundle / "atlas.jsonl", AtlasHeader(model=model.fingerprint), entries)
-    with serve("serve", str(bundle), "--db", str(folder / "a.sqlite3"), home=folder) as studio:
+    with serve("serve", str(bundle), "--db", str(folder / "studio.sqlite3"), home=folder) as studio:
         yield studio
 
 

@@ -292,7 +292,7 @@ def test_naming_a_feature_with_markup_shows_it_as_text_everywhere(page: Page, st
     page.get_by_role("button", name="Propose", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("<img src=x")
     page.goto("/browse?status=labelled")
-    expect(page.locator(".feature-label").first).to_have_text(HOSTILE)
+    expect(page.locator(f".feature-row[data-href='{path_of(row)}'] .feature-label")).to_contain_text(HOSTILE)
     page.goto(f"/steer?f={row['source']}/{row['index']}")
     expect(page.locator(".turn-name")).to_contain_text("<script>")
     page.get_by_role("combobox", name="Add a feature").fill("onerror")

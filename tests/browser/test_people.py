@@ -20,13 +20,13 @@ BOB = "Bob <img src=x onerror='window.hacked = 1'>"
 
 
 @pytest.fixture(scope="module")
-def studio(indexed: tuple[Path, Path], browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def studio(original: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """The app with accounts, and one admin; without an index, which nothing here needs."""
     home = tmp_path_factory.mktemp("team")
     database = str(home / "studio.sqlite3")
     command = mfn("users", "create-admin", "ann", "--db", database)
     subprocess.run(command, input=f"{PASSWORD}\n", text=True, check=True, capture_output=True)
-    with serve("serve", str(indexed[0]), "--accounts", "--db", database, home=home, indexed=False) as studio:
+    with serve("serve", str(original / "bundle"), "--accounts", "--db", database, home=home, indexed=False) as studio:
         yield studio
 
 
