@@ -23,19 +23,21 @@ function formatCondition({ index, above, source }) {
   return `if:${source ? `${source}/` : ""}${index}${above ? `:${above}` : ""}`;
 }
 
+/** `SOURCE/INDEX,MODE,VALUE,…`, without what says nothing. @param {Intervention} item */
+export function formatIntervention({ source, index, mode, value, scope, condition, ramp }) {
+  const words = [`${source}/${index}`, mode, value === null ? "" : String(value), formatScope(scope)];
+  const plain = ["", "set", "", "both"];
+  if (ramp && rampable({ mode, scope })) words.push(`ramp:${ramp.start}:${ramp.steps}`);
+  if (condition) words.push(formatCondition(condition));
+  while (words.length > 1 && words.at(-1) === plain[words.length - 1]) words.pop();
+  return words.join(",");
+}
+
 /** The state as a path with query, `/steer` alone for the empty state. @param {Partial<SteerState>} state */
 export function steerPath({ prompt = "", interventions = [], settings = {} }) {
   const parts = [];
   if (prompt) parts.push(`p=${encode(prompt)}`);
-  for (const part of interventions) {
-    const { source, index, mode, value, scope, condition, ramp } = intervention(part);
-    const words = [`${source}/${index}`, mode, value === null ? "" : String(value), formatScope(scope)];
-    const plain = ["", "set", "", "both"];
-    if (ramp && rampable({ mode, scope })) words.push(`ramp:${ramp.start}:${ramp.steps}`);
-    if (condition) words.push(formatCondition(condition));
-    while (words.length > 1 && words.at(-1) === plain[words.length - 1]) words.pop();
-    parts.push(`f=${encode(words.join(","))}`);
-  }
+  for (const part of interventions) parts.push(`f=${encode(formatIntervention(intervention(part)))}`);
   for (const [name, { param, initial }] of Object.entries(SETTINGS)) {
     const value = settings[name] ?? initial;
     if (value !== initial) parts.push(`${param}=${encode(String(value))}`);

@@ -13,7 +13,8 @@ export function parseScope(text) {
   return stop !== null && stop <= start ? null : { kind: span[1] ? "generation" : "range", start, stop };
 }
 
-function parseIntervention(text) {
+/** "SOURCE/INDEX,MODE,VALUE,SCOPE,…" → Intervention; null when it is none. */
+export function parseIntervention(text) {
   const [target, mode = "set", value = "", scope = "both", ...more] = text.split(",");
   const feature = parseTarget(target);
   const parsedScope = parseScope(scope);

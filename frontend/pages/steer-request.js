@@ -11,7 +11,7 @@ export function requestSettings({ stop = [], logit_bias: biases = [], ...numbers
   return body;
 }
 
-/** Interventions as the API takes them; one whose value is not chosen yet does nothing and is left out. */
+/** Interventions as the API takes them and says them; one whose value is not chosen yet does nothing and is left out. */
 export function requestInterventions(interventions) {
   return interventions.filter(({ mode, value }) => mode === "ablate" || value !== null).map((item) => ({
     source: item.source,
@@ -19,7 +19,7 @@ export function requestInterventions(interventions) {
     mode: item.mode,
     value: item.mode === "ablate" ? 0 : item.value,
     scope: { kind: item.scope.kind, start: item.scope.start ?? null, stop: item.scope.stop ?? null },
-    condition: item.condition,
+    condition: item.condition?.source === item.source ? { ...item.condition, source: null } : item.condition,
     ramp: rampable(item) ? item.ramp : null,
   }));
 }

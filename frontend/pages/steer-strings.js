@@ -162,6 +162,7 @@ export const runs = {
 /** What links say, and what is said of them. */
 export const share = {
   withRun: "Link copied. Who opens it gets this text again, and is told if anything differs.",
+  withoutMoves: "Link copied, without the moves of the sliders: there are more than an address can hold.",
   otherModel: (fingerprint) => `This link was made with another model (fingerprint ${fingerprint}…): its features are not those of this one.`,
   otherBuild: (name, there, here) => `${name}: ${there} there, ${here} here.`,
   build: { version: "MFN Studio", torch: "PyTorch", transformers: "transformers", device: "Device", cpu: "Processor", threads: "Threads", dtype: "Number format", rows: "Streams in one pass" },

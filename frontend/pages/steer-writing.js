@@ -23,6 +23,8 @@ export class Writing {
   path = null;
   /** Features that were followed beside the ones turned. */
   watched = [];
+  /** The moves that it was told to make again. @type {import("./steer-moves.js").Move[]} */
+  changes = [];
   /** Did anybody move a slider since it began? */
   moved = false;
   /** The last run that ended. */
@@ -61,7 +63,7 @@ export class Writing {
     this.#generation = generation;
     const state = await settle();
     if (generation !== this.#generation) return;
-    Object.assign(this, { begun: state, path: steerPath(state), moved: false, watched: watch });
+    Object.assign(this, { begun: state, path: steerPath(state), last: null, changes, moved: false, watched: watch });
     this.#watchers.begun(generation.run);
     const arrived = (...event) => generation === this.#generation && this.#watchers.arrived(...event);
     try {
@@ -97,7 +99,7 @@ export class Writing {
 
   /** Nothing is on screen. */
   forget() {
-    Object.assign(this, { begun: null, path: null, last: null, moved: false, watched: [] });
+    Object.assign(this, { begun: null, path: null, last: null, changes: [], moved: false, watched: [] });
   }
 
   #finish(run, how) {

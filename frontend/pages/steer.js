@@ -21,11 +21,12 @@ import { withSheets } from "../lib/sheets.js";
 import { addShortcut } from "../lib/shortcuts.js";
 import { steerDraft, steerHistory } from "../lib/steer-history.js";
 import { loadModel } from "../lib/store.js";
-import { factsOf, formatFacts, parseFacts } from "./steer-share.js";
 import { formatColour, steerPath } from "./steer-link.js";
 import { intervention, settingsOf } from "./steer-model.js";
+import { sameMoves } from "./steer-moves.js";
 import { requestInterventions, watchedFeatures } from "./steer-request.js";
 import { parseAdded, parseColour, parseQuery } from "./steer-reading.js";
+import { factsOf, formatFacts, isOf, parseFacts } from "./steer-share.js";
 import { share as shareText, steer as text } from "./steer-strings.js";
 import { Writing } from "./steer-writing.js";
 
@@ -63,9 +64,9 @@ class SteerPage extends Page {
     this.#writing.drop();
   }
 
-  /** The last run that ended. */
+  /** The run on screen. */
   get lastRun() {
-    return this.#writing.last;
+    return this.#writing.run;
   }
 
   onRoute(route) {
@@ -85,7 +86,7 @@ class SteerPage extends Page {
     this.#show(state);
     this.notice.status(text.idle);
     if (!state.prompt.trim()) this.#startOver();
-    else if (this.#arrived || state.interventions.length || facts) this.#generate();
+    else if (this.#arrived || state.interventions.length || facts) this.#generate({ changes: facts?.moves });
     this.#showProvenance();
     this.lost.replaceChildren();
     if (problems.length) fill(this.lost, h("p", { class: "notice is-error", role: "alert" }, problems.join(" ")));
@@ -221,7 +222,7 @@ class SteerPage extends Page {
   /** A run that was kept: its state, its moves, and what came of it to compare with. */
   #restore({ path, colour, facts, changes }) {
     const { state } = parseQuery(new URL(path, location.href).search);
-    this.#expected = facts && { path, facts };
+    this.#expected = facts && { path, facts: { ...facts, moves: changes } };
     this.#again.cancel();
     this.#show(state);
     this.#colour(colour);
@@ -290,26 +291,34 @@ class SteerPage extends Page {
     return withParts(path, formatColour(this.colouring.colour), facts);
   }
 
-  /** A link to the state; where it has been written to its end, the link says what came out. */
+  /**
+   * A link to the state; where it has been written to its end, to the run: to its beginning, the moves that were made on its way,
+   * and what came out.
+   */
   async #link() {
-    const path = steerPath(this.form.state);
-    const facts = path === this.#writing.path && !this.#writing.active ? await this.#facts() : null;
-    const link = withParts(path, formatColour(this.colouring.colour), facts ? formatFacts(facts) : "");
-    const said = !fitsLink(link) ? text.linkTooLong(LONGEST_LINK) : facts ? shareText.withRun : text.shared;
+    const { state } = this.form;
+    const { active, begun, last } = this.#writing;
+    const facts = !active && last && isOf(last, begun, state) ? await this.#facts() : null;
+    const to = (path, more = "") => withParts(path, formatColour(this.colouring.colour), more);
+    let link = facts ? to(steerPath(begun), formatFacts(facts)) : to(steerPath(state));
+    let said = facts ? shareText.withRun : text.shared;
+    if (!fitsLink(link) && facts?.moves.length) [link, said] = [to(steerPath(state)), shareText.withoutMoves];
+    if (!fitsLink(link)) said = text.linkTooLong(LONGEST_LINK);
     return { href: new URL(link, location.href).href, said };
   }
 
   /** What came of the run on screen, or null where it cannot be had again. */
   async #facts() {
-    const { last, moved } = this.#writing;
+    const { last } = this.#writing;
     const model = await loadModel().catch(() => null);
-    return last && model && !moved ? factsOf(last, model) : null;
+    return last && model && factsOf(last, model);
   }
 
   #showProvenance(run = null) {
+    const { active, moved, changes } = this.#writing;
     const facts = this.#expected?.path === steerPath(this.form.state) ? this.#expected.facts : null;
-    const whole = run && !this.#writing.moved && !run.changes.length;
-    return this.provenance.show(facts, { run: whole ? run : null, writing: this.#writing.active });
+    const writing = active && facts !== null && sameMoves(changes, facts.moves);
+    return this.provenance.show(facts, { run: moved ? null : run, writing });
   }
 
   /* -- generation -------------------------------------------------------------------------------------------------- */
@@ -368,7 +377,7 @@ class SteerPage extends Page {
     const facts = await this.#facts();
     const { plain, steered } = run.streams;
     const texts = { plain: plain.text, steered: steered.text };
-    steerHistory.add({ path, colour: this.colouring.colour, facts, changes: run.changes, texts });
+    steerHistory.add({ path, colour: this.colouring.colour, facts: facts && { ...facts, moves: undefined }, changes: run.changes, texts });
   }
 
   #refused(error) {

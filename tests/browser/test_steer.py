@@ -59,6 +59,7 @@ def text_of(page: Page, name: str) -> str:
 def wait_until_written(page: Page) -> None:
     for name in ("plain", "steered"):
         expect(stream(page, name)).to_have_attribute("data-state", "done", timeout=30_000)
+    expect(page.get_by_role("button", name="Generate", exact=True)).to_be_visible()
 
 
 def generated_text(page: Page, url: str) -> dict[str, str]:
@@ -121,7 +122,9 @@ def test_without_features_both_texts_are_the_same(page: Page) -> None:
     expect(page.locator(".is-parting")).to_have_count(0)
 
 
-def test_a_slider_moved_while_the_model_writes_changes_what_follows(page: Page, feature: dict[str, Any]) -> None:
+def test_a_slider_moved_while_the_model_writes_changes_what_follows(
+    page: Page, new_page: NewPage, feature: dict[str, Any]
+) -> None:
     url = steer_url(feature, 0, n="400")
     untouched = generated_text(page, url)
     assert untouched["steered"]
@@ -145,6 +148,23 @@ def test_a_slider_moved_while_the_model_writes_changes_what_follows(page: Page, 
     first = next(n for n, (a, b) in enumerate(zip(steered, untouched["steered"], strict=False)) if a != b)
     before = len("".join(tokens(page, "steered").all_text_contents()[: steps[0]]))
     assert first >= before, "the text changed before the token that is marked"
+
+    link = copied(page, "Copy link", "Who opens it gets this text again")
+    other = new_page(permissions=["clipboard-read", "clipboard-write"])
+    assert generated_text(other, link) == {"plain": untouched["plain"], "steered": steered}
+    expect(other.locator(".provenance")).to_have_text(re.compile("^Reproduced: .* bit for bit"))
+    expect(other.get_by_role("slider")).to_have_value("0")  # as it was begun
+    assert copied(other, "Copy link", "Who opens it gets this text again") == link
+    with other.expect_response("**/api/generate"):  # without the moves, which is not what the link says
+        other.get_by_role("button", name="Generate again").click()
+    wait_until_written(other)
+    assert text_of(other, "steered") == untouched["steered"]
+    expect(other.locator(".provenance")).to_have_count(0)
+    other.reload()
+    wait_until_written(other)
+    assert text_of(other, "steered") == steered
+    expect(other.locator(".provenance")).to_contain_text("bit for bit")
+
     with page.expect_response("**/api/generate"):
         page.get_by_role("button", name="Replay with the same moves").click()
     wait_until_written(page)
@@ -452,6 +472,47 @@ def test_a_link_reproduces_its_run_and_says_so(page: Page, new_page: NewPage, fe
     expect(other.locator(".provenance")).to_contain_text("bit for bit")
     other.get_by_role("spinbutton", name="Value, typed").fill("0.5")  # no longer what the link is about
     expect(other.locator(".provenance")).to_have_count(0)
+
+
+MOVES_THERE_AND_BACK = """async (moves) => {
+  const { formatMoves, parseMoves } = await import("/assets/pages/steer-moves.js");
+  const part = formatMoves(moves);
+  return [part, parseMoves(new URLSearchParams(part))];
+}"""
+
+
+def test_moves_of_sliders_stand_in_a_link_as_short_as_they_can(page: Page) -> None:
+    def one(index: int, value: float, **more: Any) -> dict[str, Any]:
+        plain = {"mode": "add", "scope": {"kind": "both", "start": None, "stop": None}, "condition": None, "ramp": None}
+        return {"source": "mfn.resid_mid.2-1a2b3c4d", "index": index, "value": value, **plain, **more}
+
+    late = {"scope": {"kind": "generation", "start": 2, "stop": 30}, "ramp": {"start": -1, "steps": 4}}
+    asking = {"condition": {"index": 5, "above": 0.5, "source": "mfn.resid_mid.0-5e6f7a8b"}, "mode": "ablate"}
+    moves = [
+        {"step": 3, "interventions": [one(7, 1.5), one(8, 0, **asking)]},
+        {"step": 4, "interventions": [one(7, -2.25), one(8, 0, **asking)]},
+        {"step": 9, "interventions": [one(7, -2.25, mode="set"), one(8, 0, **asking), one(9, 1e-7, **late)]},
+        {"step": 10, "interventions": [one(8, 0, **asking), one(9, 3, **late)]},
+        {"step": 11, "interventions": []},
+        {"step": 300, "interventions": [one(9, 0, mode="scale")]},
+    ]
+    page.goto("/steer")
+    part, back = page.evaluate(MOVES_THERE_AND_BACK, moves)
+    assert back == moves
+    assert "&move=4~:-2.25~&" in part
+    dragged = [{"step": step, "interventions": [one(7, step / 64), one(8, 0, **asking)]} for step in range(1, 400)]
+    part, back = page.evaluate(MOVES_THERE_AND_BACK, dragged)
+    assert back == dragged
+    assert len(part) < 10_000
+
+
+def test_moves_of_which_one_is_damaged_are_left_out_as_a_whole(page: Page) -> None:
+    read = 'async (text) => (await import("/assets/pages/steer-moves.js")).parseMoves(new URLSearchParams(text))'
+    page.goto("/steer")
+    for wrong in ("x~a/1,set,2", "2~a/1,set,2", "5~nonsense", "5~:x", "5~~", "5~~:3"):
+        assert page.evaluate(read, f"move=2~a/1,set,1&move={wrong}") is None, wrong
+    assert [move["step"] for move in page.evaluate(read, "move=2~a/1,set,1&move=5~:3&move=7")] == [2, 5, 7]
+    assert page.evaluate(read, "p=x") == []
 
 
 @pytest.mark.parametrize(
