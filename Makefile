@@ -18,11 +18,14 @@ BASE := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 # Files go to processes in the order that tests/conftest.py says.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+CHECKS := node_modules/.installed
+# Node comes out of a Python package, for these checks alone: nobody who uses the dashboard needs it.
+NODE := $(BIN)/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install demo test test-full lint format bench wheel constraints docs cli-docs screenshots clean
+.PHONY: help install demo test test-full lint lint-js format bench wheel constraints docs cli-docs screenshots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,10 +41,14 @@ test: $(DEV)  ## run the tests, except slow ones
 test-full: $(DEV)  ## run all tests
 	$(PYTEST) $(ARGS)
 
-lint: $(DEV)  ## check style, formatting and types
+lint: $(DEV) lint-js  ## check style, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+lint-js: $(CHECKS)  ## check the dashboard's JavaScript alone: types and rules
+	$(BIN)/python -m scripts.js_types
+	$(NODE) node_modules/eslint/bin/eslint.js --max-warnings 0 frontend
 
 format: $(DEV)  ## mend style and formatting
 	$(BIN)/ruff check --fix
@@ -69,7 +76,7 @@ constraints: $(DEV)  ## pin what .venv holds in constraints.txt
 	mv constraints.new constraints.txt
 
 clean:  ## remove .venv, builds and caches
-	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -93,4 +100,9 @@ $(BASE): pyproject.toml constraints.txt hatch_build.py | $(BIN)/python
 $(DEV): $(BASE)
 	@echo "installing what work on it needs"
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(CHECKS): package.json package-lock.json $(DEV)
+	@echo "installing what checks the dashboard's JavaScript"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -49,8 +49,8 @@ class NotFoundPage extends Page {
 }
 customElements.define("not-found-page", NotFoundPage);
 
-const main = document.getElementById("main");
-const shell = document.querySelector("mfn-shell");
+const main = /** @type {HTMLElement} */ (document.getElementById("main"));
+const shell = /** @type {import("./components/app-shell.js").AppShell} */ (document.querySelector("mfn-shell"));
 
 const router = new Router(main, routes, {
   notFound: "not-found-page",
@@ -82,7 +82,7 @@ shell.addEventListener("palette", openPalette);
 
 /** A page with a search of its own marks its field with `data-search`: there, "/" is for that. */
 function focusSearch() {
-  const field = main.querySelector("[data-search]");
+  const field = /** @type {HTMLInputElement|null} */ (main.querySelector("[data-search]"));
   field?.focus();
   field?.select();
   return field !== null;

@@ -10,8 +10,10 @@ import { onThemeChange, themeColor } from "../lib/theme.js";
 import { feature as strings } from "../pages/feature-strings.js";
 
 class ActivationHistogram extends HTMLElement {
-  #histogram = null;
-  #tried = null;
+  /** @type {AbortController} */ controller;
+  /** @type {IntersectionObserver} */ observer;
+  /** @type {any} */ #histogram = null;
+  /** @type {number|null} */ #tried = null;
   #visible = false;
   #frame = 0;
 
@@ -97,7 +99,7 @@ class ActivationHistogram extends HTMLElement {
   #layout() {
     const { axis, layout } = plotStyle(this);
     const muted = axis.color;
-    const mark = this.#tried > 0 ? [Math.log10(this.#tried)] : [];
+    const mark = this.#tried !== null && this.#tried > 0 ? [Math.log10(this.#tried)] : [];
     return {
       height: 170,
       margin: { l: 40, r: 8, t: 18, b: 40 },

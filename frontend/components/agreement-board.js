@@ -51,7 +51,8 @@ class AgreementBoard extends HTMLElement {
   }
 
   #render(report) {
-    const kept = this.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const focused = document.activeElement;
+    const kept = focused instanceof HTMLElement && this.contains(focused) ? focused.dataset.key : null;
     const { question } = report;
     const period = this.#query.get("period") ?? "week";
     const total = report.questions.find((each) => each.question === question).total;
@@ -67,7 +68,7 @@ class AgreementBoard extends HTMLElement {
         part(text.byTime, report.by_time.map((each) => [text.from(each.begins), each])),
       ],
       h("p", { class: "muted small note" }, text.note));
-    if (kept) this.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus();
+    if (kept) /** @type {HTMLElement|null} */ (this.querySelector(`[data-key="${CSS.escape(kept)}"]`))?.focus();
   }
 }
 

@@ -20,7 +20,8 @@ const PAGES = [
 ];
 const BACK_MS = 4_000;
 
-class AppShell extends HTMLElement {
+export class AppShell extends HTMLElement {
+  /** @type {AbortController} */ controller;
   #links = []; // { nav, link }
   #banner = h("div", { class: "banner", role: "status" });
   #shown = "";

@@ -4,7 +4,7 @@ import { sentence } from "../lib/format.js";
 import { strings } from "../lib/strings.js";
 
 /**
- * @param {{ health: object|null, offline: boolean, wasLoaded: boolean, began: string|null }} session of lib/store.js
+ * @param {{ health: any, offline: boolean, wasLoaded: boolean, began: string|null }} session of lib/store.js
  * @returns {{ kind: "info"|"problem", text: string, hint?: string|null, progress?: number, action?: { text: string, run: () => void } }|null}
  */
 export function bannerOf({ health, offline, wasLoaded, began }) {

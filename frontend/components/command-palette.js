@@ -20,7 +20,7 @@ const SEARCH_MS = 120;
 const SHOWN = { recent: 6, features: 8, actions: 8, presets: 4 };
 const text = strings.palette;
 
-let presets = null;
+/** @type {Promise<any>|null} */ let presets = null;
 
 /** What works behind the dialog that palette-dialog.js has opened. */
 export class Palette {
@@ -39,7 +39,10 @@ export class Palette {
    * were pressed after what now stands in the field was typed.
    */
   constructor({ dialog, input, list, status }, keys = []) {
-    Object.assign(this, { dialog, input, list, status });
+    this.dialog = dialog;
+    this.input = input;
+    this.list = list;
+    this.status = status;
     input.addEventListener("input", () => this.#typed());
     input.addEventListener("keydown", (event) => this.#key(event));
     dialog.addEventListener("close", () => {

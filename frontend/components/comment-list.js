@@ -5,9 +5,9 @@ import { formatTime } from "../lib/format.js";
 import { labels as text } from "../pages/label-strings.js";
 
 /**
- * @param {object[]} comments - in order
+ * @param {any[]} comments - in order
  * @param {object} me - who is asking
- * @param {{ say: (event: object) => void, reply: (comment: object) => void }} act - what the buttons do
+ * @param {{ say: (event: object) => void, reply: (comment: any) => void }} act - what the buttons do
  */
 export function commentList(comments, me, act) {
   const known = new Set(comments.map(({ stream }) => stream));

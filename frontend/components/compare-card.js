@@ -53,5 +53,5 @@ function stats(feature) {
     [formatInteger(feature.firing_count), names.count],
     [formatValue(feature.max), names.max],
     feature.token_r2 !== null && [formatR2(feature.token_r2), names.tokenR2],
-  ].filter(Boolean);
+  ].filter((stat) => stat !== false);
 }

@@ -7,7 +7,7 @@ import { fill, h } from "../lib/dom.js";
 import { labels as text } from "../pages/label-strings.js";
 
 class ConflictDialog extends HTMLElement {
-  #answer = null;
+  /** @type {((chosen: {event: any, version: number}|null) => void)|null} */ #answer = null;
 
   connectedCallback() {
     if (this.dialog) return;

@@ -14,8 +14,8 @@ import "./effect-plot.js";
 const text = strings.sweep;
 
 class DoseResponse extends HTMLElement {
-  #request = null;
-  #asked = null;
+  /** @type {AbortController|null} */ #request = null;
+  /** @type {any} */ #asked = null;
 
   connectedCallback() {
     if (this.button) return;
@@ -42,7 +42,8 @@ class DoseResponse extends HTMLElement {
 
   async #run() {
     const { feature, prompt } = this.#asked;
-    const request = (this.#request = new AbortController());
+    const request = new AbortController();
+    this.#request = request;
     const { source, index, max } = feature;
     this.button.disabled = true;
     this.note.textContent = text.working;

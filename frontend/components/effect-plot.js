@@ -13,7 +13,8 @@ import { effect as text } from "../pages/effect-strings.js";
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
 class EffectPlot extends HTMLElement {
-  #figure = null;
+  /** @type {AbortController} */ controller;
+  /** @type {((style: any) => {traces: any[], layout: any})|null} */ #figure = null;
   #label = "";
 
   connectedCallback() {
@@ -62,7 +63,7 @@ class EffectPlot extends HTMLElement {
 /** Two panels over the same strengths: chances of the tokens, and KL. Tokens differ by dash as well as by shade. */
 function sweepFigure(found, names, doses, { axis, layout }) {
   const [heat, accent, muted] = ["--heat-line", "--accent", "--muted"].map(themeColor);
-  const chance = found.tokens.map((token, place) => ({
+  const chance = found.tokens.map((_, place) => ({
     type: "scatter",
     mode: "lines+markers",
     name: names[place] || "␣",

@@ -12,9 +12,11 @@ import "./try-text.js";
 const TABS = ["try", "turn"];
 
 class FeatureBench extends HTMLElement {
-  #feature = null;
-  #asked = null; // the text that is being tried
-  #turn = null; // resolves to <turn-it>, whose code is fetched when somebody turns
+  /** @type {Record<string, HTMLElement>} */ panels;
+  /** @type {HTMLButtonElement[]} */ tabs;
+  /** @type {any} */ #feature = null;
+  /** @type {{words: string}|null} */ #asked = null; // the text that is being tried
+  /** @type {Promise<any>|null} */ #turn = null; // resolves to <turn-it>, whose code is fetched when somebody turns
 
   connectedCallback() {
     if (this.tabs) return;
@@ -92,14 +94,14 @@ class FeatureBench extends HTMLElement {
       const on = tab.dataset.tab === name;
       tab.setAttribute("aria-selected", String(on));
       tab.tabIndex = on ? 0 : -1;
-      this.panels[tab.dataset.tab].hidden = !on;
+      this.panels[tab.dataset.tab ?? ""].hidden = !on;
     }
   }
 
   #key(event) {
     if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
     event.preventDefault();
-    this.tabs.find((tab) => tab !== document.activeElement).focus(); // Enter opens it
+    this.tabs.find((tab) => tab !== document.activeElement)?.focus(); // Enter opens it
   }
 }
 

@@ -12,7 +12,7 @@ import { automaticBadge } from "./automatic-badge.js";
 import { featureNameNodes } from "./feature-name.js";
 import { hits as text } from "../pages/hit-strings.js";
 
-/** A feature's name, or the tokens it fires on, as a link to its page; its id in small beside it. @param {Hit} hit */
+/** A feature's name, or the tokens it fires on, as a link to its page; its id in small beside it. @param {Omit<Hit, "value">} hit */
 export function featureLink(hit) {
   const { source, index, label, top_tokens: tokens = [] } = hit;
   const name = label || tokens.length ? featureNameNodes({ label, top_tokens: tokens }, 3) : text.unnamed;
@@ -20,7 +20,7 @@ export function featureLink(hit) {
     "span",
     { class: "hit-name" },
     h("a", { class: label ? "hit-link" : "hit-link is-tokens", href: featurePath(source, index), dir: "auto" }, name),
-    automaticBadge(label && hit.label_origin, { short: true }),
+    automaticBadge(label ? hit.label_origin : null, { short: true }),
     h("span", { class: "hit-id" }, featureId(layerOf(source), index)),
   );
 }

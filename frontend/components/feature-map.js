@@ -27,15 +27,15 @@ const OUTSIDE = 0.12; // opacity of what is not in the lasso
 
 export class FeatureMap extends HTMLElement {
   camera = new Camera();
-  #points = null;
-  #grid = null;
-  #lookOf = () => 0;
-  #looks = [];
-  #ring = null;
+  /** @type {import("../lib/map-points.js").MapPoints|null} */ #map = null;
+  /** @type {PointGrid} of what is shown */ #grid = new PointGrid(new Float32Array(), new Float32Array());
+  /** @type {(i: number) => number} */ #lookOf = () => 0;
+  /** @type {import("../lib/point-painter.js").Look[]} */ #looks = [];
+  /** @type {import("../lib/lasso.js").Ring|null} */ #ring = null;
   /** @type {Uint8Array|null} which points are in the ring */ #within = null;
-  #drawing = null;
-  #pointers = new Map();
-  #pressed = null;
+  /** @type {import("../lib/lasso.js").Ring|null} */ #drawing = null;
+  /** @type {Map<number, [number, number]>} */ #pointers = new Map();
+  /** @type {[number, number]|null} */ #pressed = null;
   #hovered = -1;
   #marked = -1;
   #chosen = [];
@@ -43,6 +43,11 @@ export class FeatureMap extends HTMLElement {
   #rest = 0;
   #moving = false;
   #lassoes = false;
+
+  /** What is shown; the parts that ask for it are there only with it. */
+  get #points() {
+    return /** @type {import("../lib/map-points.js").MapPoints} */ (this.#map);
+  }
 
   connectedCallback() {
     if (this.canvas) return;
@@ -76,7 +81,7 @@ export class FeatureMap extends HTMLElement {
    */
   show(points) {
     if (points === this.#points) return;
-    this.#points = points;
+    this.#map = points;
     this.#grid = new PointGrid(points.x, points.y);
     this.#hovered = -1;
     this.#marked = -1;
@@ -131,7 +136,8 @@ export class FeatureMap extends HTMLElement {
 
   /** Points in the ring or, without one, in view, by some order of all points. @param {Uint32Array} order */
   shown(order) {
-    if (this.#within) return order.filter((i) => this.#within[i] && this.#lookOf(i) >= 0);
+    const within = this.#within;
+    if (within) return order.filter((i) => within[i] && this.#lookOf(i) >= 0);
     const [left, top, right, bottom] = this.camera.view();
     const { x, y } = this.#points;
     return order.filter((i) => x[i] >= left && x[i] <= right && y[i] >= top && y[i] <= bottom && this.#lookOf(i) >= 0);
@@ -168,6 +174,7 @@ export class FeatureMap extends HTMLElement {
   }
 
   /** Where an event is, in pixels of the map. */
+  /** @returns {[number, number]} pixels from the upper left corner */
   #at({ clientX, clientY }) {
     const { left, top } = this.over.getBoundingClientRect();
     return [clientX - left, clientY - top];
@@ -251,9 +258,11 @@ export class FeatureMap extends HTMLElement {
   }
 
   #draw(at) {
-    const [x, y] = this.camera.toScreen(...this.#drawing.at(-1));
+    const last = this.#drawing?.at(-1);
+    if (!this.#drawing || !last) return;
+    const [x, y] = this.camera.toScreen(...last);
     if (Math.hypot(at[0] - x, at[1] - y) < RING_STEP_PX) return;
-    this.#drawing.push(this.camera.toMap(...at));
+    this.#drawing.push(this.camera.toMap(at[0], at[1]));
     this.#drawOver();
   }
 
@@ -335,13 +344,15 @@ export class FeatureMap extends HTMLElement {
     const [left, top] = this.camera.toScreen(0, 0);
     const place = { scale: this.camera.scale * ratio, left: left * ratio, top: top * ratio };
     const n = this.#looks.length;
-    const looks = this.#within ? [...this.#looks, ...this.#looks.map((look) => ({ ...look, opacity: look.opacity * OUTSIDE }))] : this.#looks;
-    const lookOf = this.#within ? (i) => (this.#lookOf(i) < 0 ? -1 : this.#lookOf(i) + (this.#within[i] ? 0 : n)) : this.#lookOf;
+    const within = this.#within;
+    const looks = within ? [...this.#looks, ...this.#looks.map((look) => ({ ...look, opacity: look.opacity * OUTSIDE }))] : this.#looks;
+    const lookOf = within ? (i) => (this.#lookOf(i) < 0 ? -1 : this.#lookOf(i) + (within[i] ? 0 : n)) : this.#lookOf;
     const { x, y } = this.#points;
     for (const above of [false, true]) {
       if (above && !looks.some((look) => look.above)) continue;
       const of = (i) => (lookOf(i) >= 0 && Boolean(looks[lookOf(i)].above) === above ? lookOf(i) : -1);
-      paint(this.image, this.#grid.near(...this.camera.view(20)), x, y, place, of, looks, this.#radius * ratio);
+      const [left, top, right, bottom] = this.camera.view(20);
+      paint(this.image, this.#grid.near(left, top, right, bottom), x, y, place, of, looks, this.#radius * ratio);
     }
     context.putImageData(this.image, 0, 0);
   }

@@ -46,7 +46,7 @@ export class FeaturePicker extends HTMLElement {
     });
     this.append(h("label", { class: "picker-label", for: inputId }, text.label), this.#input, this.#list);
     this.addEventListener("focusout", (event) => {
-      if (!this.contains(event.relatedTarget)) this.#close();
+      if (!this.contains(/** @type {Node|null} */ (event.relatedTarget))) this.#close();
     });
   }
 

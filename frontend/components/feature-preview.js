@@ -83,7 +83,10 @@ export function previews(within, signal) {
     else leave();
   }, { signal });
   within.addEventListener("pointerleave", leave, { signal });
-  within.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && !card.contains(event.target) && soon(rowOf(event), FOCUS_MS, false), { signal });
+  within.addEventListener("focusin", (event) => {
+    const on = /** @type {Element} */ (event.target);
+    if (on.matches(":focus-visible") && !card.contains(on)) soon(rowOf(event), FOCUS_MS, false);
+  }, { signal });
   within.addEventListener("focusout", (event) => !card.contains(event.relatedTarget) && leave(), { signal });
   within.addEventListener("scroll", (event) => !card.contains(event.target) && hide(), { signal, capture: true, passive: true });
   within.addEventListener("pointerdown", (event) => !card.contains(event.target) && hide(), { signal });

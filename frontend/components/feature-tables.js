@@ -15,7 +15,10 @@ export function tokenR2Note({ token_r2: r2, half_firings: firings }) {
   return r2 === null ? null : text.tokenR2(r2, firings < ENOUGH_FIRINGS ? firings : null);
 }
 
-/** tokens: { text, logit }[]; direction: "up" or "down"; `also` marks texts that others have, too. */
+/**
+ * tokens: { text, logit }[]; direction: "up" or "down"; `also` marks texts that others have, too.
+ * @param {Set<string>|null} [also]
+ */
 export function logitTable(title, tokens, direction, also = null) {
   const strongest = Math.max(1e-9, ...tokens.map(({ logit }) => Math.abs(logit)));
   const row = ({ text: token, logit }) =>
@@ -23,7 +26,7 @@ export function logitTable(title, tokens, direction, also = null) {
   return h("table", { class: `bars is-${direction}` }, h("caption", {}, title), h("tbody", {}, tokens.map(row)));
 }
 
-/** tokens: { text, share }[]. */
+/** tokens: { text, share }[]. @param {Set<string>|null} [also] */
 export function shareTable(tokens, note, also = null) {
   const row = ({ text: token, share }) =>
     h("tr", { class: also?.has(token) ? "is-shared" : null }, h("th", { scope: "row" }, tokenChip(token)), h("td", { class: "num bar", style: { "--length": `${share * 100}%` } }, formatPercent(share)));

@@ -5,7 +5,7 @@
  * One tab stop: left and right move between tokens, up and down between layers, Enter selects.
  * Events (bubbling): `tokenselect` {detail: {position, layer}}.
  *
- * @typedef {{tokens: {id: number, text: string}[], layers: {source: string, layer: number,
+ * @typedef {{tokens: {id: number, text: string}[], layers: {source: string, layer: number, fvu: number|null, error_kept: number|null,
  *   positions: {index: number, value: number, share: number|null, label: string|null, top_tokens: string[]}[][],
  *   fits: {explained: number, fixed: number, error: number}[]|null}[]}} Inspection
  */
@@ -15,12 +15,17 @@ import { inspect as text } from "../pages/inspect-strings.js";
 import { heatLevel, visibleText } from "./token-strip.js";
 
 export class HeatStrip extends HTMLElement {
-  /** @type {Inspection|null} */ #data = null;
+  /** @type {Inspection|null} */ #shown = null;
   #metric = "value";
   #row = 0;
   #differing = new Set();
-  #ribbon;
-  #readout;
+  /** @type {HTMLElement} */ #ribbon;
+  /** @type {HTMLElement} */ #readout;
+
+  /** What is shown; the parts that ask for it are there only with it. */
+  get #data() {
+    return /** @type {Inspection} */ (this.#shown);
+  }
 
   connectedCallback() {
     if (this.#ribbon) return;
@@ -36,7 +41,7 @@ export class HeatStrip extends HTMLElement {
 
   /** @param {Inspection} data @param {number[]} differing places of tokens that another text does not have */
   show(data, differing = []) {
-    this.#data = data;
+    this.#shown = data;
     this.#differing = new Set(differing);
     this.#row = data.layers.length - 1;
     this.#say(text.readout);
@@ -48,13 +53,13 @@ export class HeatStrip extends HTMLElement {
   /** @param {"value"|"share"|"error"} metric */
   set metric(metric) {
     this.#metric = metric;
-    if (this.#data) this.#shade();
+    if (this.#shown) this.#shade();
   }
 
   /** @param {number|null} position the token whose features are listed */
   set selected(position) {
     this.#ribbon.querySelector("[aria-pressed=true]")?.setAttribute("aria-pressed", "false");
-    const column = this.#ribbon.children[position];
+    const column = this.#ribbon.children[position ?? -1];
     if (!column) return;
     column.setAttribute("aria-pressed", "true");
     this.#reach(column);
@@ -66,13 +71,13 @@ export class HeatStrip extends HTMLElement {
     this.#ribbon.children[position ?? -1]?.classList.add("is-counterpart");
   }
 
-  /** Mark the cells where a feature is among the strongest. @param {{source: string, index: number}|null} feature */
+  /** Mark the cells where a feature is among the strongest. @param {import("./feature-hits.js").Hit|null} feature */
   mark(feature) {
     for (const cell of this.#ribbon.querySelectorAll(".is-marked")) cell.classList.remove("is-marked");
     if (!feature) return this.#say(text.readout);
     const row = this.#data.layers.findIndex((layer) => layer.source === feature.source);
     const places = this.#data.layers[row].positions.flatMap((hits, position) => (hits.some((hit) => hit.index === feature.index) ? [position] : []));
-    for (const position of places) this.#ribbon.children[position].lastChild.children[row].classList.add("is-marked");
+    for (const position of places) this.#cell(position, row).classList.add("is-marked");
     this.#say(text.marked(featureName(feature), places.length));
   }
 
@@ -96,10 +101,14 @@ export class HeatStrip extends HTMLElement {
     for (const [row, values] of measures.entries()) {
       const top = { value: tops[row], share: 1, error: Math.max(...tops) }[this.#metric];
       for (const [position, value] of values.entries()) {
-        this.#ribbon.children[position].lastChild.children[row].dataset.heat = heatLevel(value, top);
+        this.#cell(position, row).dataset.heat = String(heatLevel(value, top));
       }
     }
     for (const column of this.#ribbon.children) this.#name(column);
+  }
+
+  #cell(position, row) {
+    return /** @type {HTMLElement} */ (this.#ribbon.children[position].lastElementChild?.children[row]);
   }
 
   /** What a cell is shaded by; a strength counts by its size, since there are codes that fire below 0. */
@@ -149,7 +158,7 @@ export class HeatStrip extends HTMLElement {
 
   #key(event) {
     const column = event.target.closest(".heat-token");
-    const columns = [...this.#ribbon.children];
+    const columns = /** @type {HTMLElement[]} */ ([...this.#ribbon.children]);
     const here = columns.indexOf(column);
     const moves = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: columns.length - 1 };
     const rows = { ArrowUp: this.#row - 1, ArrowDown: this.#row + 1 };

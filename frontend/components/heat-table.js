@@ -8,7 +8,7 @@ import { inspect as text } from "../pages/inspect-strings.js";
 import { tokenChip } from "./token-strip.js";
 
 export class HeatTable extends HTMLElement {
-  #data = null;
+  /** @type {import("./heat-strip.js").Inspection|null} */ #data = null;
   #metric = "value";
   #details;
   #body;

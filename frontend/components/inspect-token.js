@@ -27,6 +27,7 @@ export class InspectToken extends HTMLElement {
       h("div", { class: "inspect-layers" }, answer.layers.map((layer) => this.#layer(layer, position, prompt))));
   }
 
+  /** @param {import("./heat-strip.js").Inspection["layers"][number]} facts */
   #layer({ source, layer, fvu, error_kept: kept, positions, fits }, position, prompt) {
     const hits = positions[position].map((hit) => ({ ...hit, source }));
     const onHover = (hit) => this.dispatchEvent(new CustomEvent("featurehover", { bubbles: true, detail: { hit } }));

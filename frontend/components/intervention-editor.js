@@ -256,7 +256,7 @@ export class InterventionEditor extends HTMLElement {
     if (problem) return;
     const above = Math.max(0, Number(this.#above.value) || 0);
     const other = source && source.key !== this.#intervention.source ? source.key : null;
-    this.#change({ condition: typed ? { index: asked.index, above, source: other } : null }, true);
+    this.#change({ condition: typed && asked ? { index: asked.index, above, source: other } : null }, true);
   }
 
   #change(patch, settled) {

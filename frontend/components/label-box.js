@@ -25,13 +25,13 @@ const NOBODY = { id: "", name: "", is_local: false, permissions: [] };
 class LabelBox extends HTMLElement {
   static observedAttributes = ["hidden"];
 
-  #feature = null;
-  #discussion = null;
+  /** @type {any} */ #feature = null;
+  /** @type {Discussion|null} */ #discussion = null;
   #me = NOBODY;
   #id = uuid();
-  #replyTo = null;
+  /** @type {any} */ #replyTo = null;
   #renamed = Promise.resolve();
-  #left = null;
+  /** @type {AbortController|null} */ #left = null;
   #still = debounce(() => this.#present(false), TYPING_MS);
   #reload = debounce(() => this.#load(), SETTLE_MS);
 
@@ -105,7 +105,8 @@ class LabelBox extends HTMLElement {
   }
 
   #follow() {
-    const { signal } = this.#left;
+    const signal = this.#left?.signal;
+    if (!signal) return;
     listen((message) => this.#hear(message), { signal });
     api.me({ signal }).then(
       (me) => {
@@ -167,9 +168,9 @@ class LabelBox extends HTMLElement {
    * Says something of what is shown, and gives the event that was stored, or null. `stored` is called before what is
    * shown is read again. A conflict is for the person to resolve.
    */
-  async #say(event, options = {}) {
+  async #say(event, /** @type {{id?: string, reason?: string, version?: number, stored?: () => void}} */ options = {}) {
     try {
-      const stored = await this.#discussion.say(event, options);
+      const stored = await this.#discussion?.say(event, options);
       this.error.textContent = "";
       options.stored?.();
       await this.#load();
@@ -263,7 +264,8 @@ class LabelBox extends HTMLElement {
 
 /** Fills anew, and leaves the focus on what it was on, by its `data-key`. */
 function refill(element, ...content) {
-  const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const focused = document.activeElement;
+  const key = focused instanceof HTMLElement && element.contains(focused) ? focused.dataset.key : null;
   fill(element, ...content);
   if (key) element.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
 }

@@ -7,9 +7,9 @@ import { labels as text } from "../pages/label-strings.js";
 import { errorView } from "./state-view.js";
 
 class LabelHistory extends HTMLElement {
-  #discussion = null;
-  #me = null;
-  #say = null;
+  /** @type {import("../lib/discussion.js").Discussion|null} */ #discussion = null;
+  /** @type {any} */ #me = null;
+  /** @type {(event: object) => Promise<object|null>} */ #say = async () => null;
 
   connectedCallback() {
     if (this.details) return;
@@ -26,6 +26,7 @@ class LabelHistory extends HTMLElement {
 
   async #read(before) {
     const discussion = this.#discussion;
+    if (!discussion) return;
     try {
       const { items, next_before: next } = await discussion.history(before);
       if (discussion !== this.#discussion) return;

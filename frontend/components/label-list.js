@@ -6,7 +6,7 @@ import { labels as text } from "../pages/label-strings.js";
 import { automaticBadge } from "./automatic-badge.js";
 
 /**
- * @param {object} state - a Discussion's state
+ * @param {any} state - a Discussion's state
  * @param {object} me - who is asking: { id, permissions }
  * @param {(event: object, options?: object) => Promise<object|null>} say - says something; null where it was not taken in
  */

@@ -8,7 +8,7 @@ import { who } from "../lib/person.js";
 import { people as text } from "../pages/people-strings.js";
 import { loginForm } from "./login-form.js";
 
-let asking = null;
+/** @type {Promise<boolean>|null} */ let asking = null;
 
 /** Resolves to whether the same person is in again. Somebody else gets the page anew. */
 export function askToLogIn() {
@@ -20,7 +20,7 @@ export function askToLogIn() {
 
 function ask() {
   const before = who.state.person;
-  const opener = document.activeElement;
+  const opener = /** @type {HTMLElement|null} */ (document.activeElement);
   return new Promise((resolve) => {
     const dialog = h("dialog", { class: "login-dialog", "aria-labelledby": "login-again-title" });
     const form = loginForm({

@@ -5,7 +5,7 @@ import { h } from "../lib/dom.js";
 import { people as text } from "../pages/people-strings.js";
 
 /** A labelled input with room for a hint. */
-export function field(label, props, hint = null) {
+export function field(label, props, /** @type {string|null} */ hint = null) {
   return h("label", { class: "people-field" }, h("span", {}, label), h("input", { required: true, ...props }), hint && h("span", { class: "muted small" }, hint));
 }
 
@@ -13,7 +13,7 @@ export function field(label, props, hint = null) {
  * A form with `fields`, a button, and a place for what went wrong. `submit(values)` may throw: its message is shown, and
  * what was typed stays, but for passwords that were refused.
  */
-export function peopleForm({ fields, button, submit, extra = [] }) {
+export function peopleForm({ fields, button, submit, extra = null }) {
   const problem = h("p", { class: "error-text", role: "alert" });
   const send = h("button", { type: "submit", class: "primary" }, button);
   const form = h("form", { class: "people-form", method: "post" }, fields, problem, h("div", { class: "dialog-buttons" }, extra, send));
@@ -36,7 +36,7 @@ export function peopleForm({ fields, button, submit, extra = [] }) {
 }
 
 /** `onIn(session)` is called once somebody is in. `name` is put in already; `extra` are further buttons. */
-export function loginForm({ name = "", onIn, extra }) {
+export function loginForm({ name = "", onIn, extra = null }) {
   return peopleForm({
     fields: [
       field(text.name, { name: "name", autocomplete: "username", maxlength: "200", value: name, autocapitalize: "none", spellcheck: "false" }),

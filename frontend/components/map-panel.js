@@ -15,6 +15,8 @@ import { toast } from "./toast.js";
 import "./virtual-list.js";
 
 export class MapPanel extends HTMLElement {
+  /** @type {import("../lib/selection.js").Selection} */ selection;
+  /** @type {AbortController} */ leaving;
   #shown = "";
   /** @type {(rank: number) => {source: string, index: number}} */ #featureAt = () => ({ source: "", index: 0 });
   #count = 0;

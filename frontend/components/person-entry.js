@@ -5,6 +5,7 @@ import { loginPath, who } from "../lib/person.js";
 import { strings } from "../lib/strings.js";
 
 class PersonEntry extends HTMLElement {
+  /** @type {AbortController} */ controller;
   connectedCallback() {
     const { signal } = (this.controller = new AbortController());
     who.subscribe((state) => this.#show(state), { signal });

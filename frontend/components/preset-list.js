@@ -25,7 +25,7 @@ export class PresetList extends HTMLElement {
     this.#versions);
   }
 
-  async load({ signal } = {}) {
+  async load(/** @type {{signal?: AbortSignal}} */ { signal } = {}) {
     try {
       const { items } = await api.presets({ signal });
       fill(this.#cards, h("ul", { class: "preset-cards" }, items.map((preset) => this.#card(preset))));

@@ -11,7 +11,7 @@ import { parseQuery } from "../pages/steer-reading.js";
 import { runs as text } from "../pages/steer-strings.js";
 
 export class RunHistory extends HTMLElement {
-  #controller = null;
+  #controller = new AbortController();
   #list;
   #count;
   #details;

@@ -16,13 +16,13 @@ export class SavePreset extends HTMLElement {
   #problem;
   #target;
   #content;
-  #preset = null;
+  /** @type {any} */ #preset = null;
 
   connectedCallback() {
     if (!this.#dialog) this.#build();
   }
 
-  open(content, preset = null) {
+  open(content, /** @type {any} */ preset = null) {
     this.#content = content;
     this.#preset = preset?.builtin ? null : preset;
     this.#name.value = preset?.name ?? "";

@@ -26,7 +26,7 @@ export function selectionBar(selection, signal) {
     count.textContent = text.count(size);
     fill(
       actions,
-      action(text.compare, size >= FEWEST && size <= MOST, text.compareWhy(FEWEST, MOST), comparePath(keys.map(parseKey))),
+      action(text.compare, size >= FEWEST && size <= MOST, text.compareWhy(FEWEST, MOST), comparePath(keys.flatMap((key) => parseKey(key) ?? []))),
       action(text.steer, size <= MOST_STEERED, text.steerWhy(MOST_STEERED), steerPath(keys)),
       h("button", { type: "button", onclick: () => copy(keys) }, text.copy),
       h("button", { type: "button", class: "quiet", onclick: () => selection.clear() }, text.clear),
@@ -41,10 +41,11 @@ export function selectionBar(selection, signal) {
 /** One line a feature: what it is, what it is called, where it is. */
 async function copy(keys) {
   try {
-    const { items } = await api.featureRows(keys.map(parseKey));
+    const features = keys.flatMap((key) => parseKey(key) ?? []);
+    const { items } = await api.featureRows(features);
     const names = new Map(items.map((row) => [featureKey(row), featureName(row)]));
-    const lines = keys.map((key) => {
-      const { source, index } = parseKey(key);
+    const lines = features.map(({ source, index }) => {
+      const key = featureKey({ source, index });
       return [featureId(layerOf(source), index), (names.get(key) ?? "").replaceAll(/\s+/g, " "), new URL(pathOf(key), location.href).href].join("\t");
     });
     await navigator.clipboard.writeText(`${lines.join("\n")}\n`);

@@ -18,9 +18,11 @@ const SAMPLED = 0.7; // temperature of a search where the page takes the likelie
 const SHOWN = 8;
 
 class SteerEffect extends HTMLElement {
-  #state = null;
-  #shown = null; // {kind, key}: what the result on screen is of
-  #request = null;
+  /** @type {Record<string, HTMLInputElement>} */ fields;
+  /** @type {HTMLButtonElement[]} */ buttons;
+  /** @type {any} */ #state = null;
+  /** @type {{kind: string, key: string}|null} */ #shown = null; // {kind, key}: what the result on screen is of
+  /** @type {AbortController|null} */ #request = null;
 
   connectedCallback() {
     if (!this.result) this.#build();
@@ -92,7 +94,8 @@ class SteerEffect extends HTMLElement {
       return;
     }
     this.#request?.abort();
-    const request = (this.#request = new AbortController());
+    const request = new AbortController();
+    this.#request = request;
     const state = this.#state;
     this.#busy(true, text.working[kind]);
     try {
@@ -142,7 +145,7 @@ class SteerEffect extends HTMLElement {
   }
 
   #markStale() {
-    const stale = this.#state && keyOf(this.#state) !== this.#shown.key;
+    const stale = this.#state && keyOf(this.#state) !== this.#shown?.key;
     this.result.classList.toggle("is-stale", Boolean(stale));
     if (!this.#request?.signal.aborted && this.stop.hidden) this.#say(stale ? text.stale : "");
   }
@@ -178,7 +181,7 @@ class SteerEffect extends HTMLElement {
     const plot = h("mfn-effect-plot", { class: "effect-plot" });
     plot.sweep = found;
     const rows = [
-      this.#doseRow({ dose: null, logprobs: found.plain_logprobs, kl: 0, agreement: { spearman: null }, written: found.plain_written }, found),
+      this.#doseRow({ dose: null, kl: 0, agreement: { spearman: null }, written: found.plain_written }, found),
       ...found.points.map((point) => this.#doseRow(point, found)),
     ];
     const names = [text.dose(found.swept), text.change, text.rho, text.perplexity, text.repeats, text.text, ""];

@@ -4,7 +4,7 @@
  * Set `.state` to show another state; read it at any time. Events (bubbling): `statechange` {detail: {settled, part}} with
  * part "prompt" | "interventions" | "settings"; `generate`; `stop`.
  */
-import { announce, fill, h } from "../lib/dom.js";
+import { announce, h } from "../lib/dom.js";
 import { featureName } from "../lib/format.js";
 import { emptyState, intervention } from "../pages/steer-model.js";
 import { steer as text } from "../pages/steer-strings.js";

@@ -16,12 +16,12 @@ const SHEET = matchMedia("(max-width: 639px)"); // as in token-detail.css
 export class SteerStreams extends HTMLElement {
   /** Is a feature turned already? @type {(feature: {source: string, index: number}) => boolean} */
   turned = () => false;
-  #panes = {};
+  /** @type {Record<string, any>} */ #panes = {};
   #detail;
-  #run = null;
+  /** @type {import("../pages/steer-run.js").SteerRun|null} */ #run = null;
   #prompt = "";
   #pinned = false;
-  #inspected = null;
+  /** @type {Promise<any>|null} */ #inspected = null;
   #abort = new AbortController();
 
   connectedCallback() {
@@ -64,6 +64,7 @@ export class SteerStreams extends HTMLElement {
 
   /** One event of the run, which has been applied to it. */
   draw(event, data, stream) {
+    if (!this.#run) return;
     if (event === "start") for (const pane of this.#all) pane.begin(this.#run.promptTokens);
     if (event === "updated") this.#panes.steered.changedAt(data.step);
     if (event === "token" && stream) this.#panes[stream].push(data);
@@ -73,7 +74,7 @@ export class SteerStreams extends HTMLElement {
 
   /** The run is over, by itself or by the reader: what is not done says why. */
   end({ stopped }) {
-    for (const [name, { state, tokens }] of Object.entries(this.#run.streams)) {
+    for (const [name, { state, tokens }] of Object.entries(this.#run?.streams ?? {})) {
       if (state === "broken") this.#panes[name].fail();
       else if (stopped && state !== "done") this.#panes[name].finish({ reason: "cancelled", seconds: 0, tokens: tokens.length });
     }

@@ -11,8 +11,8 @@ import { steer as text } from "../pages/steer-strings.js";
 import { toast } from "./toast.js";
 
 export class SteerTools extends HTMLElement {
-  state = () => null;
-  link = async () => null;
+  /** @type {() => import("../pages/steer-model.js").SteerState} */ state;
+  /** @type {() => Promise<{href: string, said: string}>} */ link;
 
   connectedCallback() {
     if (this.firstChild) return;

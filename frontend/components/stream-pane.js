@@ -35,7 +35,7 @@ export class StreamPane extends HTMLElement {
   #colour = "none";
   #maximum = NaN;
   #unspoken = "";
-  #parting = null;
+  /** @type {number|null} */ #parting = null;
   #changes = new Set();
   #body;
   #text;

@@ -5,11 +5,7 @@ import { h } from "../lib/dom.js";
 const LIFETIME_MS = { info: 4_000, error: 9_000 };
 
 export function toast(message, { kind = "info" } = {}) {
-  let stack = document.querySelector(".toasts");
-  if (!stack) {
-    stack = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
-    document.body.append(stack);
-  }
+  const stack = document.querySelector(".toasts") ?? document.body.appendChild(h("div", { class: "toasts", role: "status", "aria-live": "polite" }));
   const item = h("p", { class: `toast is-${kind}` }, message);
   stack.append(item);
   setTimeout(() => item.remove(), LIFETIME_MS[kind]);

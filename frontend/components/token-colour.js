@@ -39,12 +39,14 @@ export function shade(token, colour, maximum = NaN) {
     const step = PROBABILITY_STEPS.findIndex((bound) => probability < bound);
     return step < 0 ? 0 : PROBABILITY_STEPS.length - step;
   }
-  if (kind === "kl" && token.kl !== null && token.kl !== undefined) {
-    const step = KL_STEPS.findIndex((bound) => token.kl < bound);
+  const { kl } = token;
+  if (kind === "kl" && kl !== null && kl !== undefined) {
+    const step = KL_STEPS.findIndex((bound) => kl < bound);
     return step < 0 ? KL_STEPS.length : step;
   }
   if (kind === "feature") {
-    const value = Math.abs(valueOf(token, featureOf(colour)) ?? 0);
+    const feature = featureOf(colour);
+    const value = Math.abs((feature && valueOf(token, feature)) ?? 0);
     return value > 0 ? FEATURE_STEPS.filter((share) => value >= share * maximum).length : 0;
   }
   return 0;

@@ -29,6 +29,7 @@ export function visibleText(text) {
   return pieces(text, { spaces: setting("blanks") === "all" }).map(pieceNode);
 }
 
+/** @param {import("../lib/tokens.js").Piece} piece */
 function pieceNode({ kind, text, name }) {
   switch (kind) {
     case "text":

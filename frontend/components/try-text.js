@@ -10,7 +10,7 @@ import { feature as strings } from "../pages/feature-strings.js";
 import { tokenStrip } from "./token-strip.js";
 
 class TryText extends HTMLElement {
-  #request = null;
+  /** @type {AbortController|null} */ #request = null;
   #ran = ""; // the text that the field was last filled with, or that was asked
 
   connectedCallback() {

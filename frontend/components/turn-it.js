@@ -23,8 +23,9 @@ const WAIT_MS = 350; // somebody who leafs through features is not there yet
 const text = strings.turn;
 
 class TurnIt extends HTMLElement {
-  #feature = null;
-  #generation = null;
+  /** @type {Record<string, HTMLElement>} */ panes;
+  /** @type {any} */ #feature = null;
+  /** @type {import("../pages/steer-run.js").Generation|null} */ #generation = null;
   #written = ""; // what the texts on screen are of
   #soon = debounce(() => this.#write(), WAIT_MS);
 

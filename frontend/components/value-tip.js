@@ -7,11 +7,11 @@ import { announce, h } from "../lib/dom.js";
 
 const MARK = "mark[data-tip]";
 const MARGIN = 6;
-let tip = null;
-let shown = null; // the mark that it speaks of
+const tip = h("div", { class: "value-tip num", popover: "manual", "aria-hidden": "true" });
+/** @type {HTMLElement|null} */ let shown = null; // the mark that it speaks of
 
 function show(mark) {
-  tip ??= document.body.appendChild(h("div", { class: "value-tip num", popover: "manual", "aria-hidden": "true" }));
+  if (!tip.isConnected) document.body.append(tip);
   shown?.classList.remove("is-pointed");
   shown = mark;
   mark.classList.add("is-pointed");
@@ -33,7 +33,7 @@ function hide() {
 }
 
 document.addEventListener("pointerover", ({ target }) => {
-  const mark = target.closest?.(MARK);
+  const mark = target instanceof Element ? /** @type {HTMLElement|null} */ (target.closest(MARK)) : null;
   if (mark?.getClientRects().length) show(mark);
   else hide();
 });

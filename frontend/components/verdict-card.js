@@ -4,7 +4,7 @@ import { h } from "../lib/dom.js";
 import { evidence as text } from "../pages/evidence-strings.js";
 
 /**
- * @param {{ key: string, claim: string, measure: string, against: string, rule: string, today: [string, string?] }} prediction
+ * @param {{ key: string, claim: string, measure: string, against: string, rule: string, today: string[] }} prediction `today`: what can be seen of it and, after it, where
  * @param {keyof typeof text.verdicts} verdict
  */
 export function verdictCard({ key, claim, measure, against, rule, today: [today, href] }, verdict) {

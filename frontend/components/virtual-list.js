@@ -22,8 +22,8 @@ const SETTLED_MS = 120;
 const MOVE_MS = 250;
 
 export class VirtualList extends HTMLElement {
-  #options = null;
-  #rows = null;
+  /** @type {any} */ #options = null;
+  /** @type {import("../lib/ranked-rows.js").RankedRows|null} */ #rows = null;
   #leaving = new AbortController();
   #scale = new ScrollScale(0, 1);
   #row = 36;
@@ -32,8 +32,8 @@ export class VirtualList extends HTMLElement {
   #origin = 0; // the rank at the layer's upper edge
   #direction = 1;
   /** @type {Map<number, HTMLElement>} */ #elements = new Map();
-  #current = null;
-  #anchor = null;
+  /** @type {number|null} */ #current = null;
+  /** @type {number|null} */ #anchor = null;
   /** @type {HTMLElement|null} what Tab comes to */ #stop = null;
   #frame = 0;
   #settling = 0;
@@ -131,7 +131,7 @@ export class VirtualList extends HTMLElement {
     this.#moveTo(rank * this.#row);
   }
 
-  #wish = null; // where to go once the length is known
+  /** @type {number|null} */ #wish = null; // where to go once the length is known
 
   /** Make a rank current, bring it into sight and, unless told otherwise, focus it. */
   select(rank, { focus = true } = {}) {
@@ -167,6 +167,7 @@ export class VirtualList extends HTMLElement {
     this.#anchor = from;
     this.select(rank);
     const rows = this.#rows;
+    if (!rows) return;
     try {
       const [low, high] = [Math.min(from, rank), Math.max(from, rank)];
       const chosen = await rows.load(low, Math.min(high + 1, low + 500));
@@ -201,8 +202,7 @@ export class VirtualList extends HTMLElement {
   }
 
   #came() {
-    const { total } = this.#rows;
-    if (total !== this.#total) {
+    if (this.#rows?.total !== this.#total) {
       this.#measure();
       if (this.#wish !== null) this.#moveTo(this.#wish * this.#row);
       this.#wish = null;
@@ -210,7 +210,7 @@ export class VirtualList extends HTMLElement {
     this.#draw();
   }
 
-  #total = null;
+  /** @type {number|null} */ #total = null;
 
   /** Sizes have changed, or the number of rows: keep the same rank at the upper edge. */
   #measure() {
@@ -335,14 +335,14 @@ export class VirtualList extends HTMLElement {
 
   /** Rows stand in the document in their order: that is how they are read aloud. */
   #insert(element, rank) {
-    let next = null;
+    /** @type {Element|null} */ let next = null;
     for (let other = this.layer.lastElementChild; other && Number(other.dataset.rank) > rank; other = other.previousElementSibling) next = other;
     this.layer.insertBefore(element, next);
   }
 
   #focus(rank) {
     const element = this.#elements.get(rank);
-    (element?.querySelector(".row-link") ?? element)?.focus({ preventScroll: true });
+    focusableOf(element)?.focus({ preventScroll: true });
   }
 
   #focused(target) {
@@ -353,7 +353,7 @@ export class VirtualList extends HTMLElement {
   }
 
   #setCurrent(rank) {
-    this.#elements.get(this.#current)?.classList.remove("is-current");
+    this.#elements.get(this.#current ?? -1)?.classList.remove("is-current");
     this.#current = rank;
     this.#elements.get(rank)?.classList.add("is-current");
     this.#putStop();
@@ -361,8 +361,7 @@ export class VirtualList extends HTMLElement {
 
   /** One row can be reached with Tab: the current one or, where that is far away, the first in sight. */
   #putStop() {
-    const element = this.#elements.get(this.#current) ?? this.#elements.get(this.at);
-    const stop = element?.querySelector(".row-link") ?? element ?? null;
+    const stop = focusableOf(this.#elements.get(this.#current ?? -1) ?? this.#elements.get(this.at));
     if (stop === this.#stop) return;
     if (this.#stop) this.#stop.tabIndex = -1;
     if (stop) stop.tabIndex = 0;
@@ -412,6 +411,11 @@ function* inSightFirst(from, first, end, to) {
   for (let rank = first; rank < end; rank++) yield rank;
   for (let rank = end; rank < to; rank++) yield rank;
   for (let rank = first - 1; rank >= from; rank--) yield rank;
+}
+
+/** What of a row takes the focus: its link or, while it is not here, itself. @param {HTMLElement|undefined} element */
+function focusableOf(element) {
+  return /** @type {HTMLElement|null} */ (element?.querySelector(".row-link")) ?? element ?? null;
 }
 
 function waitingRow() {

@@ -1,6 +1,8 @@
 /**
  * Every call to the server. Each function returns parsed JSON or throws `ApiError`; pass `{ signal }` to cancel.
  * The shapes are the server's schemas (see /openapi.json).
+ *
+ * @typedef {{signal?: AbortSignal}} Options
  */
 
 import { sentence } from "./format.js";
@@ -11,6 +13,10 @@ export const NOT_SERVED = "mfn:notserved";
 
 /** A request that did not give an answer: `status` 0 means that the server was not reached at all. */
 export class ApiError extends Error {
+  /**
+   * @param {{status: number, code: string, message: string, hint?: string|null, field?: string|null,
+   *   retryAfter?: number|null, conflict?: any}} answer
+   */
   constructor({ status, code, message, hint = null, field = null, retryAfter = null, conflict = null }) {
     super(sentence(message));
     this.name = "ApiError";
@@ -33,7 +39,7 @@ export function isAbort(error) {
 async function errorOf(response) {
   const fallback = { status: response.status, code: "http_error", message: strings.errors.status(response.status) };
   const retryAfter = Number.parseFloat(response.headers.get("Retry-After") ?? "");
-  let body = null;
+  /** @type {any} */ let body = null;
   try {
     body = await response.json();
   } catch (error) {
@@ -48,7 +54,7 @@ async function errorOf(response) {
   });
 }
 
-let logIn = null;
+/** @type {(() => Promise<boolean>)|null} */ let logIn = null;
 
 /** `handler()` is called when the server asks who one is; where it resolves to true, the request is sent once more. */
 export function onLoginNeeded(handler) {
@@ -59,7 +65,7 @@ export function onLoginNeeded(handler) {
  * `also`: statuses beside 2xx whose body is an answer and no error. `ask`: whether to have people log in where the server
  * wants that; what was to be sent is sent afterwards.
  */
-async function send(path, options = {}) {
+async function send(path, /** @type {Options & {method?: string, body?: any, accept?: string, also?: number[], ask?: boolean}} */ options = {}) {
   const { method = "GET", body, signal, accept = "application/json", also = [], ask = true } = options;
   const headers = { Accept: accept };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -179,7 +185,7 @@ export const api = {
   revokeToken: (id, options) => json(`/api/account/tokens/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
 
   /** For admins; params of the log: before, action, limit. */
-  people: (options) => json("/api/admin/people", options),
+  accounts: (options) => json("/api/admin/people", options),
   changePerson: (id, body, options) => json(`/api/admin/people/${encodeURIComponent(id)}`, { ...options, method: "PATCH", body }),
   makeReset: (id, options) => json(`/api/admin/people/${encodeURIComponent(id)}/reset`, { ...options, method: "POST" }),
   invitations: (options) => json("/api/admin/invitations", options),
@@ -200,7 +206,7 @@ export const api = {
    * Streams a generation: `for await (const { event, data } of api.generate(body, { signal })) …`.
    * Busy (429, 503) and invalid (422) requests throw before the first event.
    */
-  async *generate(body, { signal } = {}) {
+  async *generate(body, /** @type {Options} */ { signal } = {}) {
     const response = await send("/api/generate", { method: "POST", body, signal, accept: "text/event-stream" });
     for await (const { event, data } of readEvents(response.body)) yield { event, data: data === "" ? {} : JSON.parse(data) };
   },

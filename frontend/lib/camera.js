@@ -16,10 +16,12 @@ export class Camera {
     return Math.min(this.width, this.height) * MARGIN * this.zoom;
   }
 
+  /** @returns {[number, number]} */
   toScreen(x, y) {
     return [(x - this.x) * this.scale + this.width / 2, (y - this.y) * this.scale + this.height / 2];
   }
 
+  /** @returns {[number, number]} */
   toMap(left, top) {
     return [(left - this.width / 2) / this.scale + this.x, (top - this.height / 2) / this.scale + this.y];
   }

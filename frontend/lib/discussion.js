@@ -19,7 +19,12 @@ export class Discussion {
     return new Discussion(source, index, await api.discussion(source, index, {}, options));
   }
 
-  /** Says something. The same `id` again after a lost answer is the same event, not a second one. */
+  /**
+   * Says something. The same `id` again after a lost answer is the same event, not a second one.
+   *
+   * @param {{kind: string} & Record<string, any>} event
+   * @param {{id?: string, reason?: string, version?: number}} [how]
+   */
   say(event, { id = uuid(), reason, version = this.state.version } = {}) {
     const send = DECISIONS.has(event.kind) ? api.decide : api.say;
     return send(this.source, this.index, { id, event, reason: reason || undefined, base_version: version });

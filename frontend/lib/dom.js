@@ -12,6 +12,9 @@ const SVG = "http://www.w3.org/2000/svg";
  *
  * `null`, `undefined` and `false` children and props are skipped; arrays of children are flattened. `style` takes an
  * object and goes through CSSOM (the content security policy refuses style attributes). `on…` takes a function.
+ *
+ * @param {string} tag @param {Record<string, any>|null} [props] @param {...any} children
+ * @returns {any} the compiler does not know what our own elements have
  */
 export function h(tag, props, ...children) {
   return build(document.createElement(tag), props, children);
@@ -54,7 +57,7 @@ function nodes(children) {
     .map((child) => (child instanceof Node ? child : document.createTextNode(String(child))));
 }
 
-/** Replace everything inside `element`. */
+/** Replace everything inside `element`. @template {Element} E @param {E} element @param {...any} children @returns {E} */
 export function fill(element, ...children) {
   element.replaceChildren(...nodes(children));
   return element;
@@ -63,9 +66,9 @@ export function fill(element, ...children) {
 /** Call `fn` once, `wait` ms after the last call. `.cancel()` drops a pending one (`.pending()` tells); `.flush()` runs it now. */
 export function debounce(fn, wait) {
   let timer = 0;
-  let pending = null;
+  /** @type {any[]|null} */ let pending = null;
   const run = () => {
-    const args = pending;
+    const args = pending ?? [];
     timer = 0;
     pending = null;
     fn(...args);

@@ -14,7 +14,8 @@ export function featureList(query) {
   const list = kept.get(key) ?? new RankedRows((at, limit, signal) => api.features({ ...query, limit, at }, { signal }));
   kept.delete(key);
   kept.set(key, list);
-  if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+  const [oldest] = kept.keys();
+  if (kept.size > KEPT) kept.delete(oldest);
   return list;
 }
 

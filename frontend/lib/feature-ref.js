@@ -21,5 +21,5 @@ export function findReference(query, sources) {
   const id = key ? null : parseFeatureId(query);
   const source = sources.find((one) => (key ? one.key === key.source : id && one.layer === id.layer));
   const index = (key ?? id)?.index;
-  return source && index < source.n_features ? { source: source.key, layer: source.layer, index } : null;
+  return source && index !== undefined && index < source.n_features ? { source: source.key, layer: source.layer, index } : null;
 }

@@ -66,7 +66,10 @@ export function layerOf(source) {
 
 export const featurePath = (source, index) => `/feature/${encodeURIComponent(source)}/${index}`;
 
-/** What to call a feature in running text: its label, else the tokens it fires on most. */
+/**
+ * What to call a feature in running text: its label, else the tokens it fires on most.
+ * @param {{label?: string|null, top_tokens?: (string|{text: string})[]}} feature
+ */
 export function featureName({ label, top_tokens: tokens }) {
   if (label) return label;
   return (tokens ?? [])
@@ -81,10 +84,13 @@ export function sentence(text) {
   return /[.!?…:)]$/.test(first) ? first : `${first}.`;
 }
 
+/** @type {Record<string, string>} */
+const SIGNS = { break: "↵", tab: "⇥", blank: "⍽" };
+
 /** A token's text with the characters nobody sees made visible, for where there is only plain text: a tooltip, a plot. */
 export function visible(text) {
   return pieces(text)
-    .map(({ kind, text: part, name }) => ({ break: "↵", tab: "⇥", blank: "⍽", control: `‹${name}›` })[kind] ?? part)
+    .map(({ kind, text: part, name }) => (kind === "control" ? `‹${name}›` : (SIGNS[kind] ?? part)))
     .join("");
 }
 

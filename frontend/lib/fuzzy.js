@@ -21,7 +21,7 @@ export function fuzzyScore(query, text) {
 
 /** The best over all places where the word's first letter stands; the others are then taken as soon as they come. */
 function wordScore(word, letters) {
-  let best = null;
+  /** @type {number|null} */ let best = null;
   for (let start = 0; start < letters.length; start++) {
     if (letters[start] !== word[0]) continue;
     const score = from(word, letters, start);

@@ -60,8 +60,7 @@ function joined(values, side, level) {
     if (of[start] || values[start] <= level) continue;
     of[start] = ++count;
     const open = [start];
-    while (open.length) {
-      const cell = open.pop();
+    for (let cell = open.pop(); cell !== undefined; cell = open.pop()) {
       const column = cell % side;
       const beside = [cell - side, cell + side, column > 0 ? cell - 1 : -1, column < side - 1 ? cell + 1 : -1];
       for (const next of beside) {

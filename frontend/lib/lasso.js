@@ -18,7 +18,7 @@ export function simplified(ring) {
     for (let begin = 0; begin + step <= corners.length && corners.length - gone.size > MOST_CORNERS; begin += step) {
       let [least, which] = [Number.POSITIVE_INFINITY, begin];
       for (let i = begin; i < begin + step; i++) {
-        const lost = area(corners.at(i - 1), corners[i], corners[(i + 1) % corners.length]);
+        const lost = area(corners[(i || corners.length) - 1], corners[i], corners[(i + 1) % corners.length]);
         if (lost < least) [least, which] = [lost, i];
       }
       gone.add(which);

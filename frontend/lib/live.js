@@ -11,9 +11,9 @@ const TAB = uuid();
 const STILL_HERE_MS = 20_000;
 
 const listeners = new Set();
-let stream = null;
+/** @type {EventSource|null} */ let stream = null;
 let tabs = [];
-let here = { source: null, index: null, typing: false };
+/** @type {{source: string|null, index: number|null, typing: boolean}} */ let here = { source: null, index: null, typing: false };
 let timer = 0;
 
 /**
@@ -36,14 +36,14 @@ export function show(source, index, typing = false) {
 }
 
 function open() {
-  stream = new EventSource(`/api/live?tab=${TAB}`);
-  stream.addEventListener("hello", () => {
+  const opened = (stream = new EventSource(`/api/live?tab=${TAB}`));
+  opened.addEventListener("hello", () => {
     tell();
     send({ kind: "renewed" });
   });
-  stream.addEventListener("reset", () => send({ kind: "renewed" }));
-  stream.addEventListener("said", ({ data }) => send({ kind: "said", event: JSON.parse(data) }));
-  stream.addEventListener("presence", ({ data }) => {
+  opened.addEventListener("reset", () => send({ kind: "renewed" }));
+  opened.addEventListener("said", ({ data }) => send({ kind: "said", event: JSON.parse(data) }));
+  opened.addEventListener("presence", ({ data }) => {
     tabs = JSON.parse(data).tabs.filter(({ tab }) => tab !== TAB);
     send({ kind: "presence", tabs });
   });

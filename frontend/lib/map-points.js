@@ -3,13 +3,16 @@
  * number is parsed out of text.
  *
  * @typedef {{method: string, methods: string[], explained: number[], sources: {source: string, layer: number}[],
- *   n_features: number, n_shown: number, umap_version: string|null}} MapHead
+ *   n_features: number, n_shown: number, umap_version: string|null,
+ *   columns: {name: string, type: keyof typeof TYPES, offset: number}[]}} MapHead
  */
 
 const MAGIC = "MFNMAP1\n";
 const TYPES = { "|u1": Uint8Array, "<u2": Uint16Array, "<u4": Uint32Array, "<f4": Float32Array };
 
 export class MapPoints {
+  /** @type {Uint32Array|undefined} */ #ordered;
+
   /** @param {ArrayBuffer} buffer Throws where it is no map. */
   constructor(buffer) {
     const bytes = new Uint8Array(buffer);
@@ -21,7 +24,9 @@ export class MapPoints {
     /** How many points. */
     this.n = this.head.n_shown;
     const column = (name) => {
-      const { type, offset } = this.head.columns.find((each) => each.name === name);
+      const described = this.head.columns.find((each) => each.name === name);
+      if (!described) throw new TypeError(`a map without ${name}`);
+      const { type, offset } = described;
       return new TYPES[type](buffer, begin + length + offset, this.n);
     };
     this.source = column("source");
@@ -31,7 +36,9 @@ export class MapPoints {
     this.status = column("status");
     /** The layer of each source. */
     this.layers = this.head.sources.map(({ layer }) => layer);
-    [this.x, this.y] = unitSquare(column("x"), column("y"));
+    const [x, y] = unitSquare(column("x"), column("y"));
+    this.x = x;
+    this.y = y;
   }
 
   /** A point's feature. */
@@ -53,8 +60,8 @@ export class MapPoints {
 
   /** All points, those that fire most often first. @returns {Uint32Array} */
   get byRate() {
-    this.ordered ??= Uint32Array.from({ length: this.n }, (_, i) => i).sort((a, b) => (this.rate[b] || 0) - (this.rate[a] || 0) || a - b);
-    return this.ordered;
+    this.#ordered ??= Uint32Array.from({ length: this.n }, (_, i) => i).sort((a, b) => (this.rate[b] || 0) - (this.rate[a] || 0) || a - b);
+    return this.#ordered;
   }
 }
 

@@ -9,7 +9,7 @@ import { themeColor } from "./theme.js";
 const SOURCE = "/vendor/plotly.min.js";
 /** Where an element of this id exists, plotly.js 4.1 does not insert its map styles, which the policy would refuse with an error. */
 const MAP_STYLES_ID = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
-let plotly = null;
+/** @type {Promise<any>|null} */ let plotly = null;
 
 /** The library, loaded once. */
 export function loadPlotly() {

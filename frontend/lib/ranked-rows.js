@@ -14,7 +14,7 @@ const KEPT = 80;
 export class RankedRows extends EventTarget {
   /** Rows of the whole list; null until it is known. @type {number|null} */
   total = null;
-  /** What kept a block from coming, until `retry`. @type {Error|null} */
+  /** What kept a block from coming, until `retry`. @type {import("./api.js").ApiError|null} */
   failed = null;
   /** @type {Map<number, Row[]>} */ #blocks = new Map();
   /** @type {Map<number, AbortController>} */ #requests = new Map();
@@ -102,7 +102,8 @@ export class RankedRows extends EventTarget {
       if (changed) this.#blocks.clear(); // the list is another: ranks mean other rows
       this.total = total;
       this.#blocks.set(block, items);
-      if (this.#blocks.size > KEPT) this.#blocks.delete(this.#blocks.keys().next().value);
+      const [oldest] = this.#blocks.keys();
+      if (this.#blocks.size > KEPT) this.#blocks.delete(oldest);
       this.dispatchEvent(new Event("change"));
       if (changed) this.want(...this.#wanted);
     } catch (error) {

@@ -21,12 +21,13 @@ export function parseKey(text) {
 }
 
 /** Steer with all of them. @param {Iterable<string>} keys */
-export const steerPath = (keys) => `/steer?${new URLSearchParams([...keys].map(parseKey).map(({ source, index }) => ["f", `${source}/${index}`]))}`;
+export const steerPath = (keys) => `/steer?${new URLSearchParams([...keys].flatMap((key) => parseKey(key) ?? []).map(({ source, index }) => ["f", `${source}/${index}`]))}`;
 
-/** @param {string} key */
+/** @param {string} key as `featureKey` makes it */
 export function pathOf(key) {
-  const { source, index } = parseKey(key);
-  return featurePath(source, index);
+  const feature = parseKey(key);
+  if (!feature) throw new TypeError(`no feature: ${key}`);
+  return featurePath(feature.source, feature.index);
 }
 
 /** A set of features in the order in which they were chosen. Dispatches "change". */

@@ -51,7 +51,7 @@ export function choose(name, value) {
 }
 
 /** Call `listener` whenever something was chosen, here or in another tab, until `signal` aborts. */
-export function onSettingChange(listener, { signal } = {}) {
+export function onSettingChange(listener, /** @type {{signal?: AbortSignal}} */ { signal } = {}) {
   addEventListener(CHANGE, listener, { signal });
 }
 

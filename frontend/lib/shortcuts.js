@@ -15,7 +15,7 @@ const live = [];
  * wins until its signal aborts. Keys typed into a field, or with Ctrl, Alt or Meta, are left alone, but for those with
  * "Mod+". A `null` handler only lists what the browser does anyway (Enter on a link).
  */
-export function addShortcut(keys, description, handler, { group, signal } = {}) {
+export function addShortcut(keys, description, handler, /** @type {{group?: string, signal?: AbortSignal}} */ { group, signal } = {}) {
   if (signal?.aborted) return;
   const entry = { keys: [keys ?? []].flat(), description, handler, group };
   live.push(entry);

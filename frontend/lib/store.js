@@ -21,7 +21,7 @@ export class Store {
   }
 
   /** Call `listener(state)` on each change until `signal` aborts. */
-  subscribe(listener, { signal } = {}) {
+  subscribe(listener, /** @type {{signal?: AbortSignal}} */ { signal } = {}) {
     if (signal?.aborted) return;
     this.#listeners.add(listener);
     signal?.addEventListener("abort", () => this.#listeners.delete(listener), { once: true });
@@ -46,7 +46,8 @@ export class PromiseCache {
       });
     }
     this.#entries.set(key, entry);
-    if (this.#entries.size > this.capacity) this.#entries.delete(this.#entries.keys().next().value);
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size > this.capacity) this.#entries.delete(oldest);
     return entry;
   }
 
@@ -67,7 +68,7 @@ export class PromiseCache {
 export const session = new Store({ health: null, model: null, offline: false, epoch: 0, wasLoaded: false, began: null });
 
 const features = new PromiseCache(64);
-let modelRequest = null;
+/** @type {Promise<any>|null} */ let modelRequest = null;
 
 /** One feature, kept: hovering over a link or standing next to a feature fetches it ahead of the click. */
 export function loadFeature(source, index) {

@@ -18,7 +18,7 @@ export function toggleTheme() {
 }
 
 /** Call `listener` whenever the colours may have changed, until `signal` aborts. */
-export function onThemeChange(listener, { signal } = {}) {
+export function onThemeChange(listener, /** @type {{signal?: AbortSignal}} */ { signal } = {}) {
   onSettingChange(listener, { signal });
   system.addEventListener("change", listener, { signal });
 }

@@ -14,6 +14,7 @@ export const isSpecialToken = (text) => /^<\|[^|<>]+\|>$/.test(text);
  */
 const SIGNS = /(\r\n|[\n\r\u2028\u2029])|(\t)|([\u00a0\u2000-\u200a\u202f\u205f\u3000])|([\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb])/u;
 const SIGNS_AND_SPACES = new RegExp(`${SIGNS.source}|( )`, "u");
+/** @type {Piece["kind"][]} */
 const KINDS = ["break", "tab", "blank", "control", "space"];
 
 /**
@@ -27,7 +28,7 @@ export function pieces(text, { spaces = false } = {}) {
   if (isPartialBytes(text)) return [{ kind: "bytes", text }];
   if (isSpecialToken(text)) return [{ kind: "special", text }];
   const sign = spaces ? SIGNS_AND_SPACES : SIGNS;
-  const found = [];
+  /** @type {Piece[]} */ const found = [];
   for (let rest = text; rest; ) {
     const match = sign.exec(rest);
     const before = match ? rest.slice(0, match.index) : rest;

@@ -17,7 +17,7 @@ export function readingUnits(tokens, values, peak) {
   const units = [];
   for (let i = 0; i < tokens.length; ) {
     const [text, length] = joined(tokens, i);
-    const parts = [];
+    /** @type {[string, number][]} */ const parts = [];
     for (let k = i; k < i + length; k++) parts.push([tokens[k], values[k]]);
     units.push({ text, value: Math.max(...parts.map(([, value]) => value)), isPeak: peak !== null && peak >= i && peak < i + length, parts });
     i += length;

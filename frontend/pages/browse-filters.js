@@ -110,7 +110,7 @@ export function filterBar(change, signal) {
     h("div", { class: "filter filter-total" }, position, total, reset),
   );
 
-  let shown = {};
+  /** @type {Record<string, any>} */ let shown = {};
   const press = (group, value) => {
     for (const button of group.children) button.setAttribute("aria-pressed", String(button.dataset.value === value));
   };
@@ -140,7 +140,7 @@ export function filterBar(change, signal) {
       show(shown);
     },
     /** How many there are, null while that is not known; and which of them are in sight, if any. */
-    setTotal(count, span = null) {
+    setTotal(/** @type {number|null} */ count, /** @type {[number, number]|null} */ span = null) {
       total.textContent = count === null ? "" : text.total(count);
       position.textContent = span ? text.position(...span) : "";
     },

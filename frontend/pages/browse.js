@@ -26,6 +26,7 @@ const FILTERS = ["q", "by", "layer", "status", "min_rate", "max_rate", "min_max"
 const PATIENCE_MS = 150;
 
 /** Columns of the table; `sort` is the API's sort key. */
+/** @type {{name: string, sort?: string}[]} */
 const COLUMNS = [
   { name: "choose" },
   { name: "id", sort: "index" },
@@ -39,10 +40,15 @@ const COLUMNS = [
 ];
 
 class BrowsePage extends Page {
-  #list = null; // what the URL asks for
+  /** @type {HTMLElement[]} */ heads;
+  /** @type {Selection} */ selection;
+  /** @type {ReturnType<typeof filterBar>} */ filters;
+  /** @type {Promise<any>|undefined} */ bar;
+  /** @type {any} */ preview;
+  /** @type {import("../lib/ranked-rows.js").RankedRows|null} */ #list = null; // what the URL asks for
   #told = false;
   #waiting = 0;
-  #wanted = null; // the current row that the URL names, until its row is here
+  /** @type {string|null} */ #wanted = null; // the current row that the URL names, until its row is here
 
   connectedCallback() {
     super.connectedCallback();
@@ -146,15 +152,16 @@ class BrowsePage extends Page {
 
   /** Everything in sight is drawn. */
   #settled() {
-    if (this.table.rows !== this.#list || this.#list.total === null) return;
+    const list = this.#list;
+    if (!list || this.table.rows !== list || list.total === null) return;
     if (!this.#told) {
       this.#told = true;
-      announce(text.totalAnnounce(this.#list.total));
+      announce(text.totalAnnounce(list.total));
       this.#showState();
     }
     if (!this.#wanted) return;
     for (let rank = this.table.at; rank < this.table.at + 100; rank++) {
-      const row = this.#list.row(rank);
+      const row = list.row(rank);
       if (!row || featureKey(row) !== this.#wanted) continue;
       this.#wanted = null;
       this.table.select(rank, { focus: document.activeElement === document.body || document.activeElement?.id === "main" });
@@ -164,7 +171,7 @@ class BrowsePage extends Page {
 
   /** The URL says where the list stands. */
   #moved() {
-    const { total } = this.#list ?? {};
+    const total = this.#list?.total;
     if (this.table.rows !== this.#list || !total) return;
     const row = this.table.currentRow;
     setQuery({ at: this.table.at || null, row: row ? featureKey(row) : this.#wanted }, { silent: true });
@@ -178,7 +185,9 @@ class BrowsePage extends Page {
 
   /** What stands in place of rows: nothing found, or an error. */
   #showState() {
-    const { total, failed } = this.#list;
+    const list = this.#list;
+    if (!list) return;
+    const { total, failed } = list;
     const ready = session.state.health?.index.state === "ready";
     this.filters.setTotal(failed && total === null ? null : total, total ? this.table.span : null);
     this.table.hidden = total === 0 || (failed !== null && total === null);
@@ -186,7 +195,7 @@ class BrowsePage extends Page {
     if (failed) {
       const wrong = failed.status === 422; // a mistyped address: the same question would get the same answer
       const retry = () => {
-        this.#list.retry();
+        list.retry();
         this.#showState();
       };
       fill(this.state, wrong ? h("state-view", { kind: "error", heading: text.badQuery, hint: failed.message, action: text.reset, href: "/browse" }) : errorView(failed, retry));
@@ -197,6 +206,7 @@ class BrowsePage extends Page {
     }
   }
 
+  /** @param {{name: string, sort?: string}} column */
   #columnHead({ name, sort }) {
     const title = text.columns[name];
     const explained = text.columnTitles[name] ?? null;

@@ -14,6 +14,7 @@ export const evidence = {
   today: "Today",
   known: "What the model card says",
   knownNote: "These are facts about one model, not verdicts on the predictions.",
+  /** @type {Record<string, [string, (value: number) => string]>} */
   card: {
     cross_entropy: ["Held-out cross-entropy", (value) => `${formatValue(value)} nats a token`],
     dense_twin_cross_entropy: ["The same model without features", (value) => `${formatValue(value)} nats a token`],

@@ -28,7 +28,17 @@ const PREFETCH_MS = 60;
 const PENDING_MS = 5_000;
 
 class FeaturePage extends Page {
-  #feature = null;
+  /** @type {HTMLElement} */ contexts;
+  /** @type {HTMLElement} */ bands;
+  /** @type {HTMLElement} */ logits;
+  /** @type {HTMLElement} */ firesOn;
+  /** @type {HTMLElement} */ firesBefore;
+  /** @type {HTMLElement} */ cofiring;
+  /** @type {HTMLElement} */ neighbours;
+  /** @type {HTMLElement} */ logitShape;
+  /** @type {HTMLElement} */ connections;
+  /** @type {HTMLElement} */ elsewhere;
+  /** @type {any} */ #feature = null;
   #query = new URLSearchParams();
   #asked = "";
 
@@ -188,7 +198,7 @@ class FeaturePage extends Page {
     const dead = feature.status === "dead";
     for (const button of this.views.children) button.setAttribute("aria-pressed", String((button.dataset.view === "full") === full));
     this.views.hidden = feature.contexts.length === 0;
-    this.bands.closest("section").hidden = feature.bands.length === 0;
+    this.bands.closest("section")?.toggleAttribute("hidden", feature.bands.length === 0);
     if (feature.contexts.length) {
       const list = contextList(feature.contexts, { max: feature.max, full, label: text.contexts.title });
       this.folded.textContent = text.contexts.shown(list.children.length, feature.contexts.length);

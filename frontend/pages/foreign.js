@@ -19,6 +19,7 @@ const listPath = (key) => `/foreign/${encodeURIComponent(key)}`;
 const featurePath = (key, index) => `${listPath(key)}/${index}`;
 
 class ForeignPage extends Page {
+  /** @type {any} */ list;
   #visit = 0;
 
   connectedCallback() {

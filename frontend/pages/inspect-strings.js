@@ -57,7 +57,7 @@ export const inspect = {
   cellError: (token, layer, error) => `“${token}”   layer ${layer}   error ${formatPercent(error)}`,
   silent: (token, layer) => `“${token}”   layer ${layer}   nothing fires`,
   marked: (name, count) => `${name}: among the strongest on ${formatInteger(count)} ${count === 1 ? "token" : "tokens"}`,
-  tokenTitle: (position, name = null) => [name, `token ${formatInteger(position)}`].filter(Boolean).join(", "),
+  tokenTitle: (position, /** @type {string|null} */ name = null) => [name, `token ${formatInteger(position)}`].filter(Boolean).join(", "),
   noCounterpart: "This token is in one of the texts alone.",
   tokenLabel: (token, layer, name) => (name ? `${token}, layer ${layer}: ${name}` : token),
   counted: (count) => `${formatInteger(count)} tokens`,

@@ -22,8 +22,11 @@ const TOP = 5;
 const HELD = "inspect"; // of history entries
 
 class InspectPage extends Page {
+  /** @type {any[]} */ fields;
+  /** @type {any[]} */ panels;
+  /** @type {any[]} */ tokens;
   #request = new AbortController();
-  #asked = null; // the texts that answers are of, or are being fetched for, as JSON
+  /** @type {string|null} */ #asked = null; // the texts that answers are of, or are being fetched for, as JSON
   #answers = [];
   #pairs = []; // for each text, which token of the other one each token corresponds to
 
@@ -44,7 +47,7 @@ class InspectPage extends Page {
     this.setTitle(text.title);
     const texts = heldBack(HELD) ?? [query.get("text") ?? "", ...(query.has("vs") ? [query.get("vs")] : [])];
     const metric = query.get("by") in text.metrics ? query.get("by") : "value";
-    for (const radio of this.querySelectorAll("[name=heat-metric]")) radio.checked = radio.value === metric;
+    for (const radio of /** @type {NodeListOf<HTMLInputElement>} */ (this.querySelectorAll("[name=heat-metric]"))) radio.checked = radio.value === metric;
     this.note.textContent = text.metricNotes[metric];
     for (const { strip, table } of this.panels) strip.metric = table.metric = metric;
     if (JSON.stringify(texts) !== this.#asked) {
@@ -58,7 +61,7 @@ class InspectPage extends Page {
 
   #build() {
     this.classList.add("page", "inspect");
-    this.fields = text.labels.map((label, place) => this.#field(label, place));
+    this.fields = text.labels.map((_, place) => this.#field(place));
     this.second = h("div", { class: "inspect-second", hidden: true }, h("label", { class: "muted small", for: "inspect-text-2" }, text.labels[1]), this.fields[1]);
     this.comparing = h("button", { type: "button", class: "quiet", "aria-expanded": "false", "aria-controls": "inspect-text-2", onclick: () => this.#toggleSecond() }, text.compare);
     this.form = h("form", { class: "inspect-form", onsubmit: (event) => this.#submit(event) },
@@ -94,7 +97,7 @@ class InspectPage extends Page {
     this.append(h("header", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), this.form, this.long, this.state, this.result);
   }
 
-  #field(label, place) {
+  #field(place) {
     const field = h("textarea", {
       id: place ? "inspect-text-2" : "inspect-text", class: "inspect-text", rows: "3", dir: "auto", spellcheck: "false",
       placeholder: place ? text.secondPlaceholder : text.placeholder,
@@ -222,7 +225,7 @@ class InspectPage extends Page {
   #showToken(chosen) {
     const known = chosen !== null && this.#answers[chosen.side]?.tokens[chosen.position] !== undefined;
     const other = known ? (this.#pairs[chosen.side]?.[chosen.position] ?? null) : null;
-    const texts = JSON.parse(this.#asked);
+    const texts = JSON.parse(this.#asked ?? "[]");
     for (const [side, answer] of this.#answers.entries()) {
       const { strip } = this.panels[side];
       const position = !known ? null : side === chosen.side ? chosen.position : other;

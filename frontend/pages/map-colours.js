@@ -56,7 +56,7 @@ function byLayer(points) {
 function byRate(points) {
   const looks = [{ rgb: grey(), opacity: FAINT, factor: 0.8 }, ...ramp(RATE_STEPS).map((rgb) => ({ rgb, opacity: OPACITY }))];
   const step = Uint8Array.from(points.rate, (rate) => (rate > 0 ? 1 + Math.min(RATE_STEPS - 1, Math.floor(Math.max(0, 1 - Math.log10(rate) / LEAST_RATE) * RATE_STEPS)) : 0));
-  const silent = step.reduce((sum, value) => sum + (value === 0), 0);
+  const silent = step.reduce((sum, value) => sum + (value === 0 ? 1 : 0), 0);
   const scale = { colours: looks.slice(1).map(({ rgb }) => rgb), from: formatPercent(10 ** LEAST_RATE), to: formatPercent(1) };
   return { lookOf: (i) => step[i], looks, ramp: scale, legend: silent ? [{ label: text.silent, look: 0, count: silent }] : [] };
 }

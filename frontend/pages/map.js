@@ -26,9 +26,11 @@ const RETRY_MS = 4_000;
 const ICONS = { zoomIn: "M5 12h14M12 5v14", zoomOut: "M5 12h14", whole: "M4 9V4h5m6 0h5v5m0 6v5h-5m-6 0H4v-5" };
 
 class MapPage extends Page {
+  /** @type {Selection} */ selection;
+  /** @type {Promise<any>|undefined} */ bar;
   /** @type {MapPoints|null} */ #points = null;
   #shownKey = "";
-  #colouring = null;
+  /** @type {any} */ #colouring = null;
   #visit = 0;
   #retry = 0;
 
@@ -66,7 +68,10 @@ class MapPage extends Page {
     const [layer, layers] = choice(text.layer, "layer", [h("option", { value: "" }, text.all)]);
     const [colour, colours] = choice(text.colour, "colour", COLOURS.map((value) => h("option", { value }, text.colours[value])));
     const [method, methods] = choice(text.method, "method", Object.entries(text.methods).map(([value, label]) => h("option", { value }, label)));
-    Object.assign(this, { layers, colours, methods, methodField: method });
+    this.layers = layers;
+    this.colours = colours;
+    this.methods = methods;
+    this.methodField = method;
     return h("div", { class: "map-toolbar" }, layer, colour, method, this.about);
   }
 
@@ -158,7 +163,8 @@ class MapPage extends Page {
   }
 
   #told(layer) {
-    const { head } = this.#points;
+    const head = this.#points?.head;
+    if (!head) return;
     this.methods.value = head.method;
     this.methodField.hidden = head.methods.length < 2;
     const sampled = head.n_shown < head.n_features;
@@ -223,6 +229,7 @@ class MapPage extends Page {
   }
 
   #named = debounce(async (i) => {
+    if (!this.#points) return;
     const { source, index } = this.#points.feature(i);
     try {
       const [feature, { featureNameNodes }] = await Promise.all([loadFeature(source, index), import("../components/feature-name.js")]);
@@ -244,6 +251,7 @@ class MapPage extends Page {
   /** @param {number} i @param {Node[][]} lines what else is known of it */
   #tip(i, lines) {
     const points = this.#points;
+    if (!points) return;
     const id = featureId(points.layer(i), points.index[i]);
     fill(this.tip,
       h("p", { class: "map-tip-head" }, h("strong", { class: "num" }, id), h("span", { class: "muted num" }, Number.isNaN(points.rate[i]) ? "" : formatPercent(points.rate[i]))),
@@ -257,6 +265,7 @@ class MapPage extends Page {
   }
 
   #pick({ point, touch, aside }) {
+    if (!this.#points) return;
     const { source, index } = this.#points.feature(point);
     if (touch && this.tapped !== point) {
       this.tapped = point; // the second tap on the same point opens it
@@ -290,6 +299,7 @@ class MapPage extends Page {
 
   async #list() {
     const points = this.#points;
+    if (!points) return;
     const found = this.map.shown(points.byRate);
     const count = found.length;
     await this.panelled;

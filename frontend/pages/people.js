@@ -47,7 +47,7 @@ class PeoplePage extends Page {
   }
 
   async #people() {
-    const { items } = await api.people({ signal: this.signal });
+    const { items } = await api.accounts({ signal: this.signal });
     fill(this.body, h("ul", { class: "panel people-list" }, items.map((person) => this.#person(person))));
   }
 

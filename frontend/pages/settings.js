@@ -12,8 +12,8 @@ import { loadModel, onStale, session } from "../lib/store.js";
 import { settings as text } from "./settings-strings.js";
 
 class SettingsPage extends Page {
-  #model = null;
-  #readiness = null;
+  /** @type {any} */ #model = null;
+  /** @type {any} */ #readiness = null;
 
   connectedCallback() {
     super.connectedCallback();
@@ -43,7 +43,7 @@ class SettingsPage extends Page {
   }
 
   #showChoices() {
-    for (const field of this.querySelectorAll("[data-setting]")) {
+    for (const field of /** @type {NodeListOf<HTMLInputElement>} */ (this.querySelectorAll("[data-setting]"))) {
       if (field.localName === "select") field.value = setting(field.dataset.setting);
       else field.checked = field.value === setting(field.dataset.setting);
     }

@@ -18,7 +18,7 @@ export function pythonLiteral(value, indent = "") {
   return `${open}\n${entries.map((entry) => `${inner}${entry},\n`).join("")}${indent}${close}`;
 }
 
-/** A shell command that sends the same request and prints the stream. @param {import("./steer-request.js").SteerState} state */
+/** A shell command that sends the same request and prints the stream. @param {import("./steer-model.js").SteerState} state */
 export function curlCommand(state, origin) {
   const json = JSON.stringify(requestBody(state), null, 2).replaceAll("'", "'\\''");
   return [
@@ -31,7 +31,8 @@ export function curlCommand(state, origin) {
 
 /** A Python program, of the standard library alone, that prints the steered text while it is written. */
 export function pythonProgram(state, origin) {
-  const { watch: _, ...body } = { ...requestBody(state), compare: false };
+  const { watch: _, ...body } = requestBody(state);
+  body.compare = false;
   return [
     "import json",
     "import urllib.request",
@@ -56,11 +57,12 @@ const EXTRA = new Set(["top_k", "min_p", "repetition_penalty"]);
 
 /**
  * A Python program that has the same steered text written through OpenAI's client.
- * @param {import("./steer-request.js").SteerState} state
+ * @param {import("./steer-model.js").SteerState} state
  * @param {string} model name of the model @param {string} origin
  */
 export function openaiProgram({ prompt, interventions, settings }, model, origin) {
   const { max_new_tokens: most, ...sampling } = requestSettings(settings);
+  /** @type {Record<string, any>} */
   const given = { model, prompt, max_tokens: most };
   const extra = {};
   for (const [name, value] of Object.entries(sampling)) (EXTRA.has(name) ? extra : given)[name] = value;

@@ -12,7 +12,7 @@ function encode(text) {
   return encodeURIComponent(text).replace(/%20/g, "+").replace(/%2F/g, "/").replace(/%2C/g, ",").replace(/%3A/g, ":");
 }
 
-/** @param {Scope} scope */
+/** @param {import("./steer-model.js").Scope} scope */
 export function formatScope(scope) {
   const span = `${scope.start ?? 0}-${scope.stop ?? ""}`;
   if (scope.kind === "range") return span;
@@ -23,7 +23,7 @@ function formatCondition({ index, above, source }) {
   return `if:${source ? `${source}/` : ""}${index}${above ? `:${above}` : ""}`;
 }
 
-/** `SOURCE/INDEX,MODE,VALUE,…`, without what says nothing. @param {Intervention} item */
+/** `SOURCE/INDEX,MODE,VALUE,…`, without what says nothing. @param {import("./steer-model.js").Intervention} item */
 export function formatIntervention({ source, index, mode, value, scope, condition, ramp }) {
   const words = [`${source}/${index}`, mode, value === null ? "" : String(value), formatScope(scope)];
   const plain = ["", "set", "", "both"];
@@ -33,7 +33,7 @@ export function formatIntervention({ source, index, mode, value, scope, conditio
   return words.join(",");
 }
 
-/** The state as a path with query, `/steer` alone for the empty state. @param {Partial<SteerState>} state */
+/** The state as a path with query, `/steer` alone for the empty state. @param {{prompt?: string, interventions?: import("./steer-model.js").SomeIntervention[], settings?: Partial<import("./steer-model.js").Settings>}} state */
 export function steerPath({ prompt = "", interventions = [], settings = {} }) {
   const parts = [];
   if (prompt) parts.push(`p=${encode(prompt)}`);

@@ -9,8 +9,9 @@
  *   ramp: Ramp|null}} Intervention
  *   `value` is in units of the code; null means "not chosen yet" and becomes the feature's maximum once that is known.
  * @typedef {{id: number, bias: number, text: string}} TokenBias `text`: how the token reads, "" where nobody knows
- * @typedef {Record<string, number> & {stop: string[], logit_bias: TokenBias[]}} Settings
+ * @typedef {{stop: string[], logit_bias: TokenBias[]} & Record<string, any>} Settings the others, of SETTINGS, are numbers
  * @typedef {{prompt: string, interventions: Intervention[], settings: Settings}} SteerState
+ * @typedef {Partial<Intervention> & {source: string, index: number}} SomeIntervention what is not said is as `intervention` has it
  */
 
 export const MODES = ["set", "add", "scale", "ablate"];
@@ -35,7 +36,11 @@ export function emptyState() {
   return { prompt: "", interventions: [], settings: settingsOf({}) };
 }
 
-/** Complete settings from any part of them; biases also as the API has them, {id: bias}. @returns {Settings} */
+/**
+ * Complete settings from any part of them; biases also as the API has them, {id: bias}.
+ * @param {{stop?: string[]|string, logit_bias?: TokenBias[]|Record<string, number>} & Record<string, any>} some
+ * @returns {Settings}
+ */
 export function settingsOf({ stop = [], logit_bias: biases = [], ...numbers }) {
   const initial = Object.fromEntries(Object.entries(SETTINGS).map(([name, setting]) => [name, setting.initial]));
   const listed = Array.isArray(biases) ? biases : Object.entries(biases).map(([id, bias]) => ({ id: Number(id), bias, text: "" }));

@@ -54,7 +54,7 @@ function parseCondition(text) {
  * Read the state out of a query string. What cannot be read is left out and named in `problems`, so that a damaged link
  * still opens and says what it lost.
  * @param {string} search
- * @returns {{state: SteerState, problems: string[]}}
+ * @returns {{state: import("./steer-model.js").SteerState, problems: string[]}}
  */
 export function parseQuery(search) {
   const params = new URLSearchParams(search);

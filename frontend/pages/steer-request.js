@@ -3,7 +3,7 @@ import { rampable } from "./steer-model.js";
 
 const MOST_WATCHED = 32; // as the server has it
 
-/** Settings as the API takes them; what says nothing is left out. @param {Settings} settings */
+/** Settings as the API takes them; what says nothing is left out. @param {Partial<import("./steer-model.js").Settings>} settings */
 export function requestSettings({ stop = [], logit_bias: biases = [], ...numbers }) {
   const body = { ...numbers };
   if (stop.length) body.stop = stop;
@@ -37,11 +37,12 @@ export function watchedFeatures(interventions, more = []) {
 
 /**
  * The body of POST /api/generate.
- * @param {SteerState} state
+ * @param {Omit<import("./steer-model.js").SteerState, "settings"> & {settings: Partial<import("./steer-model.js").Settings>}} state
  * @param {{changes?: {step: number, interventions: object[]}[], watch?: {source: string, index: number}[]}} options
  *   `changes`: what the interventions become on the way, a run's record; `watch`: features to follow beside those turned
  */
 export function requestBody({ prompt, interventions, settings }, { changes = [], watch = [] } = {}) {
+  /** @type {Record<string, any>} */
   const body = { prompt, ...requestSettings(settings), compare: true, interventions: requestInterventions(interventions) };
   const watched = watchedFeatures(interventions, watch);
   if (watched.length) body.watch = watched;

@@ -102,7 +102,7 @@ const UPDATE_EVERY_MS = 120;
  */
 export class Generation {
   #abort = new AbortController();
-  #pending = null;
+  /** @type {object[]|null} */ #pending = null;
   #sending = false;
 
   /** @param {typeof import("../lib/api.js").api} api */
@@ -154,7 +154,9 @@ export class Generation {
     while (this.#pending && !this.run.ended) {
       const interventions = this.#pending;
       this.#pending = null;
-      const pause = new Promise((resolve) => setTimeout(resolve, UPDATE_EVERY_MS));
+      const pause = new Promise((resolve) => {
+        setTimeout(resolve, UPDATE_EVERY_MS);
+      });
       // A refusal here is not worth a message: the generation may just have ended, and the next one sends everything.
       await this.api.updateGeneration(this.run.requestId, interventions, { signal: this.#abort.signal }).catch(() => {});
       await pause;

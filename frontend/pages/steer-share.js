@@ -26,16 +26,16 @@ const PARAMS = ["m", "r", "b"];
  * @returns {RunFacts|null}
  */
 export function factsOf(run, model) {
-  const streams = STREAMS.map((name) => run.streams[name]?.outcome ?? null);
-  if (streams.includes(null)) return null;
+  const streams = STREAMS.flatMap((name) => run.streams[name]?.outcome ?? []);
+  if (streams.length < STREAMS.length) return null;
   return { model: model.fingerprint.slice(0, FINGERPRINT_DIGITS), build: buildOf(model), streams, moves: run.changes };
 }
 
 /**
  * Does the form still say what a run was about: what it began with, or what the moves of sliders on its way came to?
  * @param {import("./steer-run.js").SteerRun} run
- * @param {SteerState} begun what it began with
- * @param {SteerState} now what the form says
+ * @param {import("./steer-model.js").SteerState} begun what it began with
+ * @param {import("./steer-model.js").SteerState} now what the form says
  */
 export function isOf(run, begun, now) {
   const acting = (state, interventions) => steerPath({ ...state, interventions: requestInterventions(interventions) });

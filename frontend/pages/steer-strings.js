@@ -16,6 +16,7 @@ export const steer = {
   meaning: "What do the numbers mean?",
   meaningText: "Values are in units of the code. A feature at value v moves the model's inner stream by α · s · v along the feature's direction, where s is the length (rms) of the stream at that token. Features in the middle of their range do best; far beyond the maximum the text falls apart.",
   settings: "Settings",
+  /** @param {import("./steer-model.js").Settings} settings */
   settingsSummary: ({ max_new_tokens: length, temperature, top_p: topP, top_k: topK, min_p: minP, seed, ...rest }) => {
     const filters = [topP < 1 && `top-p ${topP}`, topK > 0 && `top-k ${topK}`, minP > 0 && `min-p ${minP}`];
     const chance = temperature === 0 ? ["likeliest token"] : [`temperature ${temperature}`, ...filters, `seed ${seed}`];

@@ -16,19 +16,19 @@ import { steer as text } from "./steer-strings.js";
  * @property {(error: import("../lib/api.js").ApiError) => void} refused
  */
 export class Writing {
-  #generation = null;
+  /** @type {Generation|null} */ #generation = null;
   #watchers;
   /** What the texts on screen were begun with, and the same as a path. Null where there are none. */
-  begun = null;
-  path = null;
+  /** @type {import("./steer-model.js").SteerState|null} */ begun = null;
+  /** @type {string|null} */ path = null;
   /** Features that were followed beside the ones turned. */
-  watched = [];
+  /** @type {{source: string, index: number}[]} */ watched = [];
   /** The moves that it was told to make again. @type {import("./steer-moves.js").Move[]} */
   changes = [];
   /** Did anybody move a slider since it began? */
   moved = false;
   /** The last run that ended. */
-  last = null;
+  /** @type {import("./steer-run.js").SteerRun|null} */ last = null;
 
   /** @param {Watchers} watchers */
   constructor(watchers) {
@@ -65,7 +65,7 @@ export class Writing {
     if (generation !== this.#generation) return;
     Object.assign(this, { begun: state, path: steerPath(state), last: null, changes, moved: false, watched: watch });
     this.#watchers.begun(generation.run);
-    const arrived = (...event) => generation === this.#generation && this.#watchers.arrived(...event);
+    const arrived = (event, data, stream) => generation === this.#generation && this.#watchers.arrived(event, data, stream);
     try {
       await generation.start(requestBody(state, { changes, watch }), arrived, { brokenMessage: text.connectionBroke });
       if (generation === this.#generation) this.#finish(generation.run, { stopped: false });

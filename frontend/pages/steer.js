@@ -12,7 +12,7 @@ import "../components/steer-form.js";
 import "../components/steer-notice.js";
 import "../components/steer-streams.js";
 import "../components/steer-tools.js";
-import { featureOf, kindOf, valueOf } from "../components/token-colour.js";
+import { featureOf, valueOf } from "../components/token-colour.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
 import { LONGEST_LINK, fitsLink, heldBack } from "../lib/link-limit.js";
 import { Page } from "../lib/page.js";
@@ -36,7 +36,7 @@ const HELD = "steer"; // of history entries: a state that no address can hold, a
 class SteerPage extends Page {
   #arrived = false;
   #entryIsWritten = false; // the current history entry was generated: the next change opens a new one
-  #expected = null; // {path, facts}: what the link that was opened says of its run, and the state it says it of
+  /** @type {{path: string, facts: import("./steer-share.js").RunFacts}|null} */ #expected = null; // {path, facts}: what the link that was opened says of its run, and the state it says it of
   #preset = null; // the one that the form was last filled from
   #again = debounce(() => this.#generate(), WRITE_AGAIN_AFTER_MS);
   #remember = debounce(() => this.#updateUrl(), 150);
@@ -244,7 +244,7 @@ class SteerPage extends Page {
   /** Features came alone, from another page: they can join the text that was steered before. */
   #offerDraft({ interventions }) {
     const draft = steerDraft.read();
-    const kept = draft && parseQuery(new URL(draft, location.href).search).state;
+    const kept = draft ? parseQuery(new URL(draft, location.href).search).state : null;
     if (!kept?.prompt) return this.form.focusPrompt();
     this.notice.show(text.draft(kept.prompt.trim(), kept.interventions.length), { retry: () => this.#turnMore(interventions), retryLabel: text.addToDraft });
   }
@@ -298,9 +298,9 @@ class SteerPage extends Page {
   async #link() {
     const { state } = this.form;
     const { active, begun, last } = this.#writing;
-    const facts = !active && last && isOf(last, begun, state) ? await this.#facts() : null;
+    const facts = !active && last && begun && isOf(last, begun, state) ? await this.#facts() : null;
     const to = (path, more = "") => withParts(path, formatColour(this.colouring.colour), more);
-    let link = facts ? to(steerPath(begun), formatFacts(facts)) : to(steerPath(state));
+    let link = facts && begun ? to(steerPath(begun), formatFacts(facts)) : to(steerPath(state));
     let said = facts ? shareText.withRun : text.shared;
     if (!fitsLink(link) && facts?.moves.length) [link, said] = [to(steerPath(state)), shareText.withoutMoves];
     if (!fitsLink(link)) said = text.linkTooLong(LONGEST_LINK);
@@ -314,7 +314,7 @@ class SteerPage extends Page {
     return last && model && factsOf(last, model);
   }
 
-  #showProvenance(run = null) {
+  #showProvenance(/** @type {import("./steer-run.js").SteerRun|null} */ run = null) {
     const { active, moved, changes } = this.#writing;
     const facts = this.#expected?.path === steerPath(this.form.state) ? this.#expected.facts : null;
     const writing = active && facts !== null && sameMoves(changes, facts.moves);
@@ -338,7 +338,8 @@ class SteerPage extends Page {
       return;
     }
     this.form.writing = true;
-    const watch = kindOf(this.colouring.colour) === "feature" ? [featureOf(this.colouring.colour)] : [];
+    const coloured = featureOf(this.colouring.colour);
+    const watch = coloured ? [coloured] : [];
     const settle = async () => {
       await this.form.ready; // a feature just added gets its value from its maximum
       return state ?? this.form.state;
@@ -354,7 +355,7 @@ class SteerPage extends Page {
     this.notice.status(text.writing);
     this.notice.clear();
     this.#showProvenance();
-    this.streams.begin(run, this.#writing.begun.prompt);
+    this.streams.begin(run, this.#writing.begun?.prompt ?? "");
   }
 
   #ended(run, how) {
@@ -374,6 +375,7 @@ class SteerPage extends Page {
 
   async #keep(run) {
     const { path } = this.#writing;
+    if (path === null) return;
     const facts = await this.#facts();
     const { plain, steered } = run.streams;
     const texts = { plain: plain.text, steered: steered.text };
