@@ -49,6 +49,7 @@ lint: $(DEV) lint-js  ## check style, formatting and types
 lint-js: $(CHECKS)  ## check the dashboard's JavaScript alone: types and rules
 	$(BIN)/python -m scripts.js_types
 	$(NODE) node_modules/eslint/bin/eslint.js --max-warnings 0 frontend
+	$(BIN)/python -m scripts.js_sent
 
 format: $(DEV)  ## mend style and formatting
 	$(BIN)/ruff check --fix

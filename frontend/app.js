@@ -2,7 +2,6 @@
 
 import "./components/app-shell.js";
 import "./components/state-view.js";
-import { showHelp } from "./components/help-overlay.js";
 import { openPalette } from "./components/palette-dialog.js";
 import { toast } from "./components/toast.js";
 import { NOT_SERVED, api, onLoginNeeded } from "./lib/api.js";
@@ -25,11 +24,11 @@ const routes = [
   { path: "/", tag: "home-page", nav: "home", load: () => both(import("./pages/home.js"), "home") },
   { path: "/browse", tag: "browse-page", nav: "browse", load: () => both(import("./pages/browse.js"), "list", "browse") },
   { path: "/map", tag: "map-page", nav: "map", load: () => both(import("./pages/map.js"), "list", "map") },
-  { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature", "labels") },
-  { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "inspect") },
+  { path: "/feature/:source/:index", tag: "feature-page", nav: "browse", load: () => both(import("./pages/feature.js"), "feature") },
+  { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "hits", "inspect") },
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
   { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },
-  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "steer-form", "feature-picker", "streams", "token-detail") },
+  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "hits", "steer", "steer-form", "feature-picker", "streams", "token-detail") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
   { path: "/agreement", tag: "agreement-page", load: () => both(import("./pages/agreement.js"), "agreement") },
   { path: "/settings", tag: "settings-page", nav: "settings", load: () => both(import("./pages/settings.js"), "settings") },
@@ -77,7 +76,7 @@ addShortcut(null, strings.help.agreement, () => navigate("/agreement"), { group 
 addShortcut("t", strings.help.theme, toggleTheme, { group });
 addShortcut(null, strings.help.compact, () => choose("density", setting("density") === "compact" ? "comfortable" : "compact"), { group });
 addShortcut("c", strings.help.copyLink, copyLink, { group });
-addShortcut("?", strings.help.help, showHelp, { group });
+addShortcut("?", strings.help.help, () => shell.showHelp(), { group });
 shell.addEventListener("palette", openPalette);
 
 /** A page with a search of its own marks its field with `data-search`: there, "/" is for that. */

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import os
-
+from anyio import to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from mfn_server import resources
+from mfn_server.assets import Assets
 
-# Browsers ask each time whether a file has changed (by its ETag), so that after an update no old module stays behind.
-_REVALIDATE = {"Cache-Control": "no-cache"}
 _NOT_PAGES = ("api", "v1", "assets", "vendor")
-
-
-class _Revalidated(StaticFiles):
-    def file_response(
-        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
-    ) -> Response:
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers.update(_REVALIDATE)
-        return response
 
 
 def install_pages(app: FastAPI) -> None:
     """Serve the dashboard. Every path that is no file and no part of the API shows index.html, which then routes."""
     frontend, plotly = resources.frontend(), resources.plotly_js()
-    assets = _Revalidated(directory=frontend)
-    vendor = _Revalidated(directory=plotly.parent)
+    assets, vendor = Assets(frontend), Assets(plotly.parent)
 
     async def page(request: Request) -> Response:
         path = request.path_params["path"]
@@ -42,6 +28,8 @@ def install_pages(app: FastAPI) -> None:
         return await assets.get_response("index.html", request.scope)
 
     async def plotly_js(request: Request) -> Response:
+        # megabytes: compressing them takes a fifth of a second, once
+        await to_thread.run_sync(vendor.ready, str(plotly), plotly.stat())
         return await vendor.get_response(plotly.name, request.scope)
 
     app.mount("/assets", assets, name="assets")

@@ -1,13 +1,14 @@
 /** <mfn-shell>: header with navigation, and a banner that says when the index or the server is not ready. */
 
 import { announce, fill, h, svg } from "../lib/dom.js";
+import { withSheets } from "../lib/sheets.js";
 import { keyNames } from "../lib/shortcuts.js";
 import { session } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { currentTheme, onThemeChange, toggleTheme } from "../lib/theme.js";
 import { bannerOf } from "./banner.js";
-import { showHelp } from "./help-overlay.js";
 import "./person-entry.js";
+import { toast } from "./toast.js";
 
 /** `primary`: also in the header of a phone, where the others are in the menu. `hidden`: unless the server has any. */
 const PAGES = [
@@ -49,7 +50,7 @@ export class AppShell extends HTMLElement {
       { id: "site-menu", class: "site-menu", popover: "auto" },
       h("nav", { "aria-label": strings.nav.menu }, link("home", { href: "/" }, strings.nav.home), pages(() => true), link("settings", { href: "/settings" }, strings.nav.settings)),
       themes[1],
-      h("button", { type: "button", class: "menu-row", onclick: () => { menu.hidePopover(); showHelp(); } }, strings.nav.help),
+      h("button", { type: "button", class: "menu-row", onclick: () => { menu.hidePopover(); this.showHelp(); } }, strings.nav.help),
     );
     this.append(
       h(
@@ -62,7 +63,7 @@ export class AppShell extends HTMLElement {
           { class: "site-tools" },
           search,
           h("person-entry"),
-          h("button", { type: "button", class: "icon-button only-wide", title: strings.nav.help, "aria-label": strings.nav.help, onclick: showHelp }, "?"),
+          h("button", { type: "button", class: "icon-button only-wide", title: strings.nav.help, "aria-label": strings.nav.help, onclick: () => this.showHelp() }, "?"),
           link("settings", { href: "/settings", class: "button icon-button only-wide", title: strings.nav.settings, "aria-label": strings.nav.settings }, icon("M4 7h9m5 0h2M4 17h2m5 0h9M13 7a2.500 2.500 0 1 0 5 0 2.500 2.500 0 0 0-5 0ZM6 17a2.500 2.500 0 1 0 5 0 2.500 2.500 0 0 0-5 0Z")),
           themes[0],
           h("button", { type: "button", class: "icon-button only-narrow", popovertarget: menu.id, "aria-label": strings.nav.menu, title: strings.nav.menu }, icon("M4 7h16M4 12h16M4 17h16")),
@@ -90,6 +91,16 @@ export class AppShell extends HTMLElement {
     this.controller.abort();
     this.#links = [];
     this.replaceChildren();
+  }
+
+  /** What keys there are on this page. */
+  async showHelp() {
+    try {
+      const { showHelp } = await withSheets(import("./help-overlay.js"), "help");
+      showHelp();
+    } catch {
+      toast(strings.shell.moduleFailed, { kind: "error" }); // the server is away: the banner says more
+    }
   }
 
   /** Whether there are dashboards from elsewhere to be read. */

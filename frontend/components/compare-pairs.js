@@ -3,7 +3,7 @@
 import { h } from "../lib/dom.js";
 import { featureId, formatInteger, formatValue } from "../lib/format.js";
 import { compare as text } from "../pages/compare-strings.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 const SHOWN = 6;
 

@@ -6,18 +6,16 @@
 import { fill, h } from "../lib/dom.js";
 import { featureId, formatInteger, formatPercent, formatR2, formatValue } from "../lib/format.js";
 import { comparePath } from "../lib/compare-path.js";
+import { steerFeaturePath } from "../lib/steer-feature.js";
 import { feature as text } from "../pages/feature-strings.js";
-import { steerPath } from "../pages/steer-link.js";
 import { automaticBadge } from "./automatic-badge.js";
 import { featureNameNodes } from "./feature-name.js";
 import { tokenR2Note } from "./feature-tables.js";
 import { statusMark } from "./status-mark.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 const FIRED_ON = 6;
 const PROMOTED = 8;
-
-export const steerLink = ({ source, index }) => steerPath({ interventions: [{ source, index }] });
 
 class FeatureHead extends HTMLElement {
   connectedCallback() {
@@ -57,7 +55,7 @@ class FeatureHead extends HTMLElement {
     const people = feature.labels.filter(({ unclear }) => !unclear).length;
     this.names.textContent = feature.label_origin === "human" ? text.name.proposals(people) : text.name.open;
     this.names.title = feature.label ? text.name.rename : text.name.open;
-    this.steer.href = steerLink(feature);
+    this.steer.href = steerFeaturePath(feature);
     this.compare.href = comparePath([feature, ...(feature.neighbours.slice(0, 1) ?? [])]);
     this.showNeighbours(feature, pathTo);
   }

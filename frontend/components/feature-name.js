@@ -2,7 +2,7 @@
 
 import { h } from "../lib/dom.js";
 import { automaticBadge } from "./automatic-badge.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 const TOKENS_SHOWN = 4;
 

@@ -10,7 +10,7 @@ import { loadFeature } from "../lib/store.js";
 import { preview as text } from "../pages/browse-strings.js";
 import { contextList } from "./context-list.js";
 import { skeleton } from "./state-view.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 const POINTER_MS = 320;
 const FOCUS_MS = 650;
@@ -23,9 +23,10 @@ const GAP = 12;
  * Show previews for elements of `within` that have a `data-href` of a feature.
  * @param {HTMLElement} within
  * @param {AbortSignal} signal when the page is left
+ * @param {any} [first] the event of what somebody has done already
  * @returns {{hide: () => void}}
  */
-export function previews(within, signal) {
+export function previews(within, signal, first = null) {
   const card = h("div", { class: "preview", role: "group", popover: "manual" });
   within.append(card);
   let timer = 0;
@@ -76,17 +77,18 @@ export function previews(within, signal) {
   const rowOf = (event) => (event.target.closest?.(".cell-choose") ? null : (event.target.closest?.("[data-href]") ?? null));
 
   within.addEventListener("pointermove", (event) => (pointer = { x: event.clientX, y: event.clientY }), { signal, passive: true });
-  within.addEventListener("pointerover", (event) => {
+  const pointed = (event) => {
     if (event.pointerType === "touch") return;
     if (card.contains(event.target)) clearTimeout(timer);
     else if (rowOf(event)) soon(rowOf(event), shown === null ? POINTER_MS : LEAVE_MS, true);
     else leave();
-  }, { signal });
+  };
+  const focused = (event) => {
+    if (event.target.matches(":focus-visible") && !card.contains(event.target)) soon(rowOf(event), FOCUS_MS, false);
+  };
+  within.addEventListener("pointerover", pointed, { signal });
   within.addEventListener("pointerleave", leave, { signal });
-  within.addEventListener("focusin", (event) => {
-    const on = /** @type {Element} */ (event.target);
-    if (on.matches(":focus-visible") && !card.contains(on)) soon(rowOf(event), FOCUS_MS, false);
-  }, { signal });
+  within.addEventListener("focusin", focused, { signal });
   within.addEventListener("focusout", (event) => !card.contains(event.relatedTarget) && leave(), { signal });
   within.addEventListener("scroll", (event) => !card.contains(event.target) && hide(), { signal, capture: true, passive: true });
   within.addEventListener("pointerdown", (event) => !card.contains(event.target) && hide(), { signal });
@@ -96,6 +98,12 @@ export function previews(within, signal) {
     hide();
   }, { signal, capture: true });
   signal.addEventListener("abort", hide);
+  // whoever came first may have gone on while this was fetched
+  const hovered = first?.type === "pointerover" && within.querySelector("[data-href]:hover");
+  if (hovered) {
+    pointer = { x: first.clientX, y: first.clientY };
+    pointed({ target: hovered, pointerType: first.pointerType });
+  } else if (first && within.contains(document.activeElement)) focused({ target: document.activeElement });
   return { hide };
 }
 

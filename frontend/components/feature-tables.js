@@ -3,7 +3,7 @@
 import { h } from "../lib/dom.js";
 import { formatInteger, formatPercent, formatSigned } from "../lib/format.js";
 import { feature as text } from "../pages/feature-strings.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 /** With fewer firings in one half of the corpus, token R² is mostly chance. */
 const ENOUGH_FIRINGS = 200;

@@ -12,7 +12,8 @@
 import { fill, h } from "../lib/dom.js";
 import { featureName, isSpecialToken, visible } from "../lib/format.js";
 import { inspect as text } from "../pages/inspect-strings.js";
-import { heatLevel, visibleText } from "./token-strip.js";
+import { visibleText } from "./token-chip.js";
+import { heatLevel } from "./token-strip.js";
 
 export class HeatStrip extends HTMLElement {
   /** @type {Inspection|null} */ #shown = null;

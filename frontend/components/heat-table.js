@@ -5,7 +5,7 @@
 import { fill, h } from "../lib/dom.js";
 import { featureName, formatInteger, formatPercent, formatValue } from "../lib/format.js";
 import { inspect as text } from "../pages/inspect-strings.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 export class HeatTable extends HTMLElement {
   /** @type {import("./heat-strip.js").Inspection|null} */ #data = null;

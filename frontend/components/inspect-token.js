@@ -7,9 +7,9 @@
 import { fill, h } from "../lib/dom.js";
 import { formatPercent } from "../lib/format.js";
 import { inspect as text } from "../pages/inspect-strings.js";
-import { steerPath } from "../pages/steer-link.js";
+import { steerFeaturePath } from "../lib/steer-feature.js";
 import { featureHits } from "./feature-hits.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 export class InspectToken extends HTMLElement {
   /** A line that stands here while no token is chosen. @param {string} hint */
@@ -32,7 +32,7 @@ export class InspectToken extends HTMLElement {
     const hits = positions[position].map((hit) => ({ ...hit, source }));
     const onHover = (hit) => this.dispatchEvent(new CustomEvent("featurehover", { bubbles: true, detail: { hit } }));
     const action = (hit) => h("a", {
-      class: "button hit-action", href: steerPath({ prompt, interventions: [{ source, index: hit.index }] }), title: text.steerTitle,
+      class: "button hit-action", href: steerFeaturePath({ source, index: hit.index }, prompt), title: text.steerTitle,
     }, text.steer);
     return h("section", { class: "panel inspect-layer" },
       h("h3", {}, text.layer(layer), " ", h("span", { class: "muted inspect-fvu", title: text.fvuTitle }, text.fvu(fvu))),

@@ -1,6 +1,6 @@
 /** The form in which somebody logs in: on the page for it, and in the dialog over a page whose login is over. */
 
-import { api } from "../lib/api.js";
+import { accounts } from "../lib/api-accounts.js";
 import { h } from "../lib/dom.js";
 import { people as text } from "../pages/people-strings.js";
 
@@ -43,7 +43,7 @@ export function loginForm({ name = "", onIn, extra = null }) {
       field(text.password, { name: "password", type: "password", autocomplete: "current-password", maxlength: "1024" }),
     ],
     button: text.login.submit,
-    submit: async (values) => onIn(await api.logIn(values)),
+    submit: async (values) => onIn(await accounts.logIn(values)),
     extra,
   });
 }

@@ -10,7 +10,8 @@ import { chosenList } from "../lib/feature-list.js";
 import { navigate } from "../lib/router.js";
 import { MOST_CHOSEN, featureKey } from "../lib/selection.js";
 import { map as text } from "../pages/map-strings.js";
-import { shortFeatureRow } from "./feature-row.js";
+import { previews } from "./preview-loader.js";
+import { shortFeatureRow } from "./short-feature-row.js";
 import { toast } from "./toast.js";
 import "./virtual-list.js";
 
@@ -44,12 +45,11 @@ export class MapPanel extends HTMLElement {
       const row = event.target.closest(".feature-row[data-href]");
       if (row && !event.target.closest("a, .preview")) navigate(row.dataset.href);
     });
-    // What shows contexts beside a row is fetched when the list is there.
-    this.list.addEventListener("settle", () => import("./feature-preview.js").then(({ previews }) => this.isConnected && previews(this.list, this.leaving.signal)), { once: true });
   }
 
   connectedCallback() {
     this.leaving = new AbortController();
+    previews(this.list, this.leaving.signal);
   }
 
   disconnectedCallback() {

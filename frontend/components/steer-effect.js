@@ -12,7 +12,7 @@ import { effect as text } from "../pages/effect-strings.js";
 import { requestInterventions } from "../pages/steer-request.js";
 import "./effect-plot.js";
 import { featureLink, withName } from "./feature-hits.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 const SAMPLED = 0.7; // temperature of a search where the page takes the likeliest token: without noise there is one text a strength
 const SHOWN = 8;

@@ -9,7 +9,7 @@ import { announce, fill, h } from "../lib/dom.js";
 import { isSpecialToken, visible } from "../lib/format.js";
 import { LIMITS } from "../pages/steer-model.js";
 import { bias as text } from "../pages/steer-strings.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 const FIRST = -5; // what a token just added gets: hardly ever taken
 

@@ -8,7 +8,7 @@ import { fill, h } from "../lib/dom.js";
 import { featureId, formatPercent, formatValue, layerOf } from "../lib/format.js";
 import { detail as text } from "../pages/steer-strings.js";
 import { featureHits, withName } from "./feature-hits.js";
-import { tokenChip } from "./token-strip.js";
+import { tokenChip } from "./token-chip.js";
 
 export class TokenDetail extends HTMLElement {
   #shown = 0;

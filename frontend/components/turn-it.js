@@ -14,7 +14,7 @@ import { steerPath } from "../pages/steer-link.js";
 import { intervention } from "../pages/steer-model.js";
 import { requestBody, requestInterventions } from "../pages/steer-request.js";
 import "./dose-response.js";
-import { visibleText } from "./token-strip.js";
+import { visibleText } from "./token-chip.js";
 
 const TOKENS = 40;
 const REACH = 3; // times the maximum, at either end

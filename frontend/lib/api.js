@@ -87,7 +87,8 @@ async function send(path, /** @type {Options & {method?: string, body?: any, acc
   throw await errorOf(response);
 }
 
-async function json(path, options) {
+/** A request whose answer is JSON; for the files beside this one. */
+export async function json(path, options) {
   const response = await send(path, options);
   if (response.status === 204) return null;
   try {
@@ -166,32 +167,9 @@ export const api = {
   foreignFeatures: (source, params, options) => json(`/api/foreign/${encodeURIComponent(source)}/features${queryString(params)}`, options),
   foreignFeature: (source, index, options) => json(`/api/foreign/${encodeURIComponent(source)}/features/${encodeURIComponent(index)}`, options),
 
-  /** Who is in; logging in and out; what an invitation or a reset link is for, and using it. */
+  /** Who is in, and leaving. lib/api-accounts.js has the rest of what accounts take. */
   session: (options) => json("/api/session", options),
-  logIn: (body, options) => json("/api/session", { ...options, method: "POST", body, ask: false }),
   logOut: (options) => json("/api/session", { ...options, method: "DELETE", ask: false }),
-  lookAtInvitation: (token, options) => json("/api/join/look", { ...options, method: "POST", body: { token } }),
-  join: (body, options) => json("/api/join", { ...options, method: "POST", body }),
-  lookAtReset: (token, options) => json("/api/reset/look", { ...options, method: "POST", body: { token } }),
-  resetPassword: (body, options) => json("/api/reset", { ...options, method: "POST", body }),
-
-  /** One's own account. */
-  changePassword: (body, options) => json("/api/account/password", { ...options, method: "PUT", body }),
-  logins: (options) => json("/api/account/sessions", options),
-  endLogin: (id, options) => json(`/api/account/sessions/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
-  endOtherLogins: (options) => json("/api/account/sessions", { ...options, method: "DELETE" }),
-  tokens: (options) => json("/api/account/tokens", options),
-  makeToken: (body, options) => json("/api/account/tokens", { ...options, method: "POST", body }),
-  revokeToken: (id, options) => json(`/api/account/tokens/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
-
-  /** For admins; params of the log: before, action, limit. */
-  accounts: (options) => json("/api/admin/people", options),
-  changePerson: (id, body, options) => json(`/api/admin/people/${encodeURIComponent(id)}`, { ...options, method: "PATCH", body }),
-  makeReset: (id, options) => json(`/api/admin/people/${encodeURIComponent(id)}/reset`, { ...options, method: "POST" }),
-  invitations: (options) => json("/api/admin/invitations", options),
-  invite: (body, options) => json("/api/admin/invitations", { ...options, method: "POST", body }),
-  revokeInvitation: (id, options) => json(`/api/admin/invitations/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
-  audit: (params, options) => json(`/api/admin/audit${queryString(params)}`, options),
 
   presets: (options) => json("/api/presets", options),
   createPreset: (preset, options) => json("/api/presets", { ...options, method: "POST", body: preset }),

@@ -110,6 +110,10 @@ export const strings = {
     legend: "activation",
   },
 
+  list: {
+    choose: (id) => `Choose ${id}`,
+    chooseTitle: "Choose (Space); with Shift, all up to here",
+  },
   label: {
     automatic: "automatic",
     automaticShort: "auto",

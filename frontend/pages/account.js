@@ -4,7 +4,8 @@ import { field, peopleForm } from "../components/login-form.js";
 import { shownOnce } from "../components/shown-once.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
-import { api, isAbort } from "../lib/api.js";
+import { accounts } from "../lib/api-accounts.js";
+import { isAbort } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { formatTime } from "../lib/format.js";
 import { Page } from "../lib/page.js";
@@ -73,7 +74,7 @@ class AccountPage extends Page {
       secret(text.new, "new", "new-password", { minlength: "12" }),
     ];
     const submit = async ({ old, new: next }) => {
-      await api.changePassword({ old, new: next });
+      await accounts.changePassword({ old, new: next });
       form.reset();
       toast(text.changed);
       await this.#showLogins();
@@ -92,7 +93,7 @@ class AccountPage extends Page {
     ];
     const submit = async ({ name }) => {
       const scopes = [...form.querySelectorAll("[name=scope]:checked")].map((box) => box.value);
-      const { token } = await api.makeToken({ name, scopes, days: Number(days.value) });
+      const { token } = await accounts.makeToken({ name, scopes, days: Number(days.value) });
       fill(this.made, shownOnce(text.made(name), token));
       form.reset();
       days.value = DAYS;
@@ -104,26 +105,26 @@ class AccountPage extends Page {
   }
 
   async #showLogins() {
-    const { items } = await api.logins({ signal: this.signal });
+    const { items } = await accounts.logins({ signal: this.signal });
     const others = items.some((login) => !login.current);
     const row = ({ id, current, address, agent, seen_at: seen, expires_at: until }) =>
       h(
         "li",
         { class: "people-row" },
         h("div", {}, h("span", { title: agent }, browserName(agent) || address), current && h("span", { class: "tag" }, text.current), h("p", { class: "muted small" }, `${address} · ${text.seen(formatTime(seen))} · ${text.until(formatTime(until))}`)),
-        !current && h("button", { type: "button", onclick: () => this.#attempt(() => api.endLogin(id), () => this.#showLogins()) }, text.end),
+        !current && h("button", { type: "button", onclick: () => this.#attempt(() => accounts.endLogin(id), () => this.#showLogins()) }, text.end),
       );
     fill(
       this.logins,
       h("ul", { class: "people-list" }, items.map(row)),
-      others && h("button", { type: "button", onclick: () => this.#attempt(() => api.endOtherLogins(), () => this.#showLogins()) }, text.endOthers),
+      others && h("button", { type: "button", onclick: () => this.#attempt(() => accounts.endOtherLogins(), () => this.#showLogins()) }, text.endOthers),
     );
   }
 
   async #showTokens() {
-    const { items } = await api.tokens({ signal: this.signal });
+    const { items } = await accounts.tokens({ signal: this.signal });
     const revoke = (id, name) => {
-      if (confirm(text.revokeSure(name))) this.#attempt(() => api.revokeToken(id), () => this.#showTokens());
+      if (confirm(text.revokeSure(name))) this.#attempt(() => accounts.revokeToken(id), () => this.#showTokens());
     };
     const row = ({ id, name, prefix, scopes, used_at: used, expires_at: until }) =>
       h(

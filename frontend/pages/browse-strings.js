@@ -54,8 +54,6 @@ export const browse = {
   emptyUltraRare: "Which features are ultra-rare can be told only of a corpus of 3 million tokens or more.",
   filters: (count) => (count ? `Filters (${count})` : "Filters"),
   position: (first, last) => `${formatInteger(first)}–${formatInteger(last)} of`,
-  choose: (id) => `Choose ${id}`,
-  chooseTitle: "Choose (Space); with Shift, all up to here",
   tooMany: (most) => `At most ${most} features can be chosen at once.`,
   badRate: "A rate is a number from 0 to 100 per cent, the lowest first.",
 };

@@ -6,6 +6,7 @@
  */
 
 import { featureRow } from "../components/feature-row.js";
+import { previews } from "../components/preview-loader.js";
 import { errorView } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
 import "../components/virtual-list.js";
@@ -44,7 +45,7 @@ class BrowsePage extends Page {
   /** @type {Selection} */ selection;
   /** @type {ReturnType<typeof filterBar>} */ filters;
   /** @type {Promise<any>|undefined} */ bar;
-  /** @type {any} */ preview;
+  /** @type {ReturnType<typeof previews>|undefined} */ preview;
   /** @type {import("../lib/ranked-rows.js").RankedRows|null} */ #list = null; // what the URL asks for
   #told = false;
   #waiting = 0;
@@ -73,8 +74,7 @@ class BrowsePage extends Page {
     this.table.addEventListener("settle", () => this.#settled(), { signal });
     this.table.addEventListener("failure", () => this.#failed(), { signal });
     this.selection.addEventListener("change", () => this.#chose(signal), { signal });
-    // What shows contexts beside a row is fetched when the list is there.
-    this.table.addEventListener("settle", () => import("../components/feature-preview.js").then(({ previews }) => signal.aborted || (this.preview = previews(this.table, signal))), { signal, once: true });
+    this.preview = previews(this.table, signal);
     session.subscribe(() => this.#list?.total === 0 && this.#showState(), { signal });
     onStale(() => this.#show(new URLSearchParams(location.search)), { signal });
     signal.addEventListener("abort", () => clearTimeout(this.#waiting));

@@ -2,8 +2,7 @@
 
 import "../components/activation-histogram.js";
 import "../components/feature-bench.js";
-import { steerLink } from "../components/feature-head.js";
-import "../components/label-box.js";
+import "../components/feature-head.js";
 import { contextList } from "../components/context-list.js";
 import { featureBands } from "../components/feature-bands.js";
 import { cofiringList, neighbourList } from "../components/feature-relations.js";
@@ -16,7 +15,9 @@ import { featureId, featureName, featurePath, layerOf } from "../lib/format.js";
 import { Page } from "../lib/page.js";
 import { noteFeature } from "../lib/recent.js";
 import { navigate, setQuery } from "../lib/router.js";
+import { withSheets } from "../lib/sheets.js";
 import { addShortcut } from "../lib/shortcuts.js";
+import { steerFeaturePath } from "../lib/steer-feature.js";
 import { forgetFeature, loadFeature, onStale } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { feature as text, weights as weightsText } from "./feature-strings.js";
@@ -39,6 +40,7 @@ class FeaturePage extends Page {
   /** @type {HTMLElement} */ connections;
   /** @type {HTMLElement} */ elsewhere;
   /** @type {any} */ #feature = null;
+  #labelled = false; // whether <label-box> has its code
   #query = new URLSearchParams();
   #asked = "";
 
@@ -57,7 +59,7 @@ class FeaturePage extends Page {
     addShortcut("x", strings.help.tryFeature, () => this.#feature && this.bench.open("try"), { group, signal });
     addShortcut("u", strings.help.turnFeature, () => this.#feature && this.bench.open("turn"), { group, signal });
     addShortcut("v", strings.help.viewFeature, () => setQuery({ view: this.#query.get("view") ? null : "full" }), { group, signal });
-    addShortcut("s", strings.help.steerFeature, () => this.#feature && navigate(steerLink(this.#feature)), { group, signal });
+    addShortcut("s", strings.help.steerFeature, () => this.#feature && navigate(steerFeaturePath(this.#feature)), { group, signal });
   }
 
   onRoute({ params, query }) {
@@ -90,6 +92,7 @@ class FeaturePage extends Page {
     this.folded = h("span", { class: "muted small contexts-folded" });
 
     this.head.addEventListener("names", () => this.#toggleLabels());
+    this.head.addEventListener("pointerover", ({ target }) => target === this.head.names && this.#fetchLabels().catch(() => {})); // a press follows
     this.labels.addEventListener("proposed", (event) => this.#onProposed(event.detail));
     this.labels.addEventListener("relabelled", () => this.#load());
     this.bench.addEventListener("bench", ({ detail: { patch, step } }) => setQuery(patch, { replace: !step }));
@@ -165,7 +168,7 @@ class FeaturePage extends Page {
     noteFeature({ source: feature.source, index: feature.index, name });
     if (first) fill(this, this.content);
     this.head.show(feature, (index) => this.#pathTo(index));
-    this.labels.show(feature);
+    if (this.#labelled) this.labels.show(feature);
     this.#showContexts(feature);
     const dead = feature.status === "dead";
     for (const part of [this.histogram, this.firesOn, this.firesBefore, this.cofiring]) part.closest("section").hidden = dead;
@@ -209,10 +212,26 @@ class FeaturePage extends Page {
     }
   }
 
-  #toggleLabels(open = this.labels.hidden) {
+  /** What people say of a feature is shown by code that is fetched for whoever asks for it. */
+  async #toggleLabels(open = this.labels.hidden) {
     this.labels.hidden = !open;
     this.head.names.setAttribute("aria-expanded", String(open));
-    if (open) this.labels.focusField();
+    if (!open) return;
+    try {
+      await this.#fetchLabels();
+    } catch (error) {
+      fill(this.labels, errorView(error, () => this.#toggleLabels(true)));
+      return;
+    }
+    if (this.labels.hidden || !this.#feature) return;
+    this.labels.show(this.#feature);
+    this.labels.focusField();
+  }
+
+  async #fetchLabels() {
+    if (this.#labelled) return;
+    await withSheets(import("../components/label-box.js"), "labels");
+    this.#labelled = true;
   }
 
   #onProposed({ source, index, text: label }) {

@@ -4,7 +4,7 @@
  */
 import { contextList } from "../components/context-list.js";
 import { errorView, skeleton } from "../components/state-view.js";
-import { tokenChip } from "../components/token-strip.js";
+import { tokenChip } from "../components/token-chip.js";
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { formatPercent, formatSigned, formatValue } from "../lib/format.js";

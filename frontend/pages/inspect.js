@@ -6,7 +6,6 @@
  */
 import "../components/heat-strip.js";
 import "../components/heat-table.js";
-import "../components/inspect-differences.js";
 import "../components/inspect-token.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { align, inverse } from "../lib/align.js";
@@ -210,8 +209,15 @@ class InspectPage extends Page {
       table.data = answer;
     }
     this.rows.textContent = text.layers(answers[0].layers);
-    this.differences.hidden = !two;
-    if (two) this.differences.show(answers[0], answers[1], TOP);
+    this.differences.hidden = true;
+    if (two) this.#showDifferences(answers);
+  }
+
+  async #showDifferences(answers) {
+    const there = await import("../components/inspect-differences.js").catch(() => null); // without it both texts are still shown
+    if (!there || answers !== this.#answers) return;
+    this.differences.show(answers[0], answers[1], TOP);
+    this.differences.hidden = false;
   }
 
   #move(by) {

@@ -3,7 +3,7 @@
 import { field, peopleForm } from "../components/login-form.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
-import { api } from "../lib/api.js";
+import { accounts } from "../lib/api-accounts.js";
 import { fill, h } from "../lib/dom.js";
 import { Page } from "../lib/page.js";
 import { navigate } from "../lib/router.js";
@@ -28,7 +28,7 @@ class JoinPage extends Page {
     }
     fill(this, skeleton(4));
     try {
-      const found = await (reset ? api.lookAtReset : api.lookAtInvitation)(token, { signal: this.signal });
+      const found = await (reset ? accounts.lookAtReset : accounts.lookAtInvitation)(token, { signal: this.signal });
       const [intro, form] = reset ? this.#reset(token, found) : this.#join(token, found);
       fill(this, h("section", { class: "panel" }, h("h1", {}, words.title), h("p", { class: "muted" }, intro), form));
       form.querySelector("input").focus();
@@ -40,7 +40,7 @@ class JoinPage extends Page {
   #join(token, { role }) {
     const name = field(text.name, { name: "name", autocomplete: "username", maxlength: "64", spellcheck: "false" }, text.join.nameHint);
     const submit = async (values) => {
-      await api.join({ token, ...values });
+      await accounts.join({ token, ...values });
       location.assign("/"); // loaded anew, as who they are now
     };
     return [text.join.invited(text.roles[role]), peopleForm({ fields: [name, newPassword()], button: text.join.submit, submit })];
@@ -48,7 +48,7 @@ class JoinPage extends Page {
 
   #reset(token, { name }) {
     const submit = async ({ password }) => {
-      await api.resetPassword({ token, password });
+      await accounts.resetPassword({ token, password });
       toast(text.reset.done);
       navigate("/login", { replace: true });
     };

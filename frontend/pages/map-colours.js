@@ -2,7 +2,6 @@
 
 import { rgbOf } from "../components/feature-map.js";
 import { formatInteger, formatPercent } from "../lib/format.js";
-import { islands } from "../lib/islands.js";
 import { themeColor } from "../lib/theme.js";
 import { map as text } from "./map-strings.js";
 
@@ -20,8 +19,8 @@ const FAINT = 0.45;
  *   `legend`: entries that can be shown alone; `ramp`: a scale instead of them
  */
 
-/** @param {import("../lib/map-points.js").MapPoints} points @param {string} by one of `COLOURS` @returns {Colouring} */
-export function colouring(points, by) {
+/** @param {import("../lib/map-points.js").MapPoints} points @param {string} by one of `COLOURS` @returns {Promise<Colouring>} */
+export async function colouring(points, by) {
   return { layer: byLayer, rate: byRate, label: byLabel, group: byGroup }[by](points);
 }
 
@@ -73,7 +72,8 @@ function byLabel(points) {
   return { lookOf, looks, ramp: null, legend: [1, 2, 0].map((look) => ({ label: text.origins[look], look, count: counts[look] })) };
 }
 
-function byGroup(points) {
+async function byGroup(points) {
+  const { islands } = await import("../lib/islands.js");
   const { of, sizes } = islands(points.x, points.y);
   const looks = [{ rgb: grey(), opacity: FAINT }, ...KINDS.slice(0, sizes.length - 1).map((name) => ({ rgb: rgbOf(themeColor(name)), opacity: OPACITY }))];
   const legend = sizes.map((count, look) => ({ label: look ? text.group(look) : text.between, look, count }));

@@ -150,7 +150,8 @@ class MapPage extends Page {
     }
     this.colours.value = COLOURS.includes(query.get("colour")) ? query.get("colour") : COLOURS[0];
     this.layers.value = layer ?? "";
-    this.#colour();
+    await this.#colour();
+    if (visit !== this.#visit) return;
     this.selection.parse(query.get("s"));
     const number = (name) => (query.has(name) ? Number(query.get(name)) : Number.NaN);
     const { camera } = this.map;
@@ -193,10 +194,13 @@ class MapPage extends Page {
 
   // -- colours -----------------------------------------------------------------------------------------------------
 
-  #colour() {
-    if (!this.#points) return;
+  async #colour() {
+    const points = this.#points;
+    if (!points) return;
     const by = this.colours.value;
-    this.#colouring = colouring(this.#points, by);
+    const made = await colouring(points, by);
+    if (points !== this.#points || by !== this.colours.value) return; // another was chosen meanwhile
+    this.#colouring = made;
     const { lookOf, looks, legend } = this.#colouring;
     const only = Number(new URLSearchParams(location.search).get("only") ?? Number.NaN);
     const alone = legend.some(({ look }) => look === only);

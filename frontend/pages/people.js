@@ -4,7 +4,8 @@ import { shownOnce } from "../components/shown-once.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
 import { field, peopleForm } from "../components/login-form.js";
-import { api, isAbort } from "../lib/api.js";
+import { accounts } from "../lib/api-accounts.js";
+import { isAbort } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { formatTime } from "../lib/format.js";
 import { Page } from "../lib/page.js";
@@ -47,21 +48,21 @@ class PeoplePage extends Page {
   }
 
   async #people() {
-    const { items } = await api.accounts({ signal: this.signal });
+    const { items } = await accounts.people({ signal: this.signal });
     fill(this.body, h("ul", { class: "panel people-list" }, items.map((person) => this.#person(person))));
   }
 
   #person({ id, name, role, active, seen_at: seen }) {
     const mine = id === who.state.person?.id;
     const menu = roleMenu({ "aria-label": text.role(name), disabled: !active }, role);
-    menu.addEventListener("change", () => this.#attempt(() => api.changePerson(id, { role: menu.value }), () => toast(text.changed(name, people.roles[menu.value])), () => this.#people()));
+    menu.addEventListener("change", () => this.#attempt(() => accounts.changePerson(id, { role: menu.value }), () => toast(text.changed(name, people.roles[menu.value])), () => this.#people()));
     const reset = async () => {
-      const { path } = await api.makeReset(id);
+      const { path } = await accounts.makeReset(id);
       fill(this.made, shownOnce(text.resetMade(name), location.origin + path));
       this.made.querySelector("input").focus();
     };
     const turn = () => {
-      if (!active || confirm(text.sure(name))) this.#attempt(() => api.changePerson(id, { active: !active }), () => this.#people());
+      if (!active || confirm(text.sure(name))) this.#attempt(() => accounts.changePerson(id, { active: !active }), () => this.#people());
     };
     return h(
       "li",
@@ -78,7 +79,7 @@ class PeoplePage extends Page {
   }
 
   async #invitations() {
-    const { items } = await api.invitations({ signal: this.signal });
+    const { items } = await accounts.invitations({ signal: this.signal });
     const form = peopleForm({
       fields: [
         h("label", { class: "people-field" }, h("span", {}, text.inviteRole), roleMenu({ name: "role" }, "labeller")),
@@ -86,7 +87,7 @@ class PeoplePage extends Page {
       ],
       button: text.inviteSubmit,
       submit: async (values) => {
-        const { path } = await api.invite(values);
+        const { path } = await accounts.invite(values);
         fill(this.made, shownOnce(text.inviteMade, location.origin + path));
         await this.#invitations();
         this.made.querySelector("input").focus();
@@ -103,7 +104,7 @@ class PeoplePage extends Page {
           h("span", { class: "tag" }, state === "used" ? text.usedBy(name) : text.states[state]),
           h("p", { class: "muted small" }, [people.roles[role], `${formatTime(made)} ${text.by(by)}`, state === "open" && text.until(formatTime(until))].filter(Boolean).join(" · ")),
         ),
-        state === "open" && h("button", { type: "button", onclick: () => this.#attempt(() => api.revokeInvitation(id), () => this.#invitations()) }, text.revoke),
+        state === "open" && h("button", { type: "button", onclick: () => this.#attempt(() => accounts.revokeInvitation(id), () => this.#invitations()) }, text.revoke),
       );
     fill(
       this.body,
@@ -117,7 +118,7 @@ class PeoplePage extends Page {
     const rows = h("tbody");
     const older = h("button", { type: "button", onclick: () => this.#attempt(more) }, text.older);
     const more = async () => {
-      const { items, next } = await api.audit({ before: this.#before }, { signal: this.signal });
+      const { items, next } = await accounts.audit({ before: this.#before }, { signal: this.signal });
       rows.append(...items.map(logRow));
       this.#before = next;
       older.hidden = next === null;

@@ -5,12 +5,9 @@
  * intervention, and everything after the index may be left out (`if:SOURCE/INDEX` asks another source). `stop=TEXT` and
  * `bias=ID:BIAS:TOKEN` repeat, too. Settings that have their default value are left out.
  */
+import { encode } from "../lib/steer-feature.js";
 import { SETTINGS, intervention, rampable, settingsOf } from "./steer-model.js";
 
-/** encodeURIComponent, but what a query may carry as it is stays readable. */
-function encode(text) {
-  return encodeURIComponent(text).replace(/%20/g, "+").replace(/%2F/g, "/").replace(/%2C/g, ",").replace(/%3A/g, ":");
-}
 
 /** @param {import("./steer-model.js").Scope} scope */
 export function formatScope(scope) {
