@@ -57,6 +57,12 @@ def slowly(log: list[Any], name: str, slices: int, breaks: bool = False) -> Gene
         log.append(f"{name} ends")
 
 
+def slowly_and_held(log: list[Any], name: str, slices: int) -> Generator[None, None, str]:
+    """Somebody else has it, too: it does not end because nobody does."""
+    log.append(work := slowly(log, name, slices))
+    return work
+
+
 def quickly(log: list[Any], name: str) -> str:
     log.append(name)
     return name
@@ -89,7 +95,7 @@ def test_one_that_nobody_waits_for_any_more_ends_where_it_pauses(monkeypatch: py
         return Writer.step(site.engine)
 
     monkeypatch.setattr(site.engine, "step", drop)
-    answers = site.work(Job(1, slowly, ("a", 100)))
+    answers = site.work(Job(1, slowly_and_held, ("a", 100)))
     assert answers == {}
     assert site.log.count("a") == 2
     assert "a ends" in site.log

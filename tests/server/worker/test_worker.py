@@ -15,7 +15,14 @@ import pytest
 
 from mfn_core.errors import BundleError, MFNError
 from mfn_server.errors import APIError
-from mfn_server.worker import EngineFacts, ModelNotReadyError, ModelWorker, WorkerBusyError, WorkerLostError
+from mfn_server.worker import (
+    EngineFacts,
+    ModelNotReadyError,
+    ModelWorker,
+    WorkerBusyError,
+    WorkerLostError,
+    client,
+)
 from tests.server.worker import jobs
 
 PATIENCE = 60.0
@@ -139,7 +146,7 @@ async def test_after_its_death_jobs_are_refused_and_then_done_again(start: Calla
     waiting = [asyncio.create_task(worker.run(job)) for job in (jobs.die, jobs.process, jobs.append)]
     for task in waiting:
         with pytest.raises(WorkerLostError, match="started again"):
-            await task
+            await asyncio.wait_for(task, PATIENCE)
     assert (worker.state, lost) == ("down", ["down"])
     with pytest.raises(WorkerLostError) as refused:  # at once: who asks now is told when to come again
         await worker.run(jobs.process)
@@ -150,16 +157,28 @@ async def test_after_its_death_jobs_are_refused_and_then_done_again(start: Calla
     assert await worker.run(jobs.append) == ["one"]
 
 
-async def test_it_is_started_again_after_ever_longer_pauses(start: Callable[..., ModelWorker]) -> None:
+async def test_it_is_started_again_after_ever_longer_pauses_up_to_a_longest(
+    start: Callable[..., ModelWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.03)
     worker = start(first_pause=0.01)
     pauses = []
-    for deaths in range(1, 4):
+    for deaths in range(1, 5):
         await until(lambda: worker.loaded)
         with pytest.raises(WorkerLostError) as lost:
             await worker.run(jobs.die)
         pauses.append(lost.value.retry_after)
         await until(lambda deaths=deaths: worker.restarts == deaths)
-    assert pauses == [0.01, 0.02, 0.04]
+    assert pauses == [0.01, 0.02, 0.03, 0.03]
+
+
+async def test_it_is_not_ended_by_signals_that_go_to_all_processes(start: Callable[..., ModelWorker]) -> None:
+    worker = start()
+    pid = await worker.run(jobs.process)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+        assert await worker.run(jobs.process) == pid  # a signal is handled before the next turn of the interpreter
+    assert worker.restarts == 0
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_and_not_tried_again(
