@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 
 from mfn_core import MFNModel
 from mfn_core.errors import ConfigError
 from mfn_core.generation import Event
 from mfn_core.generation.events import Done, Ended
+from mfn_core.slices import Slices
 from mfn_server.errors import APIError
 from mfn_server.fleet.deploy import FleetOptions
 from mfn_server.intervention_bodies import InterventionBody
@@ -26,6 +32,7 @@ from mfn_server.steering.schemas import GenerateBody
 from mfn_server.steering.service import GenerationService
 from mfn_server.steering.streams import Broken, Reader
 from mfn_server.steering.translation import change_of, request_of
+from tests.server.steering.site import events_of
 
 PATIENCE = 240.0
 
@@ -56,6 +63,24 @@ def process(model: MFNModel) -> int:
     return os.getpid()
 
 
+def endless(model: MFNModel, mark: Path) -> Slices[None]:
+    """Says in a file that it goes on, with each slice, and that it has ended."""
+    try:
+        while True:
+            mark.write_text(str(time.monotonic_ns()))
+            time.sleep(0.01)
+            yield
+    finally:
+        mark.write_text("ended")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():
@@ -67,7 +92,7 @@ async def read(reader: Reader) -> list[Any]:
 
 
 @pytest.mark.slow
-async def test_a_replica_takes_its_own_texts_with_it_and_no_others(tiny_bundle: Path) -> None:
+async def test_a_replica_takes_its_own_texts_with_it_and_no_others(tiny_bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray.serve", exc_type=ImportError)
     from mfn_server.fleet.client import FleetWorker
 
@@ -120,6 +145,13 @@ async def test_a_replica_takes_its_own_texts_with_it_and_no_others(tiny_bundle: 
         assert any(isinstance(event, Done) for event in await asyncio.wait_for(read(after), PATIENCE))
         await until(lambda: worker.restarts == 1 and worker.replicas == 2)
         assert worker.loaded
+
+        # long work that nobody waits for any more ends, wherever it is done
+        mark = tmp_path / "mark"
+        long_work = asyncio.create_task(worker.run_in_slices(endless, mark))
+        await until(mark.exists)
+        long_work.cancel()
+        await until(lambda: mark.read_text() == "ended")
         await service.close()
     finally:
         await worker.close()
@@ -158,3 +190,35 @@ async def test_replicas_come_with_texts_and_go_without(tiny_bundle: Path) -> Non
         await service.close()
     finally:
         await worker.close()
+
+
+@pytest.mark.slow
+def test_the_command_serves_by_replicas_and_takes_them_along(
+    tiny_bundle: Path, tiny_model: MFNModel, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray.serve", exc_type=ImportError)
+    command = [sys.executable, "-c", "from mfn_server.cli import main; main()", "serve", str(tiny_bundle)]
+    options = ["--db", str(tmp_path / "studio.sqlite3"), "--port", "0", "--no-browser", "--replicas", "2", "--ray"]
+    environment = os.environ | {"MFN_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    log = tmp_path / "log"
+    with log.open("w") as said, subprocess.Popen([*command, *options], stdout=said, stderr=said, env=environment) as it:
+        try:
+            wait_until(lambda: "http://" in log.read_text())
+            found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+            assert found is not None
+            with httpx.Client(base_url=found.group(), timeout=PATIENCE) as client:
+                wait_until(lambda: client.get("/readyz").status_code == 200)
+                body = {"prompt": "The hospital", "max_new_tokens": 12}
+                with client.stream("POST", "/api/generate", json=body) as response:
+                    texts = {data["stream"]: data["text"] for name, data in events_of(response) if name == "done"}
+                assert texts == dict.fromkeys(
+                    ("plain", "steered"), tiny_model.generate("The hospital", max_new_tokens=12)
+                )
+            children = psutil.Process(it.pid).children(recursive=True)
+            assert any("Replica" in " ".join(child.cmdline()) for child in children)
+            it.terminate()
+            it.wait(PATIENCE)
+            _, left = psutil.wait_procs(children, PATIENCE)
+            assert left == []
+        finally:
+            it.kill()

@@ -87,9 +87,13 @@ class FleetWorker(Standing):
         """See `ModelWorker`. One of the replicas does it."""
         await self._admit()
         self._jobs += 1
+        call = self._handle.job.remote(fn, args, kwargs)
         try:
-            value: T = await _outcome(self._handle.job.remote(fn, args, kwargs))
+            value: T = await _outcome(call)
             return value
+        except asyncio.CancelledError:  # nobody waits for it any more: the replica would not know
+            call.cancel()
+            raise
         finally:
             self._jobs -= 1
 
