@@ -2,7 +2,8 @@
 
 Two models: the demo's size, and one of about 100 million parameters; random weights, greedy texts, single precision.
 Beside `generate` stands transformers' continuous batching of the same model, and with `--peer` TransformerLens with an
-SAE of SAELens in a hook, against the engine steering through an SAE of the same size in the same place.
+SAE of SAELens in a hook, against the engine steering through an SAE of the same size in the same place. Where there is
+a GPU, the larger model is measured on it, too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import gc
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -42,6 +44,8 @@ def run(quick: bool, peer: str | None = None) -> Result:
         measured = _one_size(size, tokens, not quick, name == "demo")
         metrics |= {f"{name}_{key}": metric for key, metric in measured.items()}
         gc.collect()
+    if torch.cuda.is_available():
+        metrics |= _on_gpu(TINY if quick else LARGE, 8 if quick else 64, not quick)
     if peer is not None:
         metrics |= _against_hooks(peer, TINY if quick else DEMO, 8 if quick else 32)
     return Result(metrics, {"prompt": len(PROMPT), "rows": MANY, **{name: dict(size) for name, size in sizes.items()}})
@@ -55,14 +59,9 @@ def _one_size(size: dict[str, int], tokens: int, judged: bool, waits: bool) -> d
     def ours(count: int, interventions: Sequence[Intervention] = ()) -> Work:
         return lambda: _write(engine, count, tokens, interventions)
 
-    def generate(count: int) -> Work:
-        inputs = torch.tensor([PROMPT] * count)
-        options = {"do_sample": False, "max_new_tokens": tokens, "attention_mask": torch.ones_like(inputs)}
-        return lambda: cast(Any, model.base).generate(inputs, **options)
-
-    one = paired(generate(1), ours(1))
-    five = paired(generate(1), ours(1, FIVE))
-    many = paired(generate(MANY), ours(MANY))
+    one = paired(_generate(model, 1, tokens), ours(1))
+    five = paired(_generate(model, 1, tokens), ours(1, FIVE))
+    many = paired(_generate(model, MANY, tokens), ours(MANY))
     singles = [MANY * single / together for single, together in zip(one.second, many.second, strict=True)]
     metrics = {
         "single_over_generate": _speed(one, 0.95 if judged else None),
@@ -105,6 +104,26 @@ def _model(size: dict[str, int], config: MFNConfig | None = None) -> MFNModel:
     )
     layer = MFNLayerConfig(n_features=size["features"], k=size["k"])
     return MFNModel.equip(base.train(False), config or MFNConfig.uniform(size["blocks"], layer)).eval()
+
+
+def _on_gpu(size: dict[str, int], tokens: int, judged: bool) -> dict[str, Metric]:
+    """The engine, whose steps are CUDA graphs there, against eager `generate`. Not yet run by us."""
+    model = _model(size).to("cuda")
+    engine = SlotEngine(model, rows=MANY)
+    target = 3.0 if judged else None
+    metrics = {}
+    for name, count, turned in (("single", 1, ()), ("five_interventions", 1, FIVE), (f"streams_{MANY}", MANY, ())):
+        timing = paired(_generate(model, count, tokens), partial(_write, engine, count, tokens, turned))
+        metrics[f"gpu_{name}_over_generate"] = _speed(timing, target)
+        metrics[f"gpu_{name}"] = _rate(timing.second, count * tokens)
+    return metrics
+
+
+def _generate(model: MFNModel, count: int, tokens: int) -> Work:
+    """How `generate` of the equipped model continues as many prompts in one batch."""
+    inputs = torch.tensor([PROMPT] * count, device=model.device)
+    options = {"do_sample": False, "max_new_tokens": tokens, "attention_mask": torch.ones_like(inputs)}
+    return lambda: cast(Any, model.base).generate(inputs, **options)
 
 
 def _write(engine: SlotEngine, count: int, tokens: int, interventions: Sequence[Intervention] = ()) -> None:
