@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
+
+LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, this one spares the tokenizer
 
 
 class Schema(BaseModel):
@@ -37,6 +48,9 @@ def _finite_json(value: dict[str, Any]) -> dict[str, Any]:
 Text = Annotated[str, AfterValidator(_storable)]
 """Text as every database can keep it."""
 
+PromptText = Annotated[Text, Field(max_length=LONGEST_PROMPT)]
+"""Text that a model is to continue."""
+
 JsonObject = Annotated[dict[str, Any], AfterValidator(_finite_json)]
 """Free JSON as every database can keep it and every client can read it back."""
 
@@ -53,3 +67,15 @@ class TokenShare(Schema):
 
     text: str
     share: float
+
+
+def said(message: str) -> WrapValidator:
+    """One sentence for what may be several things, instead of what is wrong with it as the first of them."""
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError("none_of_them", message) from None
+
+    return WrapValidator(check)

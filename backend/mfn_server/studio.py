@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from mfn_server.access.passwords import Passwords
 from mfn_server.access.throttle import Allowance
 from mfn_server.build import Build
+from mfn_server.chats.rendering import TemplateRenderer
 from mfn_server.db.registry import register
 from mfn_server.db.session import Database
 from mfn_server.effects.desk import EffectDesk
@@ -22,7 +23,6 @@ from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.token_texts import TokenTexts
 from mfn_server.live.hub import LiveHub
 from mfn_server.model_facts import ModelFacts
-from mfn_server.openai.rendering import TemplateRenderer
 from mfn_server.operating.meters import Meters
 from mfn_server.served_model import Description
 from mfn_server.settings import Settings

@@ -9,14 +9,13 @@ from pydantic import Field, model_validator
 
 from mfn_core.steering.results import Method
 from mfn_server.intervention_bodies import LARGEST_VALUE, MOST_INTERVENTIONS, InterventionBody
-from mfn_server.schemas import Schema, Text, Token
+from mfn_server.schemas import PromptText, Schema, Text, Token
 
-LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, this one spares the tokenizer
 MOST_TOKENS = 32
 MOST_WRITTEN = 4096  # tokens at one dose, of all prompts and samples
 LONGEST_PATTERN = 400
 
-Prompt = Annotated[Text, Field(max_length=LONGEST_PROMPT, description="May be empty: the text then begins here.")]
+Prompt = Annotated[PromptText, Field(description="May be empty: the text then begins here.")]
 Interventions = Annotated[list[InterventionBody], Field(min_length=1, max_length=MOST_INTERVENTIONS)]
 Dose = Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
 TokenName = Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,17 +14,17 @@ from starlette.requests import Request
 
 from mfn_core.generation.events import Done, TokenEvent
 from mfn_core.generation.footprint import event_bytes
+from mfn_server.chats.prompts import chat_prompt
 from mfn_server.errors import APIError
 from mfn_server.intervention_bodies import InterventionBody
 from mfn_server.leaving import unless_left
 from mfn_server.openai.answers import Answer, ChatForm, Choice, Form, Json, TextForm, Vocabulary
 from mfn_server.openai.errors import openai_error
 from mfn_server.openai.names import Named, find_named
-from mfn_server.openai.prompts import chat_tokens, plain_tokens, template_of, tokens_of
+from mfn_server.openai.prompts import tokens_of
 from mfn_server.openai.schemas import ChatBody, CompletionBody, SamplingBody
 from mfn_server.openai.scoring import Scored, score
 from mfn_server.openai.writing import Order, Writing, checked_interventions
-from mfn_server.settings import PLAIN
 from mfn_server.worker.errors import ModelNotReadyError
 
 if TYPE_CHECKING:
@@ -150,8 +150,7 @@ async def answer_chat(studio: Studio, user: str, body: ChatBody) -> Answering:
         APIError: what is wrong with it, or that there is no room.
     """
     served, named = await _named(studio, body.model)
-    messages = [message.plain for message in body.messages]
-    prompt = await _chat_prompt(studio, messages)
+    prompt = await chat_prompt(studio, body.messages)
     most = body.max_completion_tokens or body.max_tokens
     orders = _orders(body, named, [prompt], most, body.top_logprobs, "messages")
     _check_memory(studio, orders)
@@ -162,19 +161,6 @@ async def answer_chat(studio: Studio, user: str, body: ChatBody) -> Answering:
     answering.writing = Writing(studio, user, _seeded(orders, choices), served.facts.sources)
     await _begin(answering.writing)
     return answering
-
-
-async def _chat_prompt(studio: Studio, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
-    """A chat as the model reads it, up to where it is to answer. The model does not wait for the template.
-
-    Raises:
-        APIError: 400, there is no template, or it does not take these messages.
-    """
-    given = studio.settings.chat_template_text
-    if given == PLAIN:
-        return await studio.worker.run(plain_tokens, messages)
-    template, names = await studio.worker.run(template_of, given)
-    return await studio.worker.run(chat_tokens, await studio.templates.render(template, messages, names))
 
 
 async def _named(studio: Studio, asked: str) -> tuple[Served, Named]:

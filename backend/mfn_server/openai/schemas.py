@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
+from mfn_server.chats.schemas import MOST_MESSAGES, Message
 from mfn_server.errors import APIError
 from mfn_server.intervention_bodies import MOST_INTERVENTIONS, InterventionBody
-from mfn_server.schemas import Schema, Text
+from mfn_server.schemas import LONGEST_PROMPT, PromptText, Schema, Text, said
 from mfn_server.steering.schemas import Bias, StopText, TokenId
 
 MOST_CHOICES = 128
 MOST_PROMPTS = 128
-MOST_MESSAGES = 1024
-LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, this one spares the tokenizer
 MOST_TOKENS = 2**20  # of a prompt given as ids
 MOST_STOPS = 4
 MOST_FIRED = 20
 
-PromptText = Annotated[Text, Field(max_length=LONGEST_PROMPT)]
 PromptTokens = Annotated[list[TokenId], Field(min_length=1, max_length=MOST_TOKENS)]
-
-
-def _said(message: str) -> WrapValidator:
-    """One sentence for what may be several things, instead of what is wrong with it as the first of them."""
-
-    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError:
-            raise PydanticCustomError("none_of_them", message) from None
-
-    return WrapValidator(check)
 
 
 Prompt = Annotated[
     PromptText | PromptTokens | list[PromptText] | list[PromptTokens],
-    _said(f"must be text of up to {LONGEST_PROMPT:,} characters without NUL, token ids, or a list of either"),
+    said(f"must be text of up to {LONGEST_PROMPT:,} characters without NUL, token ids, or a list of either"),
 ]
 Stop = Annotated[
-    StopText | list[StopText], _said("must be a string of 1 to 256 characters, or a list of up to 4 of them")
+    StopText | list[StopText], said("must be a string of 1 to 256 characters, or a list of up to 4 of them")
 ]
 
 
@@ -164,37 +149,6 @@ class CompletionBody(SamplingBody):
         if self.prompt and isinstance(self.prompt[0], int):
             return [self.prompt]
         return list(self.prompt)  # type: ignore[arg-type]
-
-
-class ContentPart(Schema):
-    """A part of a message. Text alone: no model here sees or hears."""
-
-    type: Literal["text"]
-    text: PromptText
-
-
-Content = Annotated[
-    PromptText | Annotated[list[ContentPart], Field(max_length=256)], _said("must be text, or a list of text parts")
-]
-
-
-class Message(Schema):
-    """One message of a chat."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Content
-    name: Text | None = Field(default=None, max_length=100, description="Let pass.")
-
-    @property
-    def plain(self) -> dict[str, str]:
-        """As chat templates want it: `developer` is OpenAI's newer name of `system`."""
-        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": content}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, body: Any) -> Any:
-        return {k: v for k, v in body.items() if v is not None} if isinstance(body, dict) else body
 
 
 class ChatBody(SamplingBody):

@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from mfn_server.access.audit import address_of
 from mfn_server.access.person import CurrentPerson
+from mfn_server.chats.prompts import chat_prompt
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.steering.schemas import GenerateBody, InterventionsBody
 from mfn_server.steering.streams import Reader
@@ -45,7 +46,9 @@ User = Annotated[str, Depends(user_of)]
 async def _admitted(studio: StudioDep, user: User, body: GenerateBody) -> AsyncIterator[Reader]:
     """A checked request with a place in the queue. Refusals happen here, while there is still a status to send."""
     served, service = await studio.served(), studio.generation
-    reader = service.attend(await service.open(user, request_of, body, served.facts.sources, keep=body.keep))
+    chat = await chat_prompt(studio, body.messages) if body.messages else None
+    stream = await service.open(user, request_of, body, served.facts.sources, chat, keep=body.keep)
+    reader = service.attend(stream)
     try:
         yield reader
     finally:

@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from mfn_core.generation.events import Reason, StreamName
+from mfn_server.chats.schemas import MOST_MESSAGES, Message
 from mfn_server.intervention_bodies import MOST_INTERVENTIONS, InterventionBody
-from mfn_server.schemas import Schema, Text, Token
+from mfn_server.schemas import PromptText, Schema, Text, Token
 
-LONGEST_PROMPT = 100_000  # characters; the model's context is the real limit, this one spares the tokenizer
 MOST_REPORTED = 20
 MOST_WATCHED = 32
 MOST_CHANGES = 1024
@@ -43,10 +43,16 @@ class WatchBody(Schema):
 
 
 class GenerateBody(Schema):
-    """A prompt to be continued, plain and steered."""
+    """A prompt to be continued, or a chat to be answered, plain and steered."""
 
-    prompt: Text = Field(
-        max_length=LONGEST_PROMPT, description="May be empty: the model then begins a text of its own."
+    prompt: PromptText | None = Field(
+        default=None, description="May be empty: the model then begins a text of its own. Null with `messages` alone."
+    )
+    messages: list[Message] = Field(
+        default_factory=list,
+        max_length=MOST_MESSAGES,
+        description="In place of a prompt: a chat, of which the chat template makes a text, up to where the model is "
+        "to answer.",
     )
     max_new_tokens: int = Field(default=80, ge=1, le=4096)
     temperature: float = Field(default=0.0, ge=0, le=100, description="0 takes the likeliest token at each step.")
@@ -92,6 +98,12 @@ class GenerateBody(Schema):
         max_length=MOST_CHANGES,
         description="What a run said in its `updated` events, to have it again. A PATCH takes over from them.",
     )
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> GenerateBody:
+        if (self.prompt is None) != bool(self.messages):
+            raise ValueError("a text begins with either prompt or messages: give one of them")
+        return self
 
     @model_validator(mode="after")
     def _rising(self) -> GenerateBody:

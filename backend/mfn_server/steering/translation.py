@@ -70,9 +70,15 @@ def change_of(
 
 
 def request_of(
-    model: MFNModel, engine: Engine, request_id: str, body: GenerateBody, facts: Sequence[SourceFacts]
+    model: MFNModel,
+    engine: Engine,
+    request_id: str,
+    body: GenerateBody,
+    facts: Sequence[SourceFacts],
+    chat: tuple[int, ...] | None = None,
 ) -> tuple[GenerationRequest, Started]:
-    """The request as the engine takes it, checked, and what its stream begins with.
+    """The request as the engine takes it, checked, and what its stream begins with. `chat`: its messages, as the model
+    reads them.
 
     Raises:
         APIError: 422, what is wrong with it.
@@ -80,7 +86,7 @@ def request_of(
     from mfn_core.generation import Change, GenerationRequest, PromptTooLongError, Sampling
 
     request = GenerationRequest(
-        prompt=tuple(model.encode_text(body.prompt)),
+        prompt=tuple(model.encode_text(body.prompt or "")) if chat is None else chat,
         max_new_tokens=body.max_new_tokens,
         interventions=interventions_of(body.interventions, facts, engine.context),
         sampling=Sampling(
@@ -108,7 +114,8 @@ def request_of(
     try:
         engine.check(request)
     except PromptTooLongError as error:
-        raise APIError(422, "prompt_too_long", str(error), hint="shorten the prompt", field="prompt") from error
+        field = "prompt" if chat is None else "messages"
+        raise APIError(422, "prompt_too_long", str(error), hint=f"shorten the {field}", field=field) from error
     return request, started(request, engine)
 
 

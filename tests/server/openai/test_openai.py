@@ -18,9 +18,9 @@ from openai import OpenAI
 
 from mfn_core import Intervention, MFNModel
 from mfn_core.generation import Done, GenerationRequest, Sampling, TokenEvent, stream
+from mfn_server.chats.prompts import chat_tokens, template_of
+from mfn_server.chats.rendering import TemplateRenderer
 from mfn_server.errors import APIError
-from mfn_server.openai.prompts import chat_tokens, template_of
-from mfn_server.openai.rendering import TemplateRenderer
 from mfn_server.served_model import ROWS, make_engine
 from mfn_server.worker.errors import WorkerLostError
 from tests.server.steering import paced
@@ -422,10 +422,18 @@ async def test_a_template_is_rendered_in_a_sandbox_and_in_bounds(tiny_bundle: Pa
             renderer.seconds = 0.5 if attack == ENDLESS else 60.0
             with pytest.raises(APIError) as refused:
                 await renderer.render(attack, message, {})
-            assert (refused.value.status, refused.value.detail.code) == (400, "chat_template_error"), attack
+            assert (refused.value.status, refused.value.detail.code) == (422, "chat_template_error"), attack
         assert "0.5 s" in refused.value.detail.message
         renderer.seconds = 60.0
         assert await renderer.render(TEMPLATE, message, {}) == text  # by another process
+        renderer.most_waiting = 1
+        looping, waiting = (asyncio.create_task(renderer.render(t, message, {})) for t in (ENDLESS, TEMPLATE))
+        await asyncio.sleep(0)  # both have asked
+        with pytest.raises(APIError, match="wait for their template") as refused:
+            await renderer.render(TEMPLATE, message, {})
+        assert (refused.value.status, refused.value.detail.code) == (503, "busy")
+        looping.cancel()
+        assert await waiting == text
     finally:
         await renderer.close()
 

@@ -13,6 +13,7 @@ from mfn_server.errors import APIError
 
 SECONDS = 2.0  # that a template has; a chat of a megabyte takes some hundredths
 START_SECONDS = 60.0  # that its process has to begin, on a machine that has much else to do
+MOST_WAITING = 32  # chats, beside the one that is rendered
 _LONGEST_LINE = 16 * 2**20  # bytes; a text of a million characters, each of them escaped, has fewer
 
 
@@ -23,10 +24,13 @@ class TemplateRenderer:
 
     Attributes:
         seconds: that a template has.
+        most_waiting: chats that wait while another is rendered.
     """
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float = SECONDS, most_waiting: int = MOST_WAITING) -> None:
         self.seconds = seconds
+        self.most_waiting = most_waiting
+        self._asked = 0
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
 
@@ -44,19 +48,19 @@ class TemplateRenderer:
             names: what the template finds besides: special tokens, by what they are.
 
         Raises:
-            APIError: 400, the template does not take these messages, or does not come to an end with them; 503, the
-                process was ended from elsewhere.
+            APIError: 422, the template does not take these messages, or does not come to an end with them; 503, too
+                many wait, or the process was ended from elsewhere.
         """
-        asked = {"template": template, "messages": messages, "names": names, "seconds": self.seconds}
-        async with self._turn:
-            try:
-                answer = await self._ask(asked)
-            except TimeoutError:
-                self._kill()
-                raise _refused(f"it is not done within {self.seconds:g} s") from None
-            except BaseException:  # whoever asked has left, perhaps: what comes would be the answer to the next
-                self._kill()
-                raise
+        if self._asked > self.most_waiting:
+            message = f"{self.most_waiting} chats wait for their template already"
+            raise APIError(503, "busy", message, headers={"Retry-After": "1"})
+        self._asked += 1
+        try:
+            answer = await self._in_turn(
+                {"template": template, "messages": messages, "names": names, "seconds": self.seconds}
+            )
+        finally:
+            self._asked -= 1
         if "error" in answer:
             raise _refused(answer["error"])
         text: str = answer["text"]
@@ -68,6 +72,17 @@ class TemplateRenderer:
         self._kill()
         if process is not None:
             await process.wait()
+
+    async def _in_turn(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        async with self._turn:
+            try:
+                return await self._ask(asked)
+            except TimeoutError:
+                self._kill()
+                raise _refused(f"it is not done within {self.seconds:g} s") from None
+            except BaseException:  # whoever asked has left, perhaps: what comes would be the answer to the next
+                self._kill()
+                raise
 
     async def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         process = await self._started()
@@ -81,7 +96,7 @@ class TemplateRenderer:
         if self._process is None or self._process.returncode is not None:
             pipe = asyncio.subprocess.PIPE
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "mfn_server.openai.template_child", stdin=pipe, stdout=pipe, limit=_LONGEST_LINE
+                sys.executable, "-m", "mfn_server.chats.template_child", stdin=pipe, stdout=pipe, limit=_LONGEST_LINE
             )
             await _answer(self._process, START_SECONDS)
         return self._process
@@ -109,4 +124,4 @@ async def _answer(process: asyncio.subprocess.Process, seconds: float) -> dict[s
 
 def _refused(why: str) -> APIError:
     message = f"the chat template does not take these messages: {why}"
-    return APIError(400, "chat_template_error", message, field="messages")
+    return APIError(422, "chat_template_error", message, field="messages")

@@ -1,4 +1,4 @@
-"""The process that renders chat templates: `python -m mfn_server.openai.template_child`.
+"""The process that renders chat templates: `python -m mfn_server.chats.template_child`.
 
 A template is a program of somebody else. Jinja's sandbox, as transformers sets it up, keeps it from reaching anything,
 but not from looping or from filling the memory. So it runs here: bounded in memory, killed when it takes too long, away
