@@ -54,8 +54,8 @@ const shell = /** @type {import("./components/app-shell.js").AppShell} */ (docum
 const router = new Router(main, routes, {
   notFound: "not-found-page",
   onChange: (route) => shell.setCurrent(route?.nav ?? null),
-  onError: (error, retry) => {
-    const view = h("state-view", { kind: "error", heading: strings.shell.moduleFailed, hint: error.message, action: strings.errors.retry });
+  onError: (_error, retry) => {
+    const view = h("state-view", { kind: "error", heading: strings.shell.moduleFailed, hint: strings.errors.notFetchedHint, action: strings.errors.retry });
     view.addEventListener("action", retry);
     main.replaceChildren(view);
     dispatchEvent(new CustomEvent(NOT_SERVED)); // most likely the server is away; when it is back, so is the page

@@ -32,15 +32,23 @@ class StateView extends HTMLElement {
 
 customElements.define("state-view", StateView);
 
-/** A state-view for an `ApiError` (or any error), with a button that calls `retry`. */
+/** Statuses after which the same question may get another answer. */
+const PASSING = new Set([401, 408, 409, 425, 429]);
+
+/**
+ * A state-view for an error, with a button that calls `retry` where that may help. What is no `ApiError` is mostly code that
+ * could not be fetched, and says so in words that are not for people.
+ */
 export function errorView(error, retry) {
+  const { status = null, message, hint } = error;
+  const again = retry && (status === null || status < 400 || status >= 500 || PASSING.has(status));
   const view = h("state-view", {
     kind: "error",
-    heading: error.message || strings.errors.title,
-    hint: error.hint,
-    action: retry ? strings.errors.retry : null,
+    heading: status === null ? strings.errors.notFetched : message || strings.errors.title,
+    hint: status === null ? strings.errors.notFetchedHint : hint,
+    action: again ? strings.errors.retry : null,
   });
-  if (retry) view.addEventListener("action", retry, { once: true });
+  if (again) view.addEventListener("action", retry, { once: true });
   return view;
 }
 

@@ -8,6 +8,8 @@
  */
 
 const MAGIC = "MFNMAP1\n";
+/** Of the origins of labels (none, people, programs): which comes first. */
+const TURNS = [2, 0, 1];
 const TYPES = { "|u1": Uint8Array, "<u2": Uint16Array, "<u4": Uint32Array, "<f4": Float32Array };
 
 export class MapPoints {
@@ -58,9 +60,13 @@ export class MapPoints {
     return -1;
   }
 
-  /** All points, those that fire most often first. @returns {Uint32Array} */
-  get byRate() {
-    this.#ordered ??= Uint32Array.from({ length: this.n }, (_, i) => i).sort((a, b) => (this.rate[b] || 0) - (this.rate[a] || 0) || a - b);
+  /**
+   * All points: what people have named, what programs have named, the rest; of each, those that fire most often first.
+   * @returns {Uint32Array}
+   */
+  get namedFirst() {
+    const before = (a, b) => TURNS[this.origin[a]] - TURNS[this.origin[b]] || (this.rate[b] || 0) - (this.rate[a] || 0) || a - b;
+    this.#ordered ??= Uint32Array.from({ length: this.n }, (_, i) => i).sort(before);
     return this.#ordered;
   }
 }

@@ -95,6 +95,8 @@ export const strings = {
     title: "That did not work.",
     retry: "Try again",
     retryIn: (seconds) => `Try again in ${Math.ceil(seconds)} s`,
+    notFetched: "This part could not be loaded.",
+    notFetchedHint: "The server may be away for a moment. If it stays so, load the page anew.",
     unreachable: "The server does not answer.",
     unreachableHint: "Is it still running? Start it with “mfn demo” or “mfn serve”.",
     badAnswer: "The server's answer could not be read.",

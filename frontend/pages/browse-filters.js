@@ -2,7 +2,6 @@
 
 import { debounce, fill, h } from "../lib/dom.js";
 import { setting } from "../lib/settings.js";
-import { session } from "../lib/store.js";
 import { browse as text } from "./browse-strings.js";
 
 const SEARCH_MS = 220;
@@ -25,11 +24,11 @@ const isContext = (query) => Object.entries(CONTEXT).every(([key, value]) => que
 /** The order a sort key has when the URL names none: as the API does it. */
 export const defaultOrder = (sort) => (ASCENDING.has(sort) ? "asc" : "desc");
 
-/** What the reader has chosen, or named features first, where any is: what fires most often says least to somebody who has just come. */
+/** What the reader has chosen, or what says most: what fires most often says least to somebody who has just come. */
 function defaultSort(filters) {
   if (filters.q) return "relevance";
   if (setting("sort") !== "auto") return setting("sort");
-  return session.state.model?.sources.some((source) => source.n_labelled + source.n_automatic > 0) ? "label" : "rate";
+  return "telling";
 }
 
 /** The sort and order that a query means. */
@@ -77,7 +76,7 @@ export function filterBar(change, signal) {
   const more = moreFilters(step);
   const sort = h(
     "select",
-    { "aria-label": text.sort, onchange: () => {
+    { "aria-label": text.sort, title: text.sortTitle, onchange: () => {
       const [key, order] = sort.value.split(" ");
       step(sortQuery(shown, key, order));
     } },
@@ -100,13 +99,13 @@ export function filterBar(change, signal) {
     { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
     search,
     toggle,
-    h("div", { class: "filter filter-sort" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.sort), sort),
     h("div", { class: "filter" }, meaning),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.layer), layers),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.status), statuses),
     h("div", { class: "filter" }, context),
     h("div", { class: "filter" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.rate), rate.element),
     more.element,
+    h("div", { class: "filter filter-sort" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.sort), sort),
     h("div", { class: "filter filter-total" }, position, total, reset),
   );
 

@@ -29,8 +29,10 @@ export const browse = {
   min: "min",
   max: "max",
   sort: "Sort",
+  sortTitle: "Most telling: what people have named, what programs have named, and among each what fires seldom, far above its mean, and not by the token alone",
   sorts: {
     "relevance desc": "Best match first",
+    "telling desc": "Most telling first",
     "rate desc": "Most frequent first",
     "rate asc": "Rarest first",
     "max desc": "Strongest first",

@@ -39,7 +39,7 @@ export const map = {
   panel: "Features on the map",
   inView: (count) => `In view: ${plural(count, "feature", "features")}`,
   inLasso: (count) => `In the lasso: ${plural(count, "feature", "features")}`,
-  order: "Most frequent first",
+  order: "Named first, then most frequent",
   dropLasso: "Remove lasso",
   chooseAll: "Choose all",
   chooseFirst: (most) => `Choose the first ${most}`,

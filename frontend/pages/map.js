@@ -304,7 +304,7 @@ class MapPage extends Page {
   async #list() {
     const points = this.#points;
     if (!points) return;
-    const found = this.map.shown(points.byRate);
+    const found = this.map.shown(points.namedFirst);
     const count = found.length;
     await this.panelled;
     if (this.signal.aborted || points !== this.#points) return;

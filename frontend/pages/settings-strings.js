@@ -14,7 +14,7 @@ export const settings = {
     density: { comfortable: "Comfortable", compact: "Compact" },
     motion: { system: "As the system", reduced: "Little" },
     blanks: { breaks: "Line breaks and tabs", all: "Spaces, too" },
-    sort: { auto: "named features, or the most frequent", rate: "the most frequent", max: "the strongest", mean: "the strongest on average", token_r2: "those that depend least on the token alone", index: "the lowest number", label: "the label, by alphabet" },
+    sort: { auto: "those that say most, named ones first", rate: "the most frequent", max: "the strongest", mean: "the strongest on average", token_r2: "those that depend least on the token alone", index: "the lowest number", label: "the label, by alphabet" },
   },
   hints: {
     motion: "Little: pages and bars appear where they belong, without moving there.",

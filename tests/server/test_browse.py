@@ -119,8 +119,20 @@ def passes(row: Row, query: Row) -> bool:
     )
 
 
+def telling(row: Row) -> float:
+    """The definition in docs/reference/api.md, for one feature; as a server keeps it, in float32."""
+    if not (row["count"] > 0 and row["max"] > row["mean"] > 0):
+        return 0.0
+    context = 0.5 if row["token_r2"] is None else 1 - min(1.0, max(0.0, row["token_r2"]))
+    surprise, above = np.log2(1 / np.float64(row["rate"])), np.log2(np.float64(row["max"]) / np.float64(row["mean"]))
+    return float(np.float32(surprise * above * context * row["count"] / (row["count"] + 200)))
+
+
 def in_order(rows: list[Row], sort: str, descending: bool) -> list[Row]:
     ties = sorted(rows, key=lambda row: (row["layer"], row["index"]))
+    if sort == "telling":
+        said = sorted(ties, key=telling, reverse=descending)
+        return sorted(said, key=lambda row: ("human", "automatic", None).index(row["origin"]))
     value = {"label": lambda row: row["label"] and row["label"].lower()}.get(sort, lambda row: row[sort])
     known = sorted((row for row in ties if value(row) is not None), key=value, reverse=descending)
     return known + [row for row in ties if value(row) is None]  # `reverse` keeps equal ones in their order
@@ -162,7 +174,7 @@ def test_lists_are_those_of_a_plain_reference(labelled: TestClient, indexed: Dat
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         queries(rows),
-        st.sampled_from(["rate", "max", "mean", "token_r2", "index", "label"]),
+        st.sampled_from(["telling", "rate", "max", "mean", "token_r2", "index", "label"]),
         st.sampled_from(["asc", "desc"]),
         st.integers(3, 40),
         st.integers(0, 100),

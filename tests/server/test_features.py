@@ -57,7 +57,7 @@ def test_the_list_shows_every_living_feature_once(client: TestClient, tiny_index
     assert all(row["snippet"] is None and row["max"] == 0 for row in dead)
 
 
-@pytest.mark.parametrize("sort", ["rate", "max", "mean", "token_r2", "index", "label"])
+@pytest.mark.parametrize("sort", ["telling", "rate", "max", "mean", "token_r2", "index", "label"])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_every_order_pages_without_gap_or_repeat(client: TestClient, sort: str, order: str) -> None:
     whole = all_pages(client, limit=200)
@@ -66,7 +66,9 @@ def test_every_order_pages_without_gap_or_repeat(client: TestClient, sort: str, 
     paged = all_pages(client, limit=5, sort=sort, order=order)
     assert [key(r) for r in paged] == [key(r) for r in all_pages(client, limit=200, sort=sort, order=order)]
     assert {key(r) for r in paged} == {key(r) for r in whole}
-    if sort == "label":
+    if sort == "telling":
+        assert [row["label"] is None for row in paged] == sorted(row["label"] is None for row in paged)
+    elif sort == "label":
         texts = [row["label"] for row in paged]
         named = [text.lower() for text in texts if text]
         assert texts[len(named) :] == [None] * (len(texts) - len(named)), "those without a label come last"

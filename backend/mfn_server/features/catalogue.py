@@ -72,6 +72,10 @@ class Catalogue:
         """All rows in an order: int32 [n]."""
         if sort == "label":
             return self.kept.get(("label", descending), lambda: self.names.order(descending))
+        if sort == "telling":
+            return self.kept.get(
+                ("telling", descending), lambda: self.names.named_first(self.columns.order(sort, descending))
+            )
         return self.columns.order(sort, descending)
 
     def chosen(self, passes: NDArray[np.bool_], sort: str, descending: bool) -> NDArray[np.int32]:

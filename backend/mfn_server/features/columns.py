@@ -23,6 +23,7 @@ from mfn_server.db.tables import FeatureDetail, Source, SourceIndex
 from mfn_server.db.varints import split_rows
 from mfn_server.features.edition import ShownSource
 from mfn_server.features.status import status_codes
+from mfn_server.features.telling import telling
 
 GREATEST_FIRST = ("rate", "max", "mean")
 """Columns whose stored order begins with the greatest; that of `token_r2` begins with the least."""
@@ -67,6 +68,7 @@ class Columns:
         token_r2: float32 [n], NaN where unknown.
         half_firings: int64 [n], -1 where unknown.
         status: uint8 [n], places in `status.STATUSES`.
+        telling: float32 [n], how much a firing says: see `telling`.
         foremost_ids: uint32 [n, 3], the tokens that it fires on most.
         foremost_shares: float32 [n, 3], which share of its firings falls on each; 0 where there are fewer.
     """
@@ -85,6 +87,7 @@ class Columns:
         self.mean: NDArray[np.float32] = joined("mean", np.float32)
         self.token_r2: NDArray[np.float32] = joined("token_r2", np.float32)
         self.half_firings: NDArray[np.int64] = joined("half_firings", np.int64)
+        self.telling = telling(self.firing_count, self.rate, self.max, self.mean, self.token_r2)
         self.foremost_ids: NDArray[np.uint32] = joined("foremost_ids", np.uint32, FOREMOST)
         self.foremost_shares: NDArray[np.float32] = joined("foremost_shares", np.float32, FOREMOST)
         self.status = np.concatenate(
@@ -120,6 +123,10 @@ class Columns:
             number = np.concatenate([np.zeros(0, np.int32), *(np.arange(p.end - p.begin) for p in self.places)])
             by_number: NDArray[np.int32] = np.argsort(-number if descending else number, kind="stable").astype(np.int32)
             return by_number
+        if name == "telling":
+            values = -self.telling if descending else self.telling
+            by_telling: NDArray[np.int32] = np.argsort(values, kind="stable").astype(np.int32)
+            return by_telling
         forward = self._orders[name, not descending]
         values = getattr(self, name)[forward]
         known = len(values) - int(np.isnan(values).sum())

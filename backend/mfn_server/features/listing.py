@@ -142,6 +142,10 @@ def _keys(catalogue: Catalogue, sort: str, descending: bool, scores: Scores | No
     if sort == "token_r2":  # so do those where it is not known
         unknown = SortKey(lambda row: int(np.isnan(columns.token_r2[row])), False, int)
         return [unknown, SortKey(lambda row: float(np.nan_to_num(columns.token_r2[row])), descending, float), *ties]
+    if sort == "telling":
+        turn = names.turn
+        named = SortKey(lambda row: int(turn[row]), False, int)
+        return [named, SortKey(lambda row: float(columns.telling[row]), descending, float), *ties]
     if sort == "index":
         return [SortKey(lambda row: columns.locate(row)[1], descending, int), *ties[:2]]
     values: NDArray[np.floating] = getattr(columns, sort)

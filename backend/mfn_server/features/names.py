@@ -16,6 +16,7 @@ from mfn_server.features.columns import Columns, turned
 ORIGINS = (None, Origin.HUMAN, Origin.AUTOMATIC)
 """What the numbers in `Names.origin` mean."""
 
+_TURNS = np.array([2, 0, 1], np.uint8)
 _PATCHED = 2000  # so many changed features are looked up one by one; beyond, all labels are read again
 _AT_ONCE = 500
 
@@ -63,6 +64,16 @@ class Names:
         if descending:
             named = turned(named, self.place[named])
         return np.concatenate([named, np.flatnonzero(self.place < 0).astype(np.int32)])
+
+    def named_first(self, order: NDArray[np.int32]) -> NDArray[np.int32]:
+        """An order of all rows, parted: what people have named, what programs have named, the rest."""
+        parted: NDArray[np.int32] = order[np.argsort(self.turn[order], kind="stable")]
+        return parted
+
+    @property
+    def turn(self) -> NDArray[np.uint8]:
+        """uint8 [n]: 0 for what a person has named, 1 for what a program has, 2 for the rest."""
+        return _TURNS[self.origin]
 
     def changed(self, stream: int, labels: Mapping[int, tuple[str, str] | None]) -> Names:
         """With other labels on some rows: (text, origin), or None where there is no longer any."""

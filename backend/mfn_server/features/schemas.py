@@ -13,7 +13,7 @@ from mfn_server.schemas import Schema, Text, Token, TokenShare
 
 FeatureStatus = Literal["alive", "ultra_rare", "undetermined", "dead"]
 Status = Literal[FeatureStatus, "labelled", "unlabelled", "all"]
-Sort = Literal["relevance", "rate", "max", "mean", "token_r2", "index", "label"]
+Sort = Literal["relevance", "telling", "rate", "max", "mean", "token_r2", "index", "label"]
 Order = Literal["asc", "desc"]
 
 ORIGIN = "`automatic`: written by a program; no person has named the feature yet."
@@ -61,7 +61,11 @@ class FeatureQuery(Schema):
     tag: Text | None = Field(
         default=None, max_length=200, description="Features with a stored context in a document that has this tag."
     )
-    sort: Sort | None = Field(default=None, description="`relevance` where `q` is given, else `rate`.")
+    sort: Sort | None = Field(
+        default=None,
+        description="`relevance` where `q` is given, else `rate`. `telling`, as Browse begins: what people have "
+        "named, what programs have named, the rest; in each what says most by its firing.",
+    )
     order: Order | None = Field(default=None, description="`asc` for `index`, `label` and `token_r2`, else `desc`.")
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=1000, description="`next_cursor` of the page before.")
