@@ -47,7 +47,7 @@ MIX = {
 }
 WORDS = {"word_0.01%": 1e-4, "word_1%": 1e-2, "word_10%": 0.1}
 WORDS_EACH = 40
-SORTS = ("rate", "max", "mean", "token_r2", "label", "index")
+SORTS = ("telling", "rate", "max", "mean", "token_r2", "label", "index")
 PAGE_P50, PAGE_P99, LIST_P99, GROWTH = 10.0, 50.0, 100.0, 2.0
 
 

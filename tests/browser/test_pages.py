@@ -31,6 +31,10 @@ def feature(studio: Studio) -> dict[str, Any]:
     return row
 
 
+LONG_WORD = "pneumonoultramicroscopicsilicovolcanoconiosis\t"
+"""Without a place to break it, and with a tab, which makes it longer than the sum of its letters."""
+
+
 def path_of(feature: dict[str, Any]) -> str:
     return f"/feature/{feature['source']}/{feature['index']}"
 
@@ -41,7 +45,7 @@ def every_page(feature: dict[str, Any]) -> dict[str, str]:
         "home": "/",
         "browse": "/browse",
         "map": "/map",
-        "feature": path_of(feature) + f"?try={quote('the snow fell')}",
+        "feature": path_of(feature) + f"?try={quote(f'the snow fell on {LONG_WORD} and')}",
         "inspect": f"/inspect?text={quote('The snow fell all night.')}&t=2",
         "steer": f"/steer?p=The+snow&f={turned}&n=8",
         "missing": "/no/such/page",
@@ -72,6 +76,9 @@ def test_browse_filters_sorts_searches_and_opens(page: Page, studio: Studio) -> 
     page.goto("/browse")
     rows = page.locator(".feature-row")
     expect(rows.first).to_be_visible()
+    says_most = studio.get("/api/features?sort=telling&limit=1")["items"][0]
+    expect(rows.first.locator(".row-link")).to_have_text(f"L{says_most['layer']} · {says_most['index']}")
+    expect(page.get_by_role("combobox", name="Sort")).to_have_value("telling desc")
     layers = page.get_by_role("group", name="Layer")
     layers.get_by_role("button", name="1", exact=True).click()
     expect(page).to_have_url(re.compile("layer=1"))
