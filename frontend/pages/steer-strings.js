@@ -124,7 +124,7 @@ export const colouring = {
   notes: {
     none: "",
     probability: "the model's own probability of the token",
-    kl: "KL of steered against untouched, until the texts part",
+    kl: "against the untouched text, until they part",
     feature: "what the feature did where the token was predicted",
   },
 };
