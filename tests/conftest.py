@@ -26,28 +26,36 @@ TINY_TEXTS = [
 TINY_CONTEXT = 96
 
 TESTS = Path(__file__).parent
-USUAL_S = 0.15  # of a test, on average
-LONG_S: dict[str, float] = {
-    "browser/test_steer.py": 160,
-    "browser/test_every_page.py": 80,
-    "browser/test_pages.py": 80,
-    "browser/test_people.py": 50,
-}
-"""About how many seconds the longest files take, if their number of tests does not tell it."""
+LONG = (
+    "browser/test_steer.py",
+    "browser/test_every_page.py",
+    "browser/test_people.py",
+    "browser/test_pages.py",
+    "server/test_features.py",
+    "server/test_cli.py",
+    "server/worker/test_worker.py",
+    "server/steering/test_load.py",
+    "server/test_index_resuming.py",
+    "server/operating/test_process.py",
+    "repo/test_wheel.py",
+    "repo/test_demo.py",
+)
+"""Files that take long, though their number of tests does not tell it: servers, commands, models that are loaded."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Several processes are given file after file in this order (`make test`).
 
     Browser tests come first and together, since a process that leaves them ends the browser and the server that they
-    share. Within either part long files come first, so that no process is left with one while the others are done;
-    where nothing is said of a file, its number of tests stands for how long it is.
+    share. Among them, and among the others, long files come first, then those with most tests, so that no process is
+    left with a long one when the others are done.
     """
     tests = Counter(item.path for item in items)
+    long = {name: -len(items) - len(LONG) + place for place, name in enumerate(LONG)}
 
-    def place(item: pytest.Item) -> tuple[bool, float, str]:
+    def place(item: pytest.Item) -> tuple[bool, int, str]:
         name = item.path.relative_to(TESTS).as_posix()
-        return not name.startswith("browser/"), -LONG_S.get(name, tests[item.path] * USUAL_S), name
+        return not name.startswith("browser/"), long.get(name, -tests[item.path]), name
 
     items.sort(key=place)
 

@@ -34,6 +34,8 @@ from tests.conftest import TINY_TEXTS
 from tests.server.plain_index import plain_index
 from tests.server.saying import add_features
 
+StoreIndex = Callable[[Database, CorpusIndex], int]
+
 
 def _postgres_binaries() -> Path | None:
     """The newest installed PostgreSQL, as Debian lays it out."""
@@ -76,26 +78,64 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def copy_of(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, Path | None], str]:
+    """`copy_of("migrated", path)` is the URL of a database with all tables and no rows, a file or, without one, on
+    PostgreSQL; "indexed" has the tiny index, too. Making either takes longer than most tests: it is done once."""
+    originals: dict[tuple[str, bool], str] = {}
+
+    def original(name: str, on_sqlite: bool) -> str:
+        if on_sqlite:
+            url = f"sqlite:///{tmp_path_factory.mktemp(name) / 'original.sqlite3'}"
+        else:
+            url = _new_postgres(request.getfixturevalue("postgres_server"))
+        opened = open_database(url)
+        if name == "indexed":
+            request.getfixturevalue("store_index")(opened, request.getfixturevalue("tiny_index"))
+        opened.close()
+        return url
+
+    def copy(name: str, path: Path | None) -> str:
+        kind = name, path is not None
+        if kind not in originals:
+            originals[kind] = original(*kind)
+        if path is None:
+            server, _, template = originals[kind].rpartition("/")
+            return _new_postgres(server, template)
+        shutil.copy(originals[kind].removeprefix("sqlite:///"), path)
+        return f"sqlite:///{path}"
+
+    return copy
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database; each test that asks for it runs once on each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'studio.sqlite3'}"
-    return _new_postgres(request.getfixturevalue("postgres_server"))
+    """The URL of a database; each test that asks for it runs once on each kind.
+
+    It is empty, but for what a test's other fixtures say: `database`, `indexed`.
+    """
+    path = tmp_path / "studio.sqlite3" if request.param == "sqlite" else None
+    for fixture, name in (("indexed", "indexed"), ("database", "migrated")):
+        if fixture in request.fixturenames:
+            url: str = request.getfixturevalue("copy_of")(name, path)
+            return url
+    return f"sqlite:///{path}" if path else _new_postgres(request.getfixturevalue("postgres_server"))
 
 
-def _new_postgres(server: str) -> str:
+def _new_postgres(server: str, template: str = "template1") -> str:
     name = f"test_{uuid.uuid4().hex}"
     engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     engine.dispose()
     return f"{server}/{name}"
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A migrated database without rows."""
+    """A migrated database without rows, unless the test asks for `indexed`."""
     opened = open_database(database_url)
     yield opened
     opened.close()
@@ -121,6 +161,7 @@ def wait_for_model(client: TestClient) -> None:
     while (answer := client.get("/api/model")).status_code != 200:
         assert answer.json()["error"]["message"] == "the model is still loading"
         assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -170,10 +211,8 @@ def tiny_weights(tiny_model: MFNModel) -> WeightRecord:
     return record_of(describe_weights(tiny_model, settings), settings)
 
 
-@pytest.fixture
-def store_index(
-    tiny_model: MFNModel, tiny_facts: ModelFacts, tiny_weights: WeightRecord
-) -> Callable[[Database, CorpusIndex], int]:
+@pytest.fixture(scope="session")
+def store_index(tiny_model: MFNModel, tiny_facts: ModelFacts, tiny_weights: WeightRecord) -> StoreIndex:
     """Writes an index into a database, the whole way, and what the weights say. Gives the run's id."""
     tokenizer = tiny_model.tokenizer
     assert tokenizer is not None
@@ -190,11 +229,8 @@ def store_index(
 
 
 @pytest.fixture
-def indexed(
-    database: Database, store_index: Callable[[Database, CorpusIndex], int], tiny_index: CorpusIndex
-) -> Database:
-    """A database with the tiny index."""
-    store_index(database, tiny_index)
+def indexed(database: Database) -> Database:
+    """A database with the tiny index: `database_url` sees to it."""
     return database
 
 
