@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError
 
 from .studio import Studio
 
@@ -104,6 +105,26 @@ PAGES: dict[str, Visit] = {
 
 OF_PEOPLE = {"login", "join", "reset", "account", "people"}
 """Those of a server with accounts, which `test_people.py` looks at."""
+
+
+# Widest thing that sticks out of the window, and by how much.
+STICKS_OUT = """
+() => {
+  const { clientWidth } = document.documentElement;
+  if (document.documentElement.scrollWidth <= clientWidth) return null;
+  const out = [...document.querySelectorAll("main *, header *")]
+    .filter((e) => e.getBoundingClientRect().right > clientWidth + 1);
+  return `wider than ${clientWidth}: ${out.slice(0, 3).map((e) => e.outerHTML.slice(0, 90))}`;
+}
+"""
+
+
+def sticks_out(page: Page) -> str | None:
+    """What does, once plots have followed the window, which they do a moment later."""
+    with suppress(TimeoutError):
+        page.wait_for_function(f"() => ({STICKS_OUT})() === null", timeout=10_000)
+    found: str | None = page.evaluate(STICKS_OUT)
+    return found
 
 
 def routed() -> set[str]:

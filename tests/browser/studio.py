@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# This switch takes the place of Playwright's of the same name, so what that turns off stands here, too. The last three
+# are pages for the list below the address bar: nobody sees them, and each context would start a process for them.
+FEATURES_OFF = """
+AvoidUnnecessaryBeforeUnloadCheckSync DestroyProfileOnBrowserClose HttpsUpgrades HttpsFirstBalancedModeAutoEnable
+LensOverlay MediaRouter PaintHolding ThirdPartyStoragePartitioning AvoidCorsURLLoaderRestartOnRedirect
+OptimizationHints NetworkTimeServiceQuerying AimEnabled PreconnectToSearch
+WebUIOmniboxPopup WebUIOmniboxAimPopup WebUIOmniboxFullPopup
+"""
 CHROMIUM_FLAGS = [
+    f"--disable-features={','.join(FEATURES_OFF.split())}",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",

@@ -10,36 +10,11 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from .conftest import NewPage, Watch
+from .lists import IN_SIGHT, SCROLLER, in_sight
 from .studio import Studio
 
 LONG = 1_000_000
 PHONE = {"width": 360, "height": 740}
-
-SCROLLER = "mfn-virtual-list .vlist-scroller"
-# Ranks of the rows in sight that are drawn, and whether any of them still waits for its content.
-IN_SIGHT = """
-() => {
-  const scroller = document.querySelector("mfn-virtual-list .vlist-scroller");
-  if (!scroller) return { ranks: [], waiting: 0 };
-  const box = scroller.getBoundingClientRect();
-  const head = scroller.querySelector(".feature-head")?.offsetHeight ?? 0;
-  const rows = [...scroller.querySelectorAll("[data-rank]")].filter((row) => {
-    const { top, bottom } = row.getBoundingClientRect();
-    return top >= box.top + head - 1 && bottom <= box.bottom + 1;
-  });
-  rows.sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top);
-  const waiting = rows.filter((row) => row.dataset.waiting !== undefined).length;
-  return { ranks: rows.map((row) => Number(row.ariaRowIndex) - 2), waiting };
-}
-"""
-
-
-def in_sight(page: Page) -> list[int]:
-    """Ranks of the rows in sight, once all of them are there."""
-    page.wait_for_function(f"() => {{ const now = ({IN_SIGHT})(); return now.ranks.length > 3 && !now.waiting; }}")
-    ranks: list[int] = page.evaluate(IN_SIGHT)["ranks"]
-    assert ranks == list(range(ranks[0], ranks[0] + len(ranks))), "rows in sight follow each other"
-    return ranks
 
 
 def names_in_sight(page: Page) -> list[str]:
@@ -56,13 +31,19 @@ def name_at(studio: Studio, rank: int, query: str = "") -> str:
     return f"L{row['layer']} · {row['index']}"
 
 
-# Answers to requests for lists come so much later, unless they are given up meanwhile.
-SLOW = """{
-  window.givenUp = 0;
+# From `hold()` to `letGo()` no answer to a request for a list comes; those given up meanwhile are counted.
+HELD = """{
+  let gate = Promise.resolve();
+  window.asked = window.givenUp = 0;
+  window.letGo = () => {};
+  window.hold = () => {
+    gate = new Promise((done) => (window.letGo = done));
+  };
   const real = window.fetch;
   window.fetch = async (url, options) => {
     if (String(url).startsWith("/api/features?")) {
-      await new Promise((done) => setTimeout(done, window.late ?? 0));
+      window.asked += 1;
+      await gate;
       if (options?.signal?.aborted) window.givenUp += 1;
     }
     return real(url, options);
@@ -81,7 +62,7 @@ def long_page(page: Page, studio: Studio) -> Page:
         items = [rows[rank % len(rows)] | {"index": rank} for rank in range(at, min(LONG, at + limit))]
         route.fulfill(json={"items": items, "total": LONG, "start": at, "next_cursor": None})
 
-    page.add_init_script(SLOW)
+    page.add_init_script(HELD)
     page.route("**/api/features?*", answer)
     return page
 
@@ -133,17 +114,19 @@ def test_what_is_scrolled_past_is_not_waited_for(long_page: Page) -> None:
     in_sight(page)
     page.evaluate(
         """async () => {
-          window.late = 150;
+          hold();
           const scroller = document.querySelector("mfn-virtual-list .vlist-scroller");
           for (let i = 1; i < 12; i++) {
+            const before = window.asked;
             scroller.scrollTop = (i / 12) * scroller.scrollHeight;
-            await new Promise((done) => setTimeout(done, 40));
+            while (window.asked === before) await new Promise(requestAnimationFrame);
           }
         }"""
     )
-    assert page.evaluate(IN_SIGHT)["waiting"], "bars stand in for rows that have not come"
+    page.wait_for_function(f"() => ({IN_SIGHT})().waiting > 3")  # bars stand in for rows that have not come
+    page.evaluate("letGo()")
     in_sight(page)
-    assert page.evaluate("window.givenUp") >= 8
+    page.wait_for_function("() => givenUp >= 10")
 
 
 def test_a_list_by_keyboard(long_page: Page, studio: Studio) -> None:
@@ -158,6 +141,7 @@ def test_a_list_by_keyboard(long_page: Page, studio: Studio) -> None:
     page.keyboard.press("k")
     expect(focused).to_have_attribute("aria-rowindex", "3")
     page.keyboard.press("PageDown")
+    expect(focused).not_to_have_attribute("aria-rowindex", "3")
     rank = int(focused.get_attribute("aria-rowindex") or 0) - 2
     assert len(first) - 3 <= rank <= len(first) + 1
     page.keyboard.press("End")
@@ -248,9 +232,23 @@ def test_features_are_chosen_and_compared_steered_and_copied(page: Page, studio:
     expect(page).not_to_have_url(re.compile("s="))
 
 
+# Which rows the pointer was on for longer than it takes to ask for any of them; the one that it is on counts.
+PASSED = """() => {
+  const passed = [];
+  addEventListener("pointerover", ({ target }) => {
+    const href = target.closest?.("[data-href]")?.dataset.href ?? null;
+    if (href !== passed.at(-1)?.href) passed.push({ href, since: performance.now() });
+  }, { capture: true });
+  window.rested = () => passed
+    .filter(({ href, since }, i) => href && (passed[i + 1]?.since ?? Infinity) - since > 130)
+    .map(({ href }) => href.replace("/feature/", ""));
+}"""
+
+
 def test_a_row_is_previewed_under_the_pointer_and_the_focus(page: Page, studio: Studio) -> None:
     page.goto("/browse?sort=rate")
     in_sight(page)
+    page.evaluate(PASSED)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/api/features/" in request.url else None)
     rows = page.locator(".feature-row")
@@ -263,7 +261,9 @@ def test_a_row_is_previewed_under_the_pointer_and_the_focus(page: Page, studio: 
     expect(preview.locator(".context").first).to_be_visible()
     row = studio.get("/api/features?sort=rate&limit=7")["items"][6]
     expect(preview).to_have_accessible_name(f"Preview of L{row['layer']} · {row['index']}")
-    assert len(asked) < 4, "what the pointer only passes is not asked for"
+    rested = page.evaluate("rested()")  # on a busy machine the pointer may stop on its way, too
+    assert {url.rpartition("/api/features/")[2] for url in asked} <= set(rested), "what is only passed is not asked for"
+    assert len(rested) < 7
     preview.hover()
     page.wait_for_timeout(300)
     expect(preview).to_be_visible()
@@ -278,20 +278,20 @@ def test_a_row_is_previewed_under_the_pointer_and_the_focus(page: Page, studio: 
 
 
 def test_filters_act_at_once_and_keep_a_step_to_go_back_to(page: Page, studio: Studio) -> None:
-    page.add_init_script(SLOW)
+    page.add_init_script(HELD)
     page.goto("/browse?sort=rate")
     in_sight(page)
-    page.evaluate("window.late = 400")
+    page.evaluate("hold()")
     chip = page.get_by_role("group", name="Layer").get_by_role("button", name="2", exact=True)
     chip.click()
-    expect(chip).to_have_attribute("aria-pressed", "true", timeout=300)
+    expect(chip).to_have_attribute("aria-pressed", "true")  # before anything has come
     expect(page.locator(".waiting-row").first).to_be_visible()
-    page.evaluate("window.late = 0")
+    page.evaluate("letGo()")
     in_sight(page)
     assert all(name.startswith("L2 ·") for name in names_in_sight(page))
     page.go_back()
     expect(chip).to_have_attribute("aria-pressed", "false")
-    assert names_in_sight(page)[0] == name_at(studio, 0, "&sort=rate")
+    expect(page.locator(".feature-row .row-link").first).to_have_text(name_at(studio, 0, "&sort=rate"))
 
 
 def test_a_list_that_cannot_be_had_says_so_and_is_tried_again(page: Page, watch: Watch) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, TimeoutError, ViewportSize
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 
 from .accessible import violations
 from .conftest import PATIENCE_MS, Watch
-from .everywhere import OF_PEOPLE, PAGES, THEMES, routed
+from .everywhere import OF_PEOPLE, PAGES, THEMES, routed, sticks_out
 from .studio import Studio
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
@@ -21,15 +20,12 @@ PHONE: ViewportSize = {"width": 360, "height": 740}
 ENLARGED: ViewportSize = {"width": 640, "height": 430}  # the desktop at 200 %
 MOST_STOPS = 160  # that are walked with Tab
 
-# Widest thing that sticks out of the window, and by how much.
-STICKS_OUT = """
-() => {
-  const { clientWidth } = document.documentElement;
-  if (document.documentElement.scrollWidth <= clientWidth) return null;
-  const out = [...document.querySelectorAll("main *, header *")]
-    .filter((e) => e.getBoundingClientRect().right > clientWidth + 1);
-  return `wider than ${clientWidth}: ${out.slice(0, 3).map((e) => e.outerHTML.slice(0, 90))}`;
-}
+# What can be pressed or typed into, can be seen, and has no name that a screen reader could say.
+NAMELESS = """
+() => [...document.querySelectorAll("button, a[href], input, select, textarea, summary, [role=button]")]
+  .filter((e) => e.checkVisibility() && !e.closest("[aria-hidden=true]"))
+  .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.title || e.labels?.length))
+  .map((e) => e.outerHTML.slice(0, 120))
 """
 
 # What has the focus: what it is, whether it can be seen, and whether it is told apart from what has not.
@@ -47,6 +43,16 @@ FOCUSED = """
   const id = (e.dataset.walked ??= String(document.querySelectorAll("[data-walked]").length));
   const marked = ring(e) || ring(e.nextElementSibling) || ring(e.parentElement);
   return { id, html: e.outerHTML.slice(0, 140), seen, marked };
+}
+"""
+
+# Tab begins where something had the focus last, even if that is gone.
+FROM_THE_START = """
+() => {
+  const first = document.createElement("button");
+  document.body.prepend(first);
+  first.focus();
+  first.remove();
 }
 """
 
@@ -81,14 +87,6 @@ def visited(request: pytest.FixtureRequest, browser: Browser, studio: Studio) ->
     assert problems == []
 
 
-def sticks_out(page: Page) -> str | None:
-    """Once plots have followed the window, which they do a moment later."""
-    with suppress(TimeoutError):
-        page.wait_for_function(f"() => ({STICKS_OUT})() === null", timeout=3_000)
-    found: str | None = page.evaluate(STICKS_OUT)
-    return found
-
-
 def test_every_route_is_looked_at() -> None:
     assert routed() <= PAGES.keys() | OF_PEOPLE
 
@@ -101,6 +99,10 @@ def test_no_other_host_is_asked(visited: Visited, studio: Studio) -> None:
 def test_axe_finds_nothing_serious(visited: Visited, theme: Literal["light", "dark"]) -> None:
     visited.page.emulate_media(color_scheme=theme)
     assert violations(visited.page) == []
+
+
+def test_everything_that_acts_has_a_name(visited: Visited) -> None:
+    assert visited.page.evaluate(NAMELESS) == []
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(visited: Visited) -> None:
@@ -131,6 +133,15 @@ def test_nothing_sticks_out_with_larger_text(visited: Visited) -> None:
     stuck = sticks_out(page)
     page.evaluate("document.documentElement.style.removeProperty('font-size')")
     assert stuck is None
+
+
+def test_the_first_stop_leads_to_the_content(visited: Visited) -> None:
+    page = visited.page
+    page.evaluate(FROM_THE_START)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
 
 
 def test_axe_finds_what_is_wrong(browser: Browser) -> None:

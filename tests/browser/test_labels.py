@@ -43,6 +43,14 @@ def propose(page: Page, name: str) -> None:
     page.get_by_role("button", name="Propose", exact=True).click()
 
 
+KEEP_WHO_IS_HERE = """() => {
+  window.wereHere = [];
+  const others = document.querySelector(".label-others");
+  const note = new MutationObserver(() => wereHere.push(others.textContent));
+  note.observe(others, { childList: true, characterData: true, subtree: true });
+}"""
+
+
 def names(page: Page) -> Any:
     return page.locator(".proposals .proposal")
 
@@ -52,8 +60,9 @@ def test_two_windows_show_each_others_work(new_page: Any, row: dict[str, Any]) -
     open_box(ann, row, "Ann")
     open_box(bob, row, "Bob")
     expect(ann.locator(".label-others")).to_have_text("Also here: Bob")
-    bob.get_by_label("Comment", exact=True).type("Is it ships?")
-    expect(ann.locator(".label-others")).to_have_text("Also here: Bob (writing…)")
+    ann.evaluate(KEEP_WHO_IS_HERE)  # it is said for a few seconds alone
+    bob.get_by_label("Comment", exact=True).press_sequentially("Is it ships?")
+    ann.wait_for_function("() => wereHere.includes('Also here: Bob (writing…)')")
     bob.get_by_role("button", name="Comment", exact=True).click()
     expect(ann.locator(".comment-text")).to_have_text("Is it ships?")
     ann.get_by_role("button", name="Reply to Bob").click()
