@@ -216,7 +216,7 @@ PIECES = """async ([text, spaces]) => {
   return pieces(text, { spaces }).map(({ kind, text, name }) => `${kind} ${name ?? text}`);
 }"""
 CHIP = """async (text) => {
-  const { tokenChip } = await import("/assets/components/token-strip.js");
+  const { tokenChip } = await import("/assets/components/token-chip.js");
   const chip = tokenChip(text);
   document.body.append(chip);
   const found = [chip.textContent, chip.getBoundingClientRect().width];
