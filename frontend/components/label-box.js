@@ -9,17 +9,21 @@ import { api, isAbort } from "../lib/api.js";
 import { Discussion, mentioned } from "../lib/discussion.js";
 import { debounce, fill, h, uuid } from "../lib/dom.js";
 import { listen, show as showPresence } from "../lib/live.js";
+import { addShortcut } from "../lib/shortcuts.js";
 import { forgetFeature } from "../lib/store.js";
+import { strings } from "../lib/strings.js";
 import { labels as text } from "../pages/label-strings.js";
 import { commentList } from "./comment-list.js";
 import "./conflict-dialog.js";
 import { labelList } from "./label-list.js";
 import "./label-history.js";
 import { labelTags } from "./label-tags.js";
+import { adoptable, suggestionList, wayOf } from "./suggestion-list.js";
 import { toast } from "./toast.js";
 
 const SETTLE_MS = 60;
 const TYPING_MS = 4_000;
+/** @type {{ id: string, name: string, is_local: boolean, permissions: string[] }} */
 const NOBODY = { id: "", name: "", is_local: false, permissions: [] };
 
 class LabelBox extends HTMLElement {
@@ -32,6 +36,7 @@ class LabelBox extends HTMLElement {
   /** @type {any} */ #replyTo = null;
   #renamed = Promise.resolve();
   /** @type {AbortController|null} */ #left = null;
+  #adopting = false;
   #still = debounce(() => this.#present(false), TYPING_MS);
   #reload = debounce(() => this.#load(), SETTLE_MS);
 
@@ -89,6 +94,7 @@ class LabelBox extends HTMLElement {
       h("div", { class: "label-actions" }, this.save, this.error));
     this.others = h("p", { class: "muted small label-others", "aria-live": "polite" });
     this.names = h("div", { class: "label-names" });
+    this.suggestions = h("div", {});
     this.tags = h("div", {});
     this.comments = h("div", { class: "label-comments" });
     this.remark = h("textarea", { rows: "2", maxlength: "5000", "aria-label": text.comment, placeholder: text.commentPlaceholder, dir: "auto", oninput: () => this.#typing() });
@@ -99,7 +105,7 @@ class LabelBox extends HTMLElement {
     this.conflict = h("conflict-dialog", {});
     this.append(
       h("div", { class: "label-left" }, this.form, this.tags, this.others),
-      h("div", { class: "label-right" }, this.names),
+      h("div", { class: "label-right" }, this.names, this.suggestions),
       h("div", { class: "label-discussion" }, h("h3", {}, text.discussion), this.comments, this.remarkForm, this.history),
       this.conflict);
   }
@@ -119,6 +125,7 @@ class LabelBox extends HTMLElement {
       },
       (error) => !isAbort(error) && this.#fail(error),
     );
+    addShortcut("a", text.adoptFirst, () => this.#adopt(adoptable(this.#discussion?.state)[0]), { group: strings.help.groups.feature, signal });
     this.#present(false);
   }
 
@@ -158,7 +165,9 @@ class LabelBox extends HTMLElement {
     if (!this.#discussion) return;
     const { state } = this.#discussion;
     const say = (event, options) => this.#say(event, options);
-    if (!this.names.querySelector(".is-edited")) refill(this.names, labelList(state, this.#me, say));
+    const named = { ...state, labels: state.labels.filter(({ suggestion }) => !suggestion) };
+    if (!this.names.querySelector(".is-edited")) refill(this.names, labelList(named, this.#me, say));
+    refill(this.suggestions, suggestionList(state, this.#me, (suggestion) => this.#adopt(suggestion)));
     if (!this.tags.querySelector("input")?.value) refill(this.tags, labelTags(state, this.#me, say));
     refill(this.comments, commentList(state.comments, this.#me, { say, reply: (comment) => this.#reply(comment) }));
     this.history.show(this.#discussion, this.#me, say);
@@ -192,7 +201,6 @@ class LabelBox extends HTMLElement {
 
   async #propose(submitted) {
     submitted.preventDefault();
-    const { source, index } = this.#feature;
     const [name, reason] = ["text", "reason"].map((field) => this.form.elements[field].value.trim());
     if (!name || !this.#discussion) {
       this.error.textContent = text.required;
@@ -202,10 +210,24 @@ class LabelBox extends HTMLElement {
     this.save.disabled = true;
     this.error.textContent = "";
     await this.#renamed;
-    const stored = await this.#say({ kind: "propose", text: name }, { id: this.#id, reason });
+    await this.#name(name, reason, this.#id);
     this.save.disabled = false;
+  }
+
+  /** A program's suggestion becomes a name of one's own. Once, however often it is asked for. */
+  async #adopt(suggestion) {
+    if (!suggestion || this.#adopting || !this.#me.permissions.includes("label")) return;
+    this.#adopting = true;
+    await this.#renamed;
+    await this.#name(suggestion.text, text.adoptedFrom(wayOf(suggestion)), uuid());
+    this.#adopting = false;
+  }
+
+  async #name(name, reason, id) {
+    const { source, index } = this.#feature;
+    const stored = await this.#say({ kind: "propose", text: name }, { id, reason });
     if (!stored) return;
-    this.#clear();
+    if (id === this.#id) this.#clear(); // what was typed is stored
     this.dispatchEvent(new CustomEvent("proposed", { detail: { source, index, text: stored.payload.text, stored } }));
   }
 

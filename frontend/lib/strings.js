@@ -119,7 +119,7 @@ export const strings = {
   label: {
     automatic: "automatic",
     automaticShort: "auto",
-    automaticTitle: "This label came with the model: no person wrote it.",
+    automaticTitle: "A program wrote this, and no person.",
   },
 
   /** Of features that fire, but hardly; by status. */

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from mfn_core.errors import MFNError
+from mfn_server.naming.held_out import SNIPPETS
 from scripts.atlas.beyond import beyond
 from scripts.atlas.dossiers import print_check, print_dossiers
 from scripts.atlas.index import FEWEST_FIRINGS, Place
 from scripts.atlas.merging import merge
-from scripts.atlas.quiz import FEWEST_DOCUMENTS, SNIPPETS, make_quiz, read_places
+from scripts.atlas.quiz import FEWEST_DOCUMENTS, make_quiz, read_places
 from scripts.atlas.scoring import score
 from scripts.atlas.tallying import tally
 

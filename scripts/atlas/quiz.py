@@ -18,15 +18,12 @@ from mfn_core.model import MFNModel
 from mfn_core.tokens import token_bytes
 from mfn_server.atlas.dossier import visible
 from mfn_server.atlas.file import Atlas, read_atlas
+from mfn_server.naming.held_out import SNIPPETS, HeldOut, Window, draw_snippets
 from scripts.atlas.files import read_text, write_json
-from scripts.atlas.held_out import HeldOut, Window
 from scripts.atlas.index import FEWEST_FIRINGS, Place, indexed
 from scripts.atlas.key import LeftOut, Question, QuizKey
 
 FEWEST_DOCUMENTS = 5
-SNIPPETS = 10
-FEWEST_FIRING, MOST_FIRING = 3, 7
-"""In how many of the snippets a feature fires: drawn, so that the number gives no answer away."""
 
 
 def make_quiz(given: argparse.Namespace) -> None:
@@ -113,27 +110,6 @@ def read_places(text: str) -> list[Place]:
             raise ConfigError(f"{part!r} is no LAYER/FEATURE, such as 3/785")
         found[int(match[1]), int(match[2])] = None
     return list(found)
-
-
-def draw_snippets(held_out: HeldOut, place: Place, seed: int, at_least: float = 0.0) -> list[tuple[Window, bool]] | str:
-    """The snippets of one feature in the order in which they are shown, each with whether it fires there.
-
-    They depend on text, feature, seed and `at_least` alone, so that two atlases of a model can be compared on the same
-    ones. `at_least` is how strong a firing has to be to be drawn.
-
-    Returns:
-        `SNIPPETS` of them; or why there are none.
-    """
-    generator = np.random.default_rng([seed, *place])
-    n = int(generator.integers(FEWEST_FIRING, MOST_FIRING, endpoint=True))
-    firing = held_out.with_firing(place, n, at_least, generator)
-    if len(firing) < FEWEST_FIRING:
-        return f"fires{' strongly' if at_least else ''} in fewer than {FEWEST_FIRING} snippets that lie apart"
-    silent = held_out.without(place, SNIPPETS - len(firing), firing, generator)
-    if len(firing) + len(silent) < SNIPPETS:
-        return "fires in nearly every snippet"
-    snippets = [*((window, True) for window in firing), *((window, False) for window in silent)]
-    return [snippets[n] for n in generator.permutation(SNIPPETS)]
 
 
 def _asked(given: argparse.Namespace, labels: Mapping[Place, str]) -> list[Place]:

@@ -19,9 +19,9 @@ from mfn_core.indexing.types import CorpusIndex
 from mfn_core.training.card.measured import sections
 from mfn_server.db.session import Database
 from mfn_server.db.tables import Feature
+from mfn_server.naming.held_out import AFTER, BEFORE, HeldOut
 from scripts.atlas.__main__ import main
 from scripts.atlas.beyond import estimate, together
-from scripts.atlas.held_out import AFTER, BEFORE, HeldOut
 from tests.conftest import TINY_CONTEXT, TINY_TEXTS
 from tests.server.test_atlas_script import lines, name_of
 

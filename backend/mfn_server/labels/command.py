@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 labels = typer.Typer(
     name="labels",
-    help="Check the labels of a database against the log of what was said, or make them anew from it.",
+    help="Suggest and score labels; check them against the log of what was said, or make them anew from it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -130,7 +130,7 @@ def rests_on(said: Payload, state: FeatureState) -> Hashable:
     Votes and changes rest on the words they are about; proposals, decisions and undoing on all the labels.
     """
     if isinstance(said, (Propose, Accept, Adjudicate, Undo)):
-        labels = tuple((label.stream, label.revision) for label in state.labels.values())
+        labels = tuple((label.stream, label.revision) for label in state.labels.values() if not label.is_suggestion)
         return (labels, state.accepted_label, state.decided_by)
     if isinstance(said, Retract) and said.target not in state.labels:
         comment = state.comments.get(said.target)

@@ -34,6 +34,11 @@ from mfn_server.labels.payloads import (
 ATLAS = "program:atlas"
 """Who writes atlases: of a feature, its last word stands in place of the one before."""
 
+SUGGESTS = "program:suggest."
+"""Who only suggests (see `mfn_server.naming`) begins with this. Of each, too, the last word stands alone. It is there
+to be adopted: no list shows it as the name of its feature, and nobody's words rest on it.
+"""
+
 
 @dataclass(frozen=True)
 class VoteState:
@@ -65,6 +70,11 @@ class LabelState:
     def revision(self) -> int:
         """Which words these are."""
         return self.said.stream
+
+    @property
+    def is_suggestion(self) -> bool:
+        """Whether it is there to be adopted alone."""
+        return self.proposed.author_id.startswith(SUGGESTS)
 
     def count(self, value: int) -> int:
         """Votes of one kind on the present words."""
@@ -128,12 +138,12 @@ class FeatureState:
         """The label that lists show.
 
         The accepted one; else a person's before a program's; of these the one with most votes more for than against it,
-        and of those the latest. Never one without words.
+        and of those the latest. Never one without words, nor a suggestion.
         """
         accepted = self.accepted_label
         if accepted is not None and self.labels[accepted].text:
             return accepted
-        named = [label for label in self.labels.values() if label.text]
+        named = [label for label in self.labels.values() if label.text and not label.is_suggestion]
         return max(named, key=_precedence).stream if named else None
 
     def people(self) -> set[str]:
@@ -171,7 +181,7 @@ def fold(events: Sequence[Event]) -> FeatureState:
 
 
 def _propose(state: FeatureState, event: Event, said: StoredPropose) -> None:
-    if event.author_id == ATLAS:
+    if event.author_id == ATLAS or event.author_id.startswith(SUGGESTS):
         _withdraw(state, event, said)
     state.labels[event.stream] = LabelState(
         event, event, said.text, (event.stream,), said.confidence, said.unclear and not said.text

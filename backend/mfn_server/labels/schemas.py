@@ -118,6 +118,7 @@ class StandingLabel(Schema):
     redacted: bool
     accepted: bool
     shown: bool = Field(description="Whether it is the one that lists show.")
+    suggestion: bool = Field(description="Whether a program wrote it to be adopted by somebody; no list shows it.")
     up: int
     down: int
     votes: list[VoteView]

@@ -99,6 +99,7 @@ def _label(label: LabelState, shown: bool, accepted: bool, ratings: list[RatingV
         redacted=label.said.redacted_by is not None,
         accepted=accepted,
         shown=shown,
+        suggestion=label.is_suggestion,
         up=label.count(1),
         down=label.count(-1),
         votes=[

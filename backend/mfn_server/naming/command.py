@@ -1,0 +1,202 @@
+"""The commands under `mfn labels` that suggest names and score them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from mfn_core.errors import ConfigError
+from mfn_server.options import Database, Home, ModelFolder, TableFile, settings_of
+
+if TYPE_CHECKING:
+    from mfn_server.naming.reader_run import ReaderOrder
+
+Layers = Annotated[
+    Optional[list[int]],  # noqa: UP045 - typer reads annotations at run time
+    typer.Option("--layer", metavar="N", help="Features of this layer alone; repeatable."),
+]
+Features = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--feature", metavar="LAYER/NUMBER", help="This feature alone; repeatable."),
+]
+Rules = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option("--rules", metavar="FILE", help="Words of concepts (TOML), as mfn concepts reads them; repeatable."),
+]
+
+EndpointUrl = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--endpoint", metavar="URL", help="OpenAI-compatible endpoint, up to /v1. [MFN_READER_URL]"),
+]
+ReaderName = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--reader", metavar="NAME", help="The language model there. Its key is in MFN_READER_KEY."),
+]
+LocalFolder = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--local", metavar="FOLDER", help="A Hugging Face language model on this machine instead."),
+]
+Price = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--price", metavar="READ/WRITTEN", help="What a million tokens read, and written, cost: 3/15."),
+]
+Budget = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--budget", help="Stop before more than this is spent, in the unit of --price.", min=0),
+]
+
+
+def suggest(
+    model: ModelFolder,
+    db: Database = None,
+    home: Home = None,
+    by: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--by", metavar="WAY", help="patterns, logits or neighbours; repeatable. [all of them]"),
+    ] = None,
+    layer: Layers = None,
+    feature: Features = None,
+    rules: Rules = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Also where it was done for this index before.")] = False,
+) -> None:
+    """Suggest names for features, without a language model's help: what tokens they fire on, what they write.
+
+    Suggestions are marked as a program's; no list shows one before somebody adopts it. Called again after it was
+    interrupted, it goes on where it stood.
+    """
+    from mfn_server.naming.run import SuggestOrder, run_suggest
+    from mfn_server.naming.suggesting import WAYS
+    from mfn_server.progress import telling
+
+    ways = tuple(way for way in WAYS if by is None or way in by)
+    if unknown := set(by or ()) - set(WAYS):
+        raise ConfigError(f"--by: there is no way {min(unknown)!r}; there are {', '.join(WAYS)}")
+    order = SuggestOrder(
+        model=model,
+        database_url=settings_of(home=home, database=db).database_url,
+        ways=ways,
+        layers=frozenset(layer) if layer else None,
+        features=read_features(feature) if feature else None,
+        rules=tuple(rules or ()),
+        anew=anew,
+    )
+    with telling() as tell:
+        said = run_suggest(order, tell)
+    typer.echo(said)
+
+
+def explain(
+    model: ModelFolder,
+    endpoint: EndpointUrl = None,
+    reader: ReaderName = None,
+    local: LocalFolder = None,
+    price: Price = None,
+    budget: Budget = None,
+    db: Database = None,
+    home: Home = None,
+    layer: Layers = None,
+    feature: Features = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Also where this language model was asked before.")] = False,
+) -> None:
+    """Have a language model suggest names, from what the index shows of features.
+
+    Each is stored as soon as it is there, with model, question and cost. Called again, it goes on where it stood.
+    """
+    from mfn_server.naming.reader_run import ExplainOrder, run_explain
+    from mfn_server.progress import telling
+
+    order = ExplainOrder(
+        model=model,
+        database_url=settings_of(home=home, database=db).database_url,
+        reader=reader_order(endpoint, reader, local, price, budget),
+        layers=frozenset(layer) if layer else None,
+        features=read_features(feature) if feature else None,
+        anew=anew,
+    )
+    with telling() as tell:
+        said = run_explain(order, tell)
+    typer.echo(said)
+
+
+def score(
+    model: ModelFolder,
+    corpus: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|hf:NAME", help="Held-out text, as mfn index reads it. What was indexed is left out."
+        ),
+    ],
+    db: Database = None,
+    home: Home = None,
+    documents: Annotated[int, typer.Option(help="Read at most so many documents.", min=1)] = 2_000,
+    layer: Layers = None,
+    feature: Features = None,
+    rules: Rules = None,
+    seed: Annotated[int, typer.Option(help="Which snippets are drawn.")] = 0,
+    endpoint: EndpointUrl = None,
+    reader: ReaderName = None,
+    local: LocalFolder = None,
+    price: Price = None,
+    budget: Budget = None,
+    json_file: TableFile = None,
+) -> None:
+    """Score labels, people's and programs', by how well they tell where their features fire in text they never saw.
+
+    A label is taken at its word: strings in quotation marks, /regular expressions/, scripts and kinds of tokens are
+    looked for. Labels that hold nothing of the kind are counted, and not scored. With --reader or --local a language
+    model reads the labels instead; with --json its answers are kept, so that a run that was broken off goes on.
+    """
+    from mfn_server.naming.score_run import ScoreOrder, run_score, summary, table_of, write_report
+    from mfn_server.printing import wide_console
+    from mfn_server.progress import telling
+
+    order = ScoreOrder(
+        model=model,
+        database_url=settings_of(home=home, database=db).database_url,
+        corpus=corpus,
+        documents=documents,
+        layers=frozenset(layer) if layer else None,
+        features=read_features(feature) if feature else None,
+        rules=tuple(rules or ()),
+        seed=seed,
+        reader=reader_order(endpoint, reader, local, price, budget) if reader or local else None,
+        journal=None if json_file is None else json_file.with_name(json_file.name + ".journal"),
+    )
+    with telling() as tell:
+        scored = run_score(order, tell)
+    wide_console().print(table_of(summary(scored.labels)))
+    if scored.reader is not None:
+        typer.echo("{name}: {read:,} tokens read, {written:,} written, cost {cost:.4f}".format(**scored.reader))
+    if json_file is not None:
+        write_report(json_file, order, scored)
+
+
+def reader_order(
+    endpoint: str | None, reader: str | None, local: Path | None, price: str | None, budget: float | None
+) -> ReaderOrder:
+    """Which language model the options mean. Raises ConfigError."""
+    from mfn_server.naming.reader_run import ReaderOrder
+
+    prices = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)", price or "0/0")
+    if prices is None:
+        raise ConfigError(f"--price: {price!r} is no READ/WRITTEN, such as 3/15")
+    url = endpoint or os.environ.get("MFN_READER_URL")
+    if reader is not None and url is None:
+        raise ConfigError("--reader is a model of an endpoint: say where, with --endpoint or MFN_READER_URL")
+    where = None if reader is None or url is None else (url, reader)
+    return ReaderOrder(where, local, (float(prices[1]), float(prices[2])), budget)
+
+
+def read_features(named: list[str]) -> list[tuple[int, int]]:
+    """["3/785"] -> [(3, 785)]. Raises ConfigError."""
+    found = []
+    for each in named:
+        match = re.fullmatch(r"(\d+)/(\d+)", each)
+        if match is None:
+            raise ConfigError(f"--feature: {each!r} is no LAYER/NUMBER, such as 3/785")
+        found.append((int(match[1]), int(match[2])))
+    return list(dict.fromkeys(found))
