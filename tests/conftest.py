@@ -43,6 +43,11 @@ LONG = (
 """Files that take long, though their number of tests does not tell it: servers, commands, models that are loaded."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What is run again is told with why. Without pytest-rerunfailures nothing is, and the tests run all the same."""
+    config.option.rerun_show_tracebacks = True
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Several processes are given file after file in this order (`make test`).
 
