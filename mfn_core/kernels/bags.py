@@ -19,7 +19,6 @@ class _WeightedRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, indices: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
         ctx.save_for_backward(indices, weights, rows)
-        ctx.save_for_forward(indices, weights, rows)
         return bag(indices, weights, rows)
 
     @staticmethod
@@ -29,6 +28,15 @@ class _WeightedRows(torch.autograd.Function):
         of_weights = dot_rows(indices, grad, rows) if ctx.needs_input_grad[1] else None
         of_rows = transposed_rows(indices, weights, grad, len(rows)) if ctx.needs_input_grad[2] else None
         return None, of_weights, of_rows
+
+
+class _WeightedRowsForwardsToo(_WeightedRows):
+    """Apart, since torch.compile takes no function that has a `jvp`."""
+
+    @staticmethod
+    def forward(ctx: Any, indices: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_forward(indices, weights, rows)
+        return _WeightedRows.forward(ctx, indices, weights, rows)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor | None:
@@ -48,7 +56,8 @@ def weighted_rows(indices: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
     """
     if not torch.is_grad_enabled() and not _carries_tangent(weights):
         return bag(indices, weights, rows)
-    out: Tensor = _WeightedRows.apply(indices, weights, rows)  # type: ignore[no-untyped-call]
+    function = _WeightedRows if torch.compiler.is_compiling() else _WeightedRowsForwardsToo
+    out: Tensor = function.apply(indices, weights, rows)  # type: ignore[no-untyped-call]
     return out
 
 

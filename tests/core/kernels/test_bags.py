@@ -74,3 +74,17 @@ def test_dot_rows() -> None:
     # A cotangent that is expanded, as a sum's is, has strides of 0.
     for given in (tokens, torch.ones(1, 1, dtype=torch.float64).expand(N, D)):
         torch.testing.assert_close(dot_rows(indices, given, rows), (given @ rows.t()).gather(-1, indices))
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch, of itself
+def test_a_compiled_graph_holds_it_whole() -> None:
+    indices, weights, rows, tokens = material()
+    weights.requires_grad_()
+    rows.requires_grad_()
+    compiled = torch.compile(weighted_rows, backend="aot_eager", fullgraph=True)
+    for mine, theirs in zip(
+        torch.autograd.grad(compiled(indices, weights, rows), (weights, rows), tokens),
+        torch.autograd.grad(weighted_rows(indices, weights, rows), (weights, rows), tokens),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)
