@@ -57,6 +57,26 @@ def test_a_stream_that_waits_is_kept_alive(site: Site, monkeypatch: pytest.Monke
         assert any(line == "data: [DONE]" for line in lines)
 
 
+def test_a_choice_ends_when_its_twin_that_writes_on_has_ended(site: Site) -> None:
+    asked: dict[str, Any] = {
+        "temperature": 0,
+        "max_tokens": 24,
+        "mfn": {"interventions": [site.clamp()], "compare": True},
+    }
+    whole = ask(site, **asked).json()["choices"][0]
+    steered, plain = whole["text"], whole["mfn"]["plain"]["text"]
+    pieces = [steered[at : at + 2] for at in range(2, len(steered) - 8)]
+    stop = next(piece for piece in pieces if piece not in plain and "\ufffd" not in piece)
+    streamed = ask(site, **asked, stop=stop, stream=True).text.split("\n\n")
+    chunks = [json.loads(line.removeprefix("data: "))["choices"][0] for line in streamed if line.startswith("data: {")]
+    assert [chunk["finish_reason"] for chunk in chunks if chunk["finish_reason"]] == ["stop"]
+    last = chunks[-1]
+    assert (last["finish_reason"], last["mfn"]["plain"]["finish_reason"]) == ("stop", "length")
+    assert last["mfn"]["plain"]["completion_tokens"] == 24
+    assert "".join(chunk["text"] for chunk in chunks) == steered[: steered.index(stop)]
+    assert "".join(chunk.get("mfn", {}).get("plain", {}).get("text", "") for chunk in chunks) == plain
+
+
 def test_a_presets_wrong_intervention_is_the_models_fault(site: Site) -> None:
     made = [
         site.client.post(
