@@ -22,6 +22,8 @@ from mfn_server.access.passwords import Passwords
 from mfn_server.access.person import Permission, declared, needs
 from mfn_server.agreement.routes import router as agreement
 from mfn_server.atlas.install import load_atlas
+from mfn_server.campaigns.blind import NOTHING
+from mfn_server.campaigns.routes import router as campaigns
 from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database
@@ -71,7 +73,7 @@ OF_ONE_KIND = (
 )
 """Routers all of whose routes ask for the same."""
 
-OF_MANY_KINDS = (model_info, labels, agreement, live, presets, operating, me, login, account, admin)
+OF_MANY_KINDS = (model_info, labels, agreement, campaigns, live, presets, operating, me, login, account, admin)
 """Routers whose routes say each what it asks for."""
 
 
@@ -200,7 +202,7 @@ def _open_door(studio: Studio) -> None:
 def warm_up(studio: Studio, served: Served) -> None:
     """Read what lists are looked up in, so that nobody waits for it: seconds for a million features."""
     with suppress(ColumnsMissingError), studio.database.snapshot() as connection:
-        studio.catalogues.current(connection, served.model_id, served.facts.fingerprint)
+        studio.catalogues.current(connection, served.model_id, served.facts.fingerprint, NOTHING)
 
 
 def _allowed(settings: Settings) -> frozenset[str]:

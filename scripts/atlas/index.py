@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from mfn_core.errors import ConfigError
 from mfn_core.indexing.token_r2 import MIN_FIRINGS
 from mfn_server.atlas.dossier import dossier
+from mfn_server.campaigns.blind import NOTHING
 from mfn_server.db.migrate import open_database
 from mfn_server.db.tables import Feature, Model, Source
 from mfn_server.features.catalogue import Catalogue, Catalogues
@@ -108,7 +109,7 @@ def indexed(folder: Path, database_name: str, model: MFNModel | None = None) -> 
             if model_id is None:
                 raise ConfigError(f"{database.name} has no index of {folder}: make one with `mfn index`")
             texts = vocabulary_strings(model.tokenizer, facts.vocab_size)
-            catalogue = Catalogues().current(connection, model_id, facts.fingerprint)
+            catalogue = Catalogues().current(connection, model_id, facts.fingerprint, NOTHING)
             yield Index(facts, model_id, texts, connection, catalogue)
     finally:
         database.close()

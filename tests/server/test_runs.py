@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from mfn_core.errors import MFNError
 from mfn_core.indexing.types import CorpusIndex
+from mfn_server.campaigns.blind import NOTHING
 from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_store import IndexStore
 from mfn_server.db.index_sweep import sweep
@@ -208,7 +209,7 @@ def test_a_page_is_of_one_run(
     texts = [str(n) for n in range(tiny_facts.vocab_size)]
 
     def page(connection: Connection, model_id: int, key: str) -> Fields:
-        catalogue = Catalogues().current(connection, model_id, tiny_facts.fingerprint)
+        catalogue = Catalogues().current(connection, model_id, tiny_facts.fingerprint, NOTHING)
         return feature_page(connection, catalogue, model_id, key, 3, texts)
 
     with indexed.read() as connection:

@@ -133,8 +133,9 @@ def require(permission: Permission) -> Callable[[Person], Awaitable[Person]]:
 class StillIn:
     """For answers that go on for long: whether whoever asked may still read them. It looks again every few seconds."""
 
-    def __init__(self, request: Request, person: Person, permission: Permission) -> None:
-        self._request, self._person, self._permission = request, person, permission
+    def __init__(self, request: Request, person: Person, permission: Permission, *, same_role: bool = False) -> None:
+        """With `same_role`, what is read depends on the role: with another one they have to ask again."""
+        self._request, self._person, self._permission, self._same_role = request, person, permission, same_role
         self._looked = time.monotonic()
 
     async def __call__(self) -> bool:
@@ -146,7 +147,9 @@ class StillIn:
             person = await known_person(self._request)
         except APIError:
             return False
-        return person is not None and person.id == self._person.id and person.may(self._permission)
+        if person is None or person.id != self._person.id or not person.may(self._permission):
+            return False
+        return person.role == self._person.role or not self._same_role
 
 
 async def own_login(request: Request, person: CurrentPerson) -> Person:

@@ -21,6 +21,7 @@ from mfn_server.agreement.schemas import (
     OfTag,
     QuestionView,
 )
+from mfn_server.campaigns.blind import hidden_from
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.features.reading import source_named
 from mfn_server.labels.reading import source_keys
@@ -41,7 +42,7 @@ async def get_agreement(
 
     def read() -> AgreementReport:
         with studio.database.snapshot() as connection:
-            scope = _scope(connection, served.model_id, query)
+            scope = _scope(connection, served.model_id, query, person)
             report = report_of(connection, query.question, scope, query.period)
             totals = {
                 name: report.total if name == query.question else total_of(connection, name, scope)
@@ -60,14 +61,22 @@ async def get_agreement(
     return await studio.read(read)
 
 
-def _scope(connection: Connection, model_id: int, query: AgreementQuery) -> Scope:
-    """Raises APIError (404): no such source."""
+def _scope(connection: Connection, model_id: int, query: AgreementQuery, person: Person) -> Scope:
+    """Raises APIError (404): no such source. Features of which something is hidden do not count at all."""
+    places = hidden_from(connection, person).places
     if query.source is not None:
         sources = {source_named(connection, model_id, query.source).id}
     else:
         sources = set(source_keys(connection, model_id))
     tag = None if query.tag is None else " ".join(query.tag.split()).casefold()
-    return Scope(sources, people=query.person, tag=tag, since=query.since, until=query.until)
+    return Scope(
+        sources,
+        people=query.person,
+        tag=tag,
+        since=query.since,
+        until=query.until,
+        hidden=lambda place, author: place in places,
+    )
 
 
 def _question(name: QuestionName, found: Agreement) -> QuestionView:

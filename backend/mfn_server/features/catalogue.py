@@ -5,22 +5,26 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from mfn_server.campaigns.blind import NOTHING, Hidden
 from mfn_server.features.columns import Columns, load_columns
 from mfn_server.features.edition import Edition, read_edition
 from mfn_server.features.meaning import Meanings
-from mfn_server.features.names import Names, load_names, refresh_names
+from mfn_server.features.names import Names, load_names, own_names, refresh_names
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 KEPT_BYTES = 64 << 20
 """How much room the lists of one catalogue may take that were asked for last."""
+
+VIEWS = 16
+"""How many people from whom something is hidden have their own view of a catalogue in memory."""
 
 _FEW = 16  # of so many parts of all rows, at most one passes
 
@@ -60,6 +64,7 @@ class Catalogue:
         names: shown labels.
         meanings: what search by meaning needs, once it is asked for.
         kept: lists that were asked for.
+        hidden: what is left out of the names, and must be out of everything else that labels say.
     """
 
     edition: Edition
@@ -67,6 +72,12 @@ class Catalogue:
     names: Names
     meanings: Meanings
     kept: Kept = field(default_factory=Kept)
+    hidden: Hidden = NOTHING
+
+    def hidden_rows(self) -> NDArray[np.int64]:
+        """Rows of features of which something is hidden."""
+        places = np.array(sorted(self.hidden.places), np.int64).reshape(-1, 2)
+        return self.columns.rows_of(places[:, 0], places[:, 1])
 
     def order(self, sort: str, descending: bool) -> NDArray[np.int32]:
         """All rows in an order: int32 [n]."""
@@ -104,13 +115,36 @@ class Catalogues:
         self._last: Catalogue | None = None
         self._meanings = Meanings()
         self._lock = threading.Lock()
+        self._views: OrderedDict[Hidden, Catalogue] = OrderedDict()
 
-    def current(self, connection: Connection, model_id: int, model: str) -> Catalogue:
+    def current(self, connection: Connection, model_id: int, model: str, hidden: Hidden) -> Catalogue:
         """The catalogue of the present edition."""
-        return self.of(connection, read_edition(connection, model_id, model))
+        return self.of(connection, read_edition(connection, model_id, model), hidden)
 
-    def of(self, connection: Connection, edition: Edition) -> Catalogue:
-        """The catalogue of an edition that has just been read.
+    def of(self, connection: Connection, edition: Edition, hidden: Hidden) -> Catalogue:
+        """The catalogue of an edition that has just been read, without what is hidden from whoever asks.
+
+        Raises:
+            ColumnsMissingError: a run has no columns.
+        """
+        whole = self._whole(connection, edition)
+        if not hidden.places:
+            return whole
+        with self._lock:
+            view = self._views.get(hidden)
+            if view is not None and view.edition == edition:
+                self._views.move_to_end(hidden)
+                return view
+        names = own_names(connection, whole.columns, whole.names, hidden)
+        view = replace(whole, names=names, kept=Kept(KEPT_BYTES // VIEWS), hidden=hidden)
+        with self._lock:
+            self._views[hidden] = view
+            while len(self._views) > VIEWS:
+                self._views.popitem(last=False)
+        return view
+
+    def _whole(self, connection: Connection, edition: Edition) -> Catalogue:
+        """The catalogue of an edition with everything in it.
 
         Raises:
             ColumnsMissingError: a run has no columns.

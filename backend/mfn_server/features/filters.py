@@ -45,9 +45,9 @@ def passing(connection: Connection, catalogue: Catalogue, query: FeatureQuery, t
     if query.tag is not None:
         passes &= with_tag(connection, columns, query.tag)
     if query.label is not None:
-        passes &= _mask(labelled_rows(connection, columns, query.label, shown_alone=True), columns.n)
+        passes &= _mask(labelled_rows(connection, catalogue, query.label, shown_alone=True), columns.n)
     if query.author is not None:
-        passes &= _mask(rows_by_author(connection, columns, query.author), columns.n)
+        passes &= _mask(rows_by_author(connection, catalogue, query.author), columns.n)
     return passes
 
 

@@ -43,6 +43,26 @@ class Page(NamedTuple):
 
 def list_page(connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts) -> Page:
     """The page that a query asks for. Raises APIError for a cursor of another list."""
+    rows, name, keys = _listed(connection, catalogue, query, tokens)
+    start = min(query.at, len(rows)) if query.at is not None else 0
+    if query.cursor:
+        start = after(keys, decode_cursor(query.cursor, name, keys), rows)
+    shown = [int(row) for row in rows[start : start + query.limit]]
+    more = start + len(shown) < len(rows)
+    return Page(shown, start, len(rows), encode_cursor(name, values_of(keys, shown[-1])) if more and shown else None)
+
+
+def list_rows(
+    connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts
+) -> NDArray[np.int32]:
+    """All rows that a query means, in its order, whatever page it asks for: int32 [.]."""
+    return _listed(connection, catalogue, query, tokens)[0]
+
+
+def _listed(
+    connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts
+) -> tuple[NDArray[np.int32], str, list[SortKey]]:
+    """The rows of a list, the name of its order, and the terms of that."""
     searched = query.q is not None and query.q.strip() != ""
     sort = query.sort or ("relevance" if searched else "rate")
     if sort == "relevance" and not searched:
@@ -51,9 +71,8 @@ def list_page(connection: Connection, catalogue: Catalogue, query: FeatureQuery,
     scores = (_near if query.by == "meaning" else _scores)(connection, catalogue, query, tokens) if searched else None
     keys = _keys(catalogue, sort, descending, scores)
     name = f"{sort}-{'desc' if descending else 'asc'}"
-    cursor = decode_cursor(query.cursor, name, keys) if query.cursor else None
     if searched and scores is None:
-        return Page([], 0, 0, None)
+        return np.zeros(0, np.int32), name, keys
 
     def make() -> NDArray[np.int32]:
         passes = passing(connection, catalogue, query, tokens)
@@ -64,13 +83,7 @@ def list_page(connection: Connection, catalogue: Catalogue, query: FeatureQuery,
         return _in_order(catalogue, passes, sort, descending, scores)
 
     asked = query.model_dump(exclude=set(_PAGING) | {"sort", "order"})
-    rows = catalogue.kept.get(("list", name, tuple(asked.items())), make)
-    start = min(query.at, len(rows)) if query.at is not None else 0
-    if cursor is not None:
-        start = after(keys, cursor, rows)
-    shown = [int(row) for row in rows[start : start + query.limit]]
-    more = start + len(shown) < len(rows)
-    return Page(shown, start, len(rows), encode_cursor(name, values_of(keys, shown[-1])) if more and shown else None)
+    return catalogue.kept.get(("list", name, tuple(asked.items())), make), name, keys
 
 
 def _scores(

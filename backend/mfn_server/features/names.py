@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, select, tuple_
 
+from mfn_server.campaigns.blind import Hidden
 from mfn_server.db.tables import Label, LabelEvent, Origin
 from mfn_server.features.columns import Columns, turned
+from mfn_server.labels.fold import FeatureState
+from mfn_server.labels.own import own_states
 
 ORIGINS = (None, Origin.HUMAN, Origin.AUTOMATIC)
 """What the numbers in `Names.origin` mean."""
@@ -115,6 +118,21 @@ def refresh_names(connection: Connection, columns: Columns, names: Names, stream
         these = [tuple(feature) for feature in features[begin : begin + _AT_ONCE]]
         labels |= _labels(connection, columns, _shown().where(tuple_(Label.source_id, Label.number).in_(these)))
     return names.changed(stream, labels)
+
+
+def own_names(connection: Connection, columns: Columns, names: Names, hidden: Hidden) -> Names:
+    """As somebody sees them from whom something is hidden: of those features, what they said themselves."""
+    labels: dict[int, tuple[str, str] | None] = {}
+    mine = own_states(connection, hidden)
+    begins = {place.source.id: place for place in columns.places}
+    for source_id, number in hidden.places:
+        place = begins.get(source_id)
+        if place is None or number >= place.end - place.begin:
+            continue
+        state = mine.get((source_id, number), FeatureState())
+        label = None if state.primary is None else state.labels[state.primary]
+        labels[place.begin + number] = None if label is None else (label.text, label.proposed.origin)
+    return names.changed(names.stream, labels)
 
 
 def _shown() -> Select[*tuple[Any, ...]]:

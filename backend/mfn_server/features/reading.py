@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
+from mfn_server.campaigns.blind import Hidden
 from mfn_server.db.blobs import F4, unpack
 from mfn_server.db.browse_build import UNKNOWN
 from mfn_server.db.tables import FeatureDetail, Label, LabelEvent, Origin, Source, SourceIndex
@@ -25,6 +27,9 @@ from mfn_server.features.columns import ColumnsMissingError, Place
 from mfn_server.features.contexts import Fields, contexts_of, snippet, snippets_of
 from mfn_server.features.status import STATUSES
 from mfn_server.features.weights import weight_facts_of
+from mfn_server.labels.fold import fold
+from mfn_server.labels.log import events_of
+from mfn_server.labels.projections import rows_of
 
 SPARKLINE_BINS = 16
 _PROMOTED_IN_LIST = 3
@@ -157,6 +162,7 @@ def feature_page(
     columns = catalogue.columns
     place, line = _line(connection, catalogue, model_id, key, index)
     feature_id = place.first_id + index
+    hidden = catalogue.hidden
     of_source = {"run_id": place.source.run_id, "source_id": place.source.id}
     row = connection.execute(_OF_PAGE, {"id": feature_id, **of_source}).one_or_none()
     if row is None:
@@ -168,7 +174,11 @@ def feature_page(
     others = _others(catalogue, place, {*numbers, *joint}, token_texts)
     previous, following = _alive_beside(columns.firing_count[place.begin : place.end], index)
     of_feature = {"source_id": place.source.id, "number": index}
-    version: int = connection.scalar(_VERSION, of_feature) or 0  # 0: nobody has said anything of it
+    if (place.source.id, index) in hidden.places:
+        version, labels = _own(connection, (place.source.id, index), hidden)
+    else:
+        version = connection.scalar(_VERSION, of_feature) or 0  # 0: nobody has said anything of it
+        labels = _labels(connection.execute(_LABELS, of_feature)) if version else []
     return {
         **_figures(catalogue, line),
         "top_tokens": _shares(unpack_ints(row.token_ids).tolist(), row.token_shares, token_texts),
@@ -186,7 +196,7 @@ def feature_page(
         "contexts": top,
         "bands": _bands(row, samples),
         "n_tokens": place.source.n_tokens,
-        "labels": _labels(connection, of_feature) if version else [],
+        "labels": labels,
         "version": version,
         "weights": weight_facts_of(connection, catalogue, model_id, place, index, token_texts),
         "previous": previous,
@@ -251,7 +261,14 @@ def _sampled(
     }
 
 
-def _labels(connection: Connection, of_feature: Mapping[str, int]) -> list[Fields]:
+def _own(connection: Connection, place: tuple[int, int], hidden: Hidden) -> tuple[int, list[Fields]]:
+    """Version and labels of a feature for somebody who sees nothing of it but what they said themselves."""
+    state = fold(hidden.seen(events_of(connection, place)))
+    rows = [SimpleNamespace(**row) for row in rows_of(place, state)[Label].values()]
+    return state.version, _labels(sorted(rows, key=lambda row: (not row.is_primary, -row.stream)))
+
+
+def _labels(rows: Iterable[Any]) -> list[Fields]:
     """A feature's labels: the one that is shown, then people's before automatic ones, the latest first."""
     return [
         {
@@ -268,7 +285,7 @@ def _labels(connection: Connection, of_feature: Mapping[str, int]) -> list[Field
             "up": row.up,
             "down": row.down,
         }
-        for row in connection.execute(_LABELS, of_feature)
+        for row in rows
     ]
 
 

@@ -10,6 +10,8 @@ from pydantic import StringConstraints
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
+from mfn_server.access.person import CurrentPerson, Person
+from mfn_server.campaigns.blind import Hidden, hidden_from
 from mfn_server.errors import ERROR_RESPONSES, APIError
 from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.contexts import Fields
@@ -37,6 +39,7 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "What the cl
 @router.get("", response_model=FeatureList, responses=_UNCHANGED)
 async def get_features(
     studio: StudioDep,
+    person: CurrentPerson,
     request: Request,
     query: Annotated[FeatureQuery, Query()],
     if_none_match: IfNoneMatch = None,
@@ -44,60 +47,71 @@ async def get_features(
     """List features: filtered, searched, ordered, page by page."""
     served = await studio.served()
 
-    def read(connection: Connection, edition: Edition) -> Fields:
-        catalogue = studio.catalogues.of(connection, edition)
+    def read(connection: Connection, edition: Edition, hidden: Hidden) -> Fields:
+        catalogue = studio.catalogues.of(connection, edition, hidden)
         page = list_page(connection, catalogue, query, served.tokens)
         paging = {"total": page.total, "start": page.start, "next_cursor": page.next_cursor}
         return feature_list(connection, catalogue, page.rows, served.token_texts, **paging)
 
-    return await studio.read(_answer, studio, served, request, if_none_match, read)
+    return await studio.read(_answer, studio, served, person, request, if_none_match, read)
 
 
 @router.get("/rows", response_model=FeatureRows, responses=_UNCHANGED)
 async def get_rows(
-    studio: StudioDep, request: Request, features: FeatureNames, if_none_match: IfNoneMatch = None
+    studio: StudioDep,
+    person: CurrentPerson,
+    request: Request,
+    features: FeatureNames,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Features that are known by source and number, as the list has them, in the order in which they are asked for."""
     served = await studio.served()
     wanted = [(key, int(index)) for key, _, index in (name.partition(":") for name in features)]
 
-    def read(connection: Connection, edition: Edition) -> Fields:
-        catalogue = studio.catalogues.of(connection, edition)
+    def read(connection: Connection, edition: Edition, hidden: Hidden) -> Fields:
+        catalogue = studio.catalogues.of(connection, edition, hidden)
         return feature_rows(connection, catalogue, served.model_id, wanted, served.token_texts)
 
-    return await studio.read(_answer, studio, served, request, if_none_match, read)
+    return await studio.read(_answer, studio, served, person, request, if_none_match, read)
 
 
 @router.get("/{source}/{index}", response_model=FeaturePage, responses=_UNCHANGED)
 async def get_feature(
-    studio: StudioDep, request: Request, source: SourceKey, index: FeatureIndex, if_none_match: IfNoneMatch = None
+    studio: StudioDep,
+    person: CurrentPerson,
+    request: Request,
+    source: SourceKey,
+    index: FeatureIndex,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Everything that is known of one feature."""
     served = await studio.served()
 
-    def read(connection: Connection, edition: Edition) -> Fields:
-        catalogue = studio.catalogues.of(connection, edition)
+    def read(connection: Connection, edition: Edition, hidden: Hidden) -> Fields:
+        catalogue = studio.catalogues.of(connection, edition, hidden)
         return feature_page(connection, catalogue, served.model_id, source, index, served.token_texts)
 
-    return await studio.read(_answer, studio, served, request, if_none_match, read)
+    return await studio.read(_answer, studio, served, person, request, if_none_match, read)
 
 
 def _answer(
     studio: Studio,
     served: Served,
+    person: Person,
     request: Request,
     if_none_match: str | None,
-    read: Callable[[Connection, Edition], Fields],
+    read: Callable[[Connection, Edition, Hidden], Fields],
 ) -> Response:
     """What `read` finds in the present edition, or 304 where the client has it. Everything else waits for that."""
     with studio.database.snapshot() as connection:
         edition = read_edition(connection, served.model_id, served.facts.fingerprint)
-        etag = edition.etag(f"{request.url.path}?{request.url.query}")
+        hidden = hidden_from(connection, person)
+        etag = edition.etag(f"{request.url.path}?{request.url.query} {hidden.name}")
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if is_known(etag, if_none_match):
             return Response(status_code=304, headers=headers)
         try:
-            found = read(connection, edition)
+            found = read(connection, edition, hidden)
         except ColumnsMissingError as error:
             raise APIError(
                 503,

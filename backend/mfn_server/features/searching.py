@@ -34,7 +34,7 @@ def scores_of(connection: Connection, catalogue: Catalogue, query: str, tokens: 
     scores = np.zeros(columns.n, np.int16)
     if words:
         scores += _in_contexts(connection, columns, words, may_be_unfinished(words[-1]))
-        scores[labelled_rows(connection, columns, query)] += _LABEL
+        scores[labelled_rows(connection, catalogue, query)] += _LABEL
     if ids:
         shares = on_tokens(connection, columns, ids)
         scores += np.where(shares > 0, _TOKEN * (1 + np.minimum(shares, 1)), 0).astype(np.int16)
@@ -71,7 +71,7 @@ def with_tag(connection: Connection, columns: Columns, tag: str) -> NDArray[np.b
 
 
 def labelled_rows(
-    connection: Connection, columns: Columns, query: str, *, shown_alone: bool = False
+    connection: Connection, catalogue: Catalogue, query: str, *, shown_alone: bool = False
 ) -> NDArray[np.int64]:
     """Rows of features with a label that holds every word of a query, the last one as the beginning of a word.
 
@@ -82,21 +82,23 @@ def labelled_rows(
     if labels is None:
         return np.zeros(0, np.int64)
     counts = Label.is_primary if shown_alone else Label.is_primary | (Label.origin == Origin.HUMAN)
-    return _rows(connection, columns, _places().where(Label.stream.in_(labels), counts))
+    return _rows(connection, catalogue, _places().where(Label.stream.in_(labels), counts))
 
 
-def rows_by_author(connection: Connection, columns: Columns, author: str) -> NDArray[np.int64]:
+def rows_by_author(connection: Connection, catalogue: Catalogue, author: str) -> NDArray[np.int64]:
     """Rows of features with a standing label by an author."""
-    return _rows(connection, columns, _places().where(Label.author == author, Label.text != ""))
+    return _rows(connection, catalogue, _places().where(Label.author == author, Label.text != ""))
 
 
 def _places() -> Select[*tuple[Any, ...]]:
     return select(Label.source_id, Label.number)
 
 
-def _rows(connection: Connection, columns: Columns, statement: Select[*tuple[Any, ...]]) -> NDArray[np.int64]:
+def _rows(connection: Connection, catalogue: Catalogue, statement: Select[*tuple[Any, ...]]) -> NDArray[np.int64]:
+    """Features that labels are about; none of which something is hidden, since one's own may be worded by others."""
     places = np.array([tuple(row) for row in connection.execute(statement)], np.int64).reshape(-1, 2)
-    return columns.rows_of(places[:, 0], places[:, 1])
+    rows = catalogue.columns.rows_of(places[:, 0], places[:, 1])
+    return rows if not catalogue.hidden.places else rows[~np.isin(rows, catalogue.hidden_rows())]
 
 
 def _spread(columns: Columns, levels: Any) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from mfn_server.campaigns.blind import Hidden
 from mfn_server.db.tables import Label, Origin, Source
 from mfn_server.features.calling import called
 from mfn_server.features.catalogue import Catalogue
@@ -31,7 +32,11 @@ class _Name(NamedTuple):
 
 
 def describe(
-    connection: Connection, catalogue: Catalogue | None, served: Served, found: Sequence[TextFindings]
+    connection: Connection,
+    catalogue: Catalogue | None,
+    served: Served,
+    found: Sequence[TextFindings],
+    hidden: Hidden,
 ) -> list[Inspection]:
     """The answer for each text. The features of a layer are looked up once, in however many texts they fire.
 
@@ -40,6 +45,7 @@ def describe(
         catalogue: of what is shown; None where that cannot be read, and then no tokens are given.
         served: the model.
         found: of each text.
+        hidden: what is hidden from whoever asks; the catalogue is without it.
     """
     names = []
     for number, source in enumerate(served.facts.sources):
@@ -49,7 +55,7 @@ def describe(
             said = called(catalogue, [place.begin + feature for feature in wanted], served.token_texts)
             names.append({feature: _name(**fields) for feature, fields in zip(wanted, said, strict=True)})
         else:
-            names.append(_labels(connection, served, source.key, wanted))
+            names.append(_labels(connection, served, source.key, wanted, hidden))
     return [_inspection(served, text, names) for text in found]
 
 
@@ -101,15 +107,21 @@ def _name(label: str | None, label_origin: Origin | None, top_tokens: list[dict[
     return _Name(label, label_origin, [token["text"] for token in top_tokens])
 
 
-def _labels(connection: Connection, served: Served, key: str, numbers: Sequence[int]) -> dict[int, _Name]:
+def _labels(
+    connection: Connection, served: Served, key: str, numbers: Sequence[int], hidden: Hidden
+) -> dict[int, _Name]:
     """What the features of a source without an index are called: labels outlive indexes."""
     names = dict.fromkeys(numbers, _Name(None, None, []))
     for begin in range(0, len(numbers), _AT_ONCE):
         labelled = (
-            select(Label.number, Label.text, Label.origin)
+            select(Label.source_id, Label.number, Label.text, Label.origin)
             .join(Source, Source.id == Label.source_id)
             .where(Source.model_id == served.model_id, Source.key == key, Label.is_primary)
             .where(Label.number.in_(numbers[begin : begin + _AT_ONCE]))
         )
-        names |= {row.number: _Name(row.text, Origin(row.origin), []) for row in connection.execute(labelled)}
+        names |= {
+            row.number: _Name(row.text, Origin(row.origin), [])
+            for row in connection.execute(labelled)
+            if (row.source_id, row.number) not in hidden.places
+        }
     return names

@@ -7,6 +7,8 @@ from contextlib import suppress
 from fastapi import APIRouter
 from sqlalchemy import Row
 
+from mfn_server.access.person import CurrentPerson, Person
+from mfn_server.campaigns.blind import hidden_from
 from mfn_server.db.tables import Source
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.features.catalogue import Catalogue
@@ -31,22 +33,22 @@ router = APIRouter(prefix="/api", tags=["inspect"], responses=ERROR_RESPONSES)
 
 
 @router.post("/inspect")
-async def post_inspect(studio: StudioDep, body: InspectRequest) -> Inspection:
+async def post_inspect(studio: StudioDep, person: CurrentPerson, body: InspectRequest) -> Inspection:
     """Which features fire on each token of a text, in every layer, and how well they say its residual."""
     served = await studio.served()
     found = await studio.worker.run(inspect_text, body.text, body.top)
-    (answer,) = await _describe(studio, served, [found])
+    (answer,) = await _describe(studio, served, person, [found])
     return answer
 
 
 @router.post("/inspect/batch")
-async def post_inspect_batch(studio: StudioDep, body: InspectBatchRequest) -> InspectionBatch:
+async def post_inspect_batch(studio: StudioDep, person: CurrentPerson, body: InspectBatchRequest) -> InspectionBatch:
     """The same of several texts. Each answer is, digit for digit, the one that its text alone gets."""
     served = await studio.served()
     texts = await studio.worker.run(batch_ids, body.texts, body.top, MOST_ENTRIES)
     # A turn for each text: whoever else waits for the model, waits for one forward pass and not for the whole batch.
     found = [await studio.worker.run(inspect_tokens, ids, body.top) for ids in texts]
-    return InspectionBatch(texts=await _describe(studio, served, found))
+    return InspectionBatch(texts=await _describe(studio, served, person, found))
 
 
 @router.post("/features/{source}/{index}/activations", tags=["features"])
@@ -67,12 +69,14 @@ async def post_activations(
     return Activations(tokens=describing.tokens(ids, served), values=[round(value, 4) for value in values])
 
 
-async def _describe(studio: Studio, served: Served, found: list[TextFindings]) -> list[Inspection]:
+async def _describe(studio: Studio, served: Served, person: Person, found: list[TextFindings]) -> list[Inspection]:
     def describe() -> list[Inspection]:
         with studio.database.snapshot() as connection:
+            hidden = hidden_from(connection, person)
             catalogue: Catalogue | None = None
             with suppress(ColumnsMissingError):  # names are beside the point: what fires is known without an index
-                catalogue = studio.catalogues.current(connection, served.model_id, served.facts.fingerprint)
-            return describing.describe(connection, catalogue, served, found)
+                fingerprint = served.facts.fingerprint
+                catalogue = studio.catalogues.current(connection, served.model_id, fingerprint, hidden)
+            return describing.describe(connection, catalogue, served, found, hidden)
 
     return await studio.read(describe)

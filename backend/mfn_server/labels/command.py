@@ -27,15 +27,21 @@ _SHOWN = 20
 @labels.command()
 def verify(db: Database = None, home: Home = None) -> None:
     """Compare all labels, votes, tags, comments and flags with what follows from the log. Differences end it with 1."""
+    from mfn_server.campaigns.log import campaign_differences
     from mfn_server.labels.projections import count_log, differences
 
     with _opened(db, home) as database, database.snapshot() as connection:
         events, features = count_log(connection)
         found = list(differences(connection))
+        of_campaigns = campaign_differences(connection)
     for each in found[:_SHOWN]:
         typer.echo(
             f"source {each.place[0]}, feature {each.place[1]}: {each.table} is {each.found}, not {each.expected}"
         )
+    for other in of_campaigns[:_SHOWN]:
+        typer.echo(f"campaign {other.campaign_id}: {other.table} is {other.found}, not {other.expected}")
+    if of_campaigns:
+        raise MFNError(f"{len(of_campaigns):,} tables of campaigns are not what their log says; restore a backup")
     if found:
         raise MFNError(f"{len(found):,} differences from the log; `mfn labels replay` makes the tables anew from it")
     typer.echo(f"{events:,} events on {features:,} features; the tables are what follows from them")

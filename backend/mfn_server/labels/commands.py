@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from mfn_server.access.person import Permission, Person
+from mfn_server.campaigns.blind import hidden_from
 from mfn_server.db.tables import Origin
 from mfn_server.errors import APIError
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.labels.fold import FeatureState, fold, undone
 from mfn_server.labels.log import (
     Event,
+    Place,
     append_events,
     event_by_id,
     events_of,
@@ -70,8 +72,12 @@ def record(
     identity: UUID,
     base_version: int | None,
     reason: str | None,
+    check: Callable[[Place], None] | None = None,
 ) -> tuple[EventView, bool]:
     """Record something that a person says of a feature. Needs a write transaction.
+
+    It is checked against what this person may see: what is hidden from them neither contradicts them, nor can it be
+    what they mean. `check` raises APIError for what else stands against it; it is called with the log locked.
 
     Returns:
         The event, and whether it is new: a repeat of an earlier request gives that request's event.
@@ -91,7 +97,8 @@ def record(
     if earlier is not None:
         _check_same(earlier, place, person, payload, reason)
         return event_view(earlier, source.key), False
-    events = events_of(connection, place)
+    every = events_of(connection, place)
+    events = hidden_from(connection, person, [place]).seen(every)
     before = fold(events)
     if base_version is None and isinstance(said, RESTS_ON_A_STATE):
         hint = "send the feature's version as If-Match, or as base_version"
@@ -104,6 +111,8 @@ def record(
         if rests_on(said, then) != rests_on(said, before):
             raise StaleError(_conflict(said, events, before, base_version, key, index))
     _check(connection, model_id, said, key, index, person, events, before, reason)
+    if check is not None:
+        check(place)
     event = new_event(
         place,
         payload,
@@ -114,13 +123,12 @@ def record(
         reason=reason,
     )
     (event,) = append_events(connection, [event])
+    after = [*every, event]
     if isinstance(said, Redact):
         (target,) = (each for each in events if each.stream == said.target)
         redact_event(connection, target, event.stream)
-        events = events_of(connection, place)
-    else:
-        events = [*events, event]
-    project(connection, [(place, before, fold(events))])
+        after = events_of(connection, place)
+    project(connection, [(place, before if len(events) == len(every) else fold(every), fold(after))])
     return event_view(event, source.key), True
 
 
@@ -214,6 +222,9 @@ def _check_target(said: Undo | Redact, person: Person, events: Sequence[Event]) 
         return
     if target.kind == "redact":
         raise APIError(409, "cannot_undo", "what was redacted is gone for good")
+    if target.kind == "opinion":
+        hint = "take back the label, the tags or the flag that came of it"
+        raise APIError(409, "cannot_undo", "an opinion stays: who gave it has seen the others' since", hint=hint)
     if target.stream in undone(events):
         raise APIError(409, "already_undone", "this was undone already", hint="undo the undo to have it again")
     _check_owner(target, person)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from uuid import UUID
 
 from mfn_server.db.tables import Origin
 from mfn_server.labels.log import Event
@@ -18,6 +19,7 @@ from mfn_server.labels.payloads import (
     Comment,
     Confidence,
     Flag,
+    Opinion,
     Payload,
     Rate,
     Retract,
@@ -113,6 +115,7 @@ class FeatureState:
         comments: in order.
         flags: in order.
         skips: by person, the last time.
+        opinions: by campaign and person.
     """
 
     version: int = 0
@@ -124,6 +127,7 @@ class FeatureState:
     comments: dict[int, CommentState] = field(default_factory=dict)
     flags: dict[int, Event] = field(default_factory=dict)
     skips: dict[str, int] = field(default_factory=dict)
+    opinions: dict[tuple[UUID, str], Event] = field(default_factory=dict)
 
     @property
     def accepted_label(self) -> int | None:
@@ -235,6 +239,26 @@ def _flag(state: FeatureState, event: Event, said: Flag) -> None:
     state.flags[event.stream] = event
 
 
+def _opinion(state: FeatureState, event: Event, said: Opinion) -> None:
+    """Everything that it says, as if it had been said piece by piece."""
+    state.opinions.setdefault((said.campaign, event.author_id), event)
+    if said.text is not None or said.flag is None:  # without either its words were taken out
+        text = said.text or ""
+        state.labels[event.stream] = LabelState(event, event, text, (event.stream,), said.confidence, unclear=False)
+    if (said.one_concept, said.specificity, said.confidence) != (None, None, None):
+        rating = Rate(
+            one_concept=said.one_concept,
+            specificity=said.specificity,
+            confidence=said.confidence,
+            evidence=said.evidence,
+        )
+        state.ratings[0, event.author_id] = RatingState(rating, 0, event)
+    for tag in said.tags:
+        state.tags.setdefault(tag, event)
+    if said.flag is not None:
+        state.flags[event.stream] = replace(event, payload=Flag(flag=said.flag))
+
+
 def _skip(state: FeatureState, event: Event, said: Skip) -> None:
     state.skips[event.author_id] = event.stream
 
@@ -276,6 +300,7 @@ _STEPS: Mapping[type[Payload], Callable[[FeatureState, Event, Any], None]] = {
     Untag: _untag,
     Comment: _comment,
     Flag: _flag,
+    Opinion: _opinion,
     Skip: _skip,
     Retract: _retract,
     Accept: _accept,

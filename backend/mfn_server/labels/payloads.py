@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
+from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -42,6 +43,7 @@ LabelStream = Annotated[
 ]
 Target = Annotated[int, Field(ge=1, lt=2**63, description="An event on the same feature.")]
 Confidence = Literal["high", "medium", "low"]
+OneConcept = Literal["yes", "partly", "no"]
 
 
 class Payload(Schema):
@@ -97,7 +99,7 @@ class Rate(Payload):
 
     kind: Literal["rate"] = "rate"
     label: LabelStream | None = None
-    one_concept: Literal["yes", "partly", "no"] | None = Field(default=None, description="Is it one concept?")
+    one_concept: OneConcept | None = Field(default=None, description="Is it one concept?")
     specificity: int | None = Field(default=None, ge=1, le=5, description="1: fires on much else; 5: on this alone.")
     confidence: Confidence | None = None
     evidence: Annotated[Prose, Field(max_length=5000)] | None = None
@@ -177,6 +179,33 @@ class Flag(Payload):
         return self
 
 
+class Opinion(Payload):
+    """What one person makes of a feature in a campaign: a label, or why there is none, and answers to the rubric.
+
+    It is one event, so that it is there whole or not at all: who gave theirs may see what the others said.
+    """
+
+    WORDS: ClassVar[tuple[str, ...]] = ("text", "evidence", "tags")
+
+    kind: Literal["opinion"] = "opinion"
+    campaign: UUID
+    text: LabelText | None = None
+    flag: Literal["dead", "unclear", "polysemantic"] | None = Field(
+        default=None, description="What stands against naming it; there may be a label all the same."
+    )
+    one_concept: OneConcept | None = Field(default=None, description="Is it one concept?")
+    specificity: int | None = Field(default=None, ge=1, le=5, description="1: fires on much else; 5: on this alone.")
+    confidence: Confidence | None = None
+    evidence: Annotated[Prose, Field(max_length=5000)] | None = None
+    tags: list[TagText] = Field(default_factory=list, max_length=10)
+
+    @model_validator(mode="after")
+    def _says_something(self, info: ValidationInfo) -> Self:
+        if info.context is not STORED and self.text is None and self.flag is None:
+            raise ValueError("text: give a label, or a flag that says why there is none")
+        return self
+
+
 class Skip(Payload):
     """Nothing to say of it, now. The reason may say why."""
 
@@ -246,7 +275,10 @@ _KINDS: Mapping[str, type[Payload]] = {
     "propose": StoredPropose,
     **{
         str(kind.model_fields["kind"].default): kind
-        for kind in (Revise, Vote, Rate, Tag, Untag, Comment, Flag, Skip, Retract, Undo, Accept, Adjudicate, Redact)
+        for kind in (
+            *(Revise, Vote, Rate, Tag, Untag, Comment, Flag, Opinion, Skip),
+            *(Retract, Undo, Accept, Adjudicate, Redact),
+        )
     },
     "withdraw": Withdraw,
 }

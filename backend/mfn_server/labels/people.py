@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, func, select
 
+from mfn_server.campaigns.blind import Hidden
 from mfn_server.db.tables import LabelEvent, Origin, Source
 
 
@@ -22,12 +23,21 @@ def names_of(connection: Connection, ids: Collection[str]) -> dict[str, str]:
     return {row.author_id: row.author for row in rows}
 
 
-def people_of(connection: Connection, model_id: int) -> dict[str, str]:
-    """Everyone who has said something of a model's features: names by id."""
-    ids = connection.scalars(
+def people_of(connection: Connection, model_id: int, hidden: Hidden) -> dict[str, str]:
+    """Everyone who has said something of a model's features that is not hidden: names by id."""
+    by_people = (
         select(LabelEvent.author_id)
         .join(Source, Source.id == LabelEvent.source_id)
         .where(Source.model_id == model_id, LabelEvent.origin == Origin.HUMAN)
-        .distinct()
-    ).all()
-    return names_of(connection, ids)
+    )
+    if not hidden.places:
+        return names_of(connection, connection.scalars(by_people.distinct()).all())
+    rows = connection.execute(by_people.add_columns(LabelEvent.source_id, LabelEvent.number).distinct())
+    return names_of(
+        connection,
+        {
+            author_id
+            for author_id, source_id, number in rows
+            if author_id == hidden.person_id or (source_id, number) not in hidden.places
+        },
+    )

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
 
+from mfn_server.db.campaign_tables import LabelOpinion
 from mfn_server.db.search import add_to_search, remove_from_search
 from mfn_server.db.tables import (
     Label,
@@ -35,6 +36,7 @@ TABLES: tuple[type[Table], ...] = (
     LabelTag,
     LabelComment,
     LabelFlag,
+    LabelOpinion,
     LabelSummary,
 )
 KEYS: Mapping[type[Table], tuple[str, ...]] = {
@@ -111,6 +113,10 @@ def rows_of(place: Place, state: FeatureState) -> Rows:
         for stream, of in state.comments.items()
     ]
     flags = [{**here, "stream": stream, **_flag(event)} for stream, event in state.flags.items()]
+    opinions = [
+        {"campaign_id": campaign, **here, "author_id": author_id, "stream": event.stream, **_opinion(event)}
+        for (campaign, author_id), event in state.opinions.items()
+    ]
     summary = {
         **here,
         "version": state.version,
@@ -121,7 +127,8 @@ def rows_of(place: Place, state: FeatureState) -> Rows:
         "n_comments": sum(not of.retracted for of in state.comments.values()),
         "n_skips": len(state.skips),
     }
-    made: tuple[list[Row], ...] = (labels, votes, ratings, tags, comments, flags, [summary] if state.version else [])
+    of_all = [summary] if state.version else []
+    made: tuple[list[Row], ...] = (labels, votes, ratings, tags, comments, flags, opinions, of_all)
     return {
         table: {tuple(row[name] for name in KEYS[table]): row for row in rows}
         for table, rows in zip(TABLES, made, strict=True)
@@ -137,6 +144,11 @@ def _flag(event: Event) -> Row:
         "of_number": said.of and said.of.index,
         "parts": list(said.parts),
     }
+
+
+def _opinion(event: Event) -> Row:
+    said: Any = event.payload
+    return {name: getattr(said, name) for name in ("text", "flag", "one_concept", "specificity", "confidence")}
 
 
 def project(connection: Connection, changes: Iterable[tuple[Place, FeatureState, FeatureState]]) -> None:

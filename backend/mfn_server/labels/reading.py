@@ -1,4 +1,4 @@
-"""What is shown of the log: the state of a feature at any moment, and histories."""
+"""What is shown of the log, but for what is hidden from whoever asks: features at any moment, and histories."""
 
 from __future__ import annotations
 
@@ -7,50 +7,65 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from mfn_server.access.roles import Person
+from mfn_server.campaigns.blind import Hidden, hidden_from
 from mfn_server.db.tables import LabelEvent, Source
 from mfn_server.errors import APIError
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.labels.fold import fold, undone
-from mfn_server.labels.log import LAST, Place, events_by_place, events_of, events_where
+from mfn_server.labels.log import LAST, Event, Place, events_by_place, events_of, events_where
 from mfn_server.labels.people import names_of
 from mfn_server.labels.schemas import Discussion, EventView, History, HistoryEntry
 from mfn_server.labels.views import discussion_view, event_view, history_entry
 
 
-def discussion(connection: Connection, model_id: int, key: str, index: int, at: int | None) -> Discussion:
+def discussion(
+    connection: Connection, model_id: int, key: str, index: int, at: int | None, person: Person
+) -> Discussion:
     """What stands of a feature, or stood behind event `at`. Raises APIError (404)."""
     place = _place(connection, model_id, key, index)
-    state = fold(events_of(connection, place, LAST if at is None else at))
+    hidden = hidden_from(connection, person, [place])
+    state = fold(hidden.seen(events_of(connection, place, LAST if at is None else at)))
     mentioned = {person for of in state.comments.values() for person in of.comment.mentions}
     return discussion_view(state, key, index, names_of(connection, mentioned), at)
 
 
 def feature_history(
-    connection: Connection, model_id: int, key: str, index: int, before: int | None, limit: int
+    connection: Connection, model_id: int, key: str, index: int, before: int | None, limit: int, person: Person
 ) -> History:
     """A page of what was said of a feature, the latest first. Raises APIError (404)."""
-    events = events_of(connection, _place(connection, model_id, key, index))
+    place = _place(connection, model_id, key, index)
+    events = hidden_from(connection, person, [place]).seen(events_of(connection, place))
     gone = undone(events)
     page = [event for event in reversed(events) if before is None or event.stream < before][: limit + 1]
     return _page([history_entry(event, key, gone) for event in page], limit)
 
 
-def person_history(connection: Connection, model_id: int, person: str, before: int | None, limit: int) -> History:
+def person_history(
+    connection: Connection, model_id: int, author: str, before: int | None, limit: int, person: Person
+) -> History:
     """A page of what one person, or program, said of a model's features, the latest first."""
     keys = source_keys(connection, model_id)
-    conditions: list[Any] = [LabelEvent.author_id == person, LabelEvent.source_id.in_(keys)]
-    if before is not None:
-        conditions.append(LabelEvent.stream < before)
-    page = events_where(connection, *conditions, limit=limit + 1, newest_first=True)
-    gone = _undone_in(connection, {event.place for event in page})
+    hidden = hidden_from(connection, person)
+    of_author: list[Any] = [LabelEvent.author_id == author, LabelEvent.source_id.in_(keys)]
+    page: list[Event] = []
+    more = True
+    while more and len(page) <= limit:
+        earlier = [] if before is None else [LabelEvent.stream < before]
+        read = events_where(connection, *of_author, *earlier, limit=limit + 1, newest_first=True)
+        page += hidden.seen(read)
+        before, more = read[-1].stream if read else None, len(read) > limit
+    page = page[: limit + 1]
+    gone = _undone_in(connection, {event.place for event in page}, hidden)
     return _page([history_entry(event, keys[event.place[0]], gone) for event in page], limit)
 
 
-def events_after(connection: Connection, model_id: int, stream: int, limit: int) -> list[EventView]:
-    """What was said of a model's features behind an event, in order."""
+def events_after(connection: Connection, model_id: int, stream: int, limit: int) -> list[tuple[Event, EventView]]:
+    """What was said of a model's features behind an event, in order, and how it is shown. Some may be hidden."""
     keys = source_keys(connection, model_id)
     conditions = (LabelEvent.stream > stream, LabelEvent.source_id.in_(keys))
-    return [event_view(event, keys[event.place[0]]) for event in events_where(connection, *conditions, limit=limit)]
+    found = events_where(connection, *conditions, limit=limit)
+    return [(event, event_view(event, keys[event.place[0]])) for event in found]
 
 
 def source_keys(connection: Connection, model_id: int) -> dict[int, str]:
@@ -59,9 +74,9 @@ def source_keys(connection: Connection, model_id: int) -> dict[int, str]:
     return {row.id: row.key for row in rows}
 
 
-def _undone_in(connection: Connection, places: Iterable[Place]) -> dict[int, int]:
+def _undone_in(connection: Connection, places: Iterable[Place], hidden: Hidden) -> dict[int, int]:
     by_place = events_by_place(connection, places)
-    return {stream: by for events in by_place.values() for stream, by in undone(events).items()}
+    return {stream: by for events in by_place.values() for stream, by in undone(hidden.seen(events)).items()}
 
 
 def _page(entries: Sequence[HistoryEntry], limit: int) -> History:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from mfn_server.access.person import Permission, Person, require
+from mfn_server.campaigns.blind import hidden_from
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.features.routes import FeatureIndex, SourceKey
 from mfn_server.labels.commands import record
@@ -59,7 +60,7 @@ async def get_labels(
 
     def read() -> Discussion:
         with studio.database.snapshot() as connection:
-            return discussion(connection, served.model_id, source, index, at)
+            return discussion(connection, served.model_id, source, index, at, person)
 
     found = await studio.read(read)
     response.headers["ETag"] = f'"{found.version}"'
@@ -122,7 +123,7 @@ async def get_feature_history(
 
     def read() -> History:
         with studio.database.snapshot() as connection:
-            return feature_history(connection, served.model_id, source, index, before, limit)
+            return feature_history(connection, served.model_id, source, index, before, limit, person)
 
     return await studio.read(read)
 
@@ -134,7 +135,7 @@ async def get_people(studio: StudioDep, person: Reader) -> PeopleList:
 
     def read() -> PeopleList:
         with studio.database.snapshot() as connection:
-            names = people_of(connection, served.model_id)
+            names = people_of(connection, served.model_id, hidden_from(connection, person))
         items = [PersonView(id=each, name=name) for each, name in names.items()]
         return PeopleList(items=sorted(items, key=lambda each: (each.name.casefold(), each.id)))
 
@@ -150,7 +151,7 @@ async def get_person_history(
 
     def read() -> History:
         with studio.database.snapshot() as connection:
-            return person_history(connection, served.model_id, author, before, limit)
+            return person_history(connection, served.model_id, author, before, limit, person)
 
     return await studio.read(read)
 

@@ -4,6 +4,9 @@ The log is in the database, so any number of servers may write to it. Each looks
 second, and at once after a write of its own; nothing else has to be sent from one to the other, and it is the same on
 every database. Whoever reads more slowly than things happen is cut off and comes back for the rest by the number of
 the last event that they have.
+
+What is hidden from somebody (see `campaigns/blind.py`) they are not told. What was hidden and no longer is, is not told
+afterwards one by one: the event that uncovers a feature is told, or everybody is told to read anew.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import NamedTuple, TypeVar
@@ -19,6 +22,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from mfn_server.access.roles import Person
+from mfn_server.campaigns.blind import hidden_from
+from mfn_server.campaigns.log import CAMPAIGNS
 from mfn_server.db.session import Database
 from mfn_server.db.tables import Counter
 from mfn_server.labels.log import STREAM
@@ -44,9 +50,29 @@ REPLAY = 1000
 """Of so many events that were missed each is told; of more, that there were."""
 
 _PAGE = 200
-_COUNTERS = select(Counter.name, Counter.value).where(Counter.name.in_((STREAM, TABS)))
+_COUNTERS = select(Counter.name, Counter.value).where(Counter.name.in_((STREAM, TABS, CAMPAIGNS)))
 
 T = TypeVar("T")
+
+
+class Counts(NamedTuple):
+    """How far the log of labels is, the tabs, and the log of campaigns."""
+
+    log: int
+    tabs: int
+    campaigns: int
+
+
+class Page(NamedTuple):
+    """Some events of the log.
+
+    Attributes:
+        events: how they are shown, in order.
+        hidden: for each listener's person by id, the events among them that are hidden from them.
+    """
+
+    events: list[EventView]
+    hidden: dict[str, frozenset[int]]
 
 
 class _Event(NamedTuple):
@@ -66,9 +92,10 @@ class Message(_Event):
 
 @dataclass(eq=False)
 class Listener:
-    """A tab that listens. `waiting` ends with None where it was cut off, or the server stops."""
+    """A tab that listens, and who sits there. `waiting` ends with None where it was cut off, or the server stops."""
 
     tab: UUID
+    person: Person
     waiting: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(LAG))
     cut: bool = False
 
@@ -100,29 +127,30 @@ class LiveHub:
         self._following: asyncio.Task[None] | None = None
         self._closed = False
         self._log = 0
+        self._campaigns = 0
         self._tabs: list[TabView] = []
 
     def wake(self) -> None:
         """Something was written here: look at once."""
         self._woken.set()
 
-    async def join(self, model_id: int, tab: UUID, after: int | None) -> tuple[Listener, int]:
+    async def join(self, model_id: int, tab: UUID, person: Person) -> tuple[Listener, int]:
         """Begin to listen.
 
         Args:
             model_id: whose features.
-            tab: who listens.
-            after: the last event that is known; None to begin with what happens from now on.
+            tab: which tab listens.
+            person: who sits there.
 
         Returns:
             The listener, and the event behind which it is told what happens.
         """
         async with self._joining:
             if self._following is None or self._following.done():
-                self._log, _ = await self._counters()
+                self._log, _, self._campaigns = await self._counters()
                 self._tabs = await self._read(lambda connection: open_tabs(connection, model_id))
                 self._following = asyncio.create_task(self._follow(model_id))
-            listener = Listener(tab)
+            listener = Listener(tab, person)
             self._listeners.add(listener)
             if self._closed:
                 listener.end()
@@ -143,7 +171,7 @@ class LiveHub:
         if after is not None and not 0 <= behind - after <= REPLAY:
             yield Message("reset", behind, ResetEvent(stream=behind))
         elif after is not None:
-            async for event in self._missed(model_id, after, behind):
+            async for event in self._missed(model_id, listener.person, after, behind):
                 yield _said(event)
         yield Message("presence", None, PresenceEvent(tabs=self._tabs))
         while (message := await listener.waiting.get()) is not None:
@@ -162,15 +190,16 @@ class LiveHub:
         for listener in self._listeners:
             listener.end()
 
-    async def _missed(self, model_id: int, after: int, behind: int) -> AsyncIterator[EventView]:
+    async def _missed(self, model_id: int, person: Person, after: int, behind: int) -> AsyncIterator[EventView]:
         while after < behind:
-            page = await self._read(partial(_page, model_id, after))
-            for event in page:
+            page = await self._read(partial(_page, model_id, [person], after))
+            for event in page.events:
                 if event.stream > behind:
                     return
                 after = event.stream
-                yield event
-            if len(page) < _PAGE:
+                if event.stream not in page.hidden[person.id]:
+                    yield event
+            if len(page.events) < _PAGE:
                 return
 
     async def _follow(self, model_id: int) -> None:
@@ -179,9 +208,12 @@ class LiveHub:
         while self._listeners:
             self._woken.clear()
             try:
-                log, tabs = await self._counters()
+                log, tabs, campaigns = await self._counters()
                 while self._log < log:
                     await self._tell_log(model_id, log)
+                if campaigns != self._campaigns:  # what is hidden from whom may be something else now
+                    self._campaigns = campaigns
+                    self._tell(Message("reset", None, ResetEvent(stream=self._log)))
                 if tabs != seen_tabs or time.monotonic() - read_at > LOOK_AGAIN:
                     seen_tabs, read_at = tabs, time.monotonic()
                     await self._tell_tabs(model_id)
@@ -195,15 +227,18 @@ class LiveHub:
                 continue
 
     async def _tell_log(self, model_id: int, last: int) -> None:
-        page = await self._read(partial(_page, model_id, self._log))
+        page = Page([], {})
+        while any(listener.person.id not in page.hidden for listener in self._listeners):  # some came meanwhile
+            people = {listener.person.id: listener.person for listener in self._listeners}
+            page = await self._read(partial(_page, model_id, people.values(), self._log))
         if last - self._log > REPLAY:  # an atlas was read in, say
             self._log = last
             self._tell(Message("reset", last, ResetEvent(stream=last)))
             return
-        for event in page:
+        for event in page.events:
             self._log = event.stream
-            self._tell(_said(event))
-        if len(page) < _PAGE:  # what is left is of other models
+            self._tell(_said(event), page.hidden)
+        if len(page.events) < _PAGE:  # what is left is of other models
             self._log = max(self._log, last)
 
     async def _tell_tabs(self, model_id: int) -> None:
@@ -212,13 +247,15 @@ class LiveHub:
             self._tabs = tabs
             self._tell(Message("presence", None, PresenceEvent(tabs=tabs)))
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self, message: Message, hidden: Mapping[str, frozenset[int]] | None = None) -> None:
+        """Tell everyone, but for those from whom it is hidden."""
         for listener in self._listeners:
-            listener.tell(message)
+            if hidden is None or message.id not in hidden[listener.person.id]:
+                listener.tell(message)
 
-    async def _counters(self) -> tuple[int, int]:
+    async def _counters(self) -> Counts:
         values = await self._read(_values)
-        return values[STREAM], values[TABS]
+        return Counts(values[STREAM], values[TABS], values[CAMPAIGNS])
 
     async def _read(self, function: Callable[[Connection], T]) -> T:
         def read() -> T:
@@ -236,8 +273,14 @@ def _values(connection: Connection) -> dict[str, int]:
     return {row.name: row.value for row in connection.execute(_COUNTERS)}
 
 
-def _page(model_id: int, after: int, connection: Connection) -> list[EventView]:
-    return events_after(connection, model_id, after, _PAGE)
+def _page(model_id: int, people: Iterable[Person], after: int, connection: Connection) -> Page:
+    found = events_after(connection, model_id, after, _PAGE)
+    places = {event.place for event, _ in found}
+    hidden = {}
+    for person in people:
+        from_them = hidden_from(connection, person, places)
+        hidden[person.id] = frozenset(event.stream for event, _ in found if from_them.hides(event))
+    return Page([view for _, view in found], hidden)
 
 
 def _said(event: EventView) -> Message:

@@ -49,7 +49,7 @@ async def _joined(
         if not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) <= 18):
             raise APIError(422, "invalid_request", "Last-Event-ID: must be a number", field="Last-Event-ID")
         after = int(last_event_id)
-    listener, behind = await studio.live.join(served.model_id, tab, after)
+    listener, behind = await studio.live.join(served.model_id, tab, person)
     try:
         yield studio.live.messages(served.model_id, listener, behind, after)
     finally:
@@ -62,7 +62,7 @@ async def get_live(
     request: Request, person: Reader, messages: Annotated[AsyncIterator[Message], Depends(_joined)]
 ) -> AsyncIterator[ServerSentEvent]:
     """What is said of features, and who is there, as it happens. One stream a tab is enough: it has everything."""
-    still_in = StillIn(request, person, Permission.READ)
+    still_in = StillIn(request, person, Permission.READ, same_role=True)
     async for message in messages:
         if not await still_in():
             return

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
 from mfn_server import __version__
-from mfn_server.access.person import Permission, anybody, needs
-from mfn_server.db.tables import Corpus, IndexRun, Label, Origin, Source, SourceIndex
+from mfn_server.access.person import Permission, Person, anybody, require
+from mfn_server.campaigns.blind import hidden_from
+from mfn_server.db.tables import Corpus, IndexRun, Source, SourceIndex
 from mfn_server.errors import ERROR_RESPONSES
+from mfn_server.model_info.labelled import count_labelled
 from mfn_server.model_info.schemas import BuildView, CorpusView, Health, IndexHealth, ModelView, SourceView
 from mfn_server.studio import Served, StudioDep
 
@@ -38,37 +40,23 @@ async def get_health(studio: StudioDep) -> Health:
     )
 
 
-@router.get("/model", dependencies=[needs(Permission.READ)])
-async def get_model(studio: StudioDep) -> ModelView:
+@router.get("/model")
+async def get_model(studio: StudioDep, person: Annotated[Person, Depends(require(Permission.READ))]) -> ModelView:
     """What the served model is."""
     served = await studio.served()
 
     def read() -> ModelView:
-        with studio.database.read() as connection:
-            return _view(connection, served)
+        with studio.database.snapshot() as connection:
+            return _view(connection, served, person)
 
     return await run_in_threadpool(read)
 
 
-def _view(connection: Connection, served: Served) -> ModelView:
-    automatic = func.sum(case((Label.origin == Origin.AUTOMATIC, 1), else_=0))
-    labelled = (
-        select(Label.source_id, func.count().label("n"), automatic.label("n_automatic"))
-        .where(Label.is_primary)
-        .group_by(Label.source_id)
-        .subquery()
-    )
+def _view(connection: Connection, served: Served, person: Person) -> ModelView:
+    labelled = count_labelled(connection, served.model_id, hidden_from(connection, person))
     statement = (
-        select(
-            Source.key,
-            Source.current_run_id,
-            SourceIndex.n_alive,
-            SourceIndex.n_dead,
-            labelled.c.n,
-            labelled.c.n_automatic,
-        )
+        select(Source.id, Source.key, Source.current_run_id, SourceIndex.n_alive, SourceIndex.n_dead)
         .outerjoin(SourceIndex, (SourceIndex.source_id == Source.id) & (SourceIndex.run_id == Source.current_run_id))
-        .outerjoin(labelled, labelled.c.source_id == Source.id)
         .where(Source.model_id == served.model_id)
     )
     rows = {row.key: row for row in connection.execute(statement)}
@@ -88,8 +76,8 @@ def _view(connection: Connection, served: Served) -> ModelView:
                 signed=source.signed,
                 n_alive=row.n_alive,
                 n_dead=row.n_dead,
-                n_labelled=row.n or 0,
-                n_automatic=row.n_automatic or 0,
+                n_labelled=labelled[row.id].all,
+                n_automatic=labelled[row.id].automatic,
                 fvu=_number(figures.get("fvu")),
                 l0=_number(figures.get("l0")),
             )

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from mfn_core.errors import ConfigError
 from mfn_core.evaluation.journal import Journal
 from mfn_server.atlas.dossier import dossier
+from mfn_server.campaigns.blind import NOTHING
 from mfn_server.db.tables import Label, LabelEvent
 from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.reading import feature_page
@@ -106,7 +107,7 @@ def run_explain(order: ExplainOrder, tell: Tell) -> str:
             wanted = order.features or known.alive(connection, layers, FEWEST_FIRINGS)
             known.check(wanted)
             done = set() if order.anew else _named_by(connection, known, purse.name)
-            catalogue = Catalogues().current(connection, known.model_id, known.facts.fingerprint)
+            catalogue = Catalogues().current(connection, known.model_id, known.facts.fingerprint, NOTHING)
         left = [each for each in wanted if (known.sources[each[0]][0], each[1]) not in done]
         for number, (layer, feature) in enumerate(left):
             tell(f"layer {layer}, feature {feature}", number / len(left))

@@ -10,6 +10,7 @@ from pathlib import Path
 from mfn_core.evaluation.rules import read_rules
 from mfn_core.naming.lexicon import Lexicon
 from mfn_core.naming.text import NamedText
+from mfn_server.campaigns.blind import NOTHING
 from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.reading import feature_page
 from mfn_server.labels.log import Place
@@ -62,7 +63,7 @@ def run_suggest(order: SuggestOrder, tell: Tell) -> str:
             done = settled(connection, [row for row, _ in known.sources.values()], known.run_id)
             lexicon = Lexicon.of(known.token_texts, concepts_of(order.rules))
             suggester = Suggester(NamedText(lexicon, corpus_of(connection, known.run_id)))
-            catalogue = Catalogues().current(connection, known.model_id, known.facts.fingerprint)
+            catalogue = Catalogues().current(connection, known.model_id, known.facts.fingerprint, NOTHING)
         places = {(layer, number): (known.sources[layer][0], number) for layer, number in wanted}
         left = [
             each for each in wanted if order.anew or not frozenset(order.ways) <= done.get(places[each], frozenset())

@@ -26,6 +26,7 @@ from mfn_server.labels.payloads import (
     Comment,
     FeatureName,
     Flag,
+    Opinion,
     Payload,
     PayloadError,
     Propose,
@@ -48,6 +49,7 @@ from tests.server.saying import ADA, ANN, BOB, MODEL, put
 
 PEOPLE = (ANN, BOB, ADA)
 WORDS = st.sampled_from(["ships", "snow", "SHIPS ", "<b>&'\"%", "東京 都", "\u202eabc", "a; DROP TABLE label"])
+CAMPAIGN = uuid.UUID(int=7)
 REFUSALS = {"unknown_label", "unknown_target", "unknown_comment", "not_yours", "already_undone", "already_redacted"}
 REFUSALS |= {"cannot_undo", "automatic_label", "stale"}
 
@@ -124,6 +126,13 @@ class Team(RuleBasedStateMachine):
     def flag(self, feature: Any, person: Person, flag: Any) -> None:
         self.say(feature, person, Flag(flag=flag, parts=["one", "two"] if flag == "polysemantic" else []))
 
+    @rule(feature=features, person=people, text=WORDS, specificity=st.none() | st.integers(1, 5))
+    def opinion(self, feature: Any, person: Person, text: str, specificity: int | None) -> None:
+        """Also a second one by the same person, which the campaign would refuse."""
+        flag: Any = "unclear" if specificity == 1 else None
+        said = {"campaign": CAMPAIGN, "text": text, "flag": flag, "specificity": specificity, "tags": ["x"]}
+        self.say(feature, person, Opinion(**said))
+
     @rule(feature=features, person=people)
     def skip(self, feature: Any, person: Person) -> None:
         self.say(feature, person, Skip())
@@ -157,7 +166,7 @@ class Team(RuleBasedStateMachine):
 
     @rule(feature=features)
     def remember(self, feature: Any) -> None:
-        now = discussion(self.connection, MODEL, *feature, None)
+        now = discussion(self.connection, MODEL, *feature, None, ADA)
         self.past.append((feature, now.version, now))
 
     @rule(which=which)
@@ -169,7 +178,8 @@ class Team(RuleBasedStateMachine):
                 LabelEvent.redacted_by > version, LabelEvent.number == feature[1]
             )
             if self.connection.scalar(redacted.limit(1)) is None:
-                assert discussion(self.connection, MODEL, *feature, version) == then.model_copy(update={"at": version})
+                was = discussion(self.connection, MODEL, *feature, version, ADA)
+                assert was == then.model_copy(update={"at": version})
 
     @invariant()
     def the_tables_are_what_the_log_says(self) -> None:
@@ -200,6 +210,7 @@ EXAMPLES: dict[str, tuple[Payload, str, Any]] = {
     "untag": (Untag(tag="OLD"), "tags", []),
     "comment": (Comment(text="why?"), "comments", ["first", "why?"]),
     "flag": (Flag(flag="duplicate", of=FeatureName(source="b", index=0)), "flags", ["duplicate"]),
+    "opinion": (Opinion(campaign=CAMPAIGN, text="boats", flag="unclear"), "labels", ["boats", "ships"]),
     "skip": (Skip(), "skips", 1),
     "retract": (Retract(target=4), "comments", [""]),
     "undo": (Undo(target=3), "tags", []),
@@ -227,7 +238,7 @@ def test_each_kind_does_what_it_says_and_can_be_stored(kind: str, bare: Database
         (event,) = connection.execute(select(LabelEvent).where(LabelEvent.stream == 5)).all()
         assert (event.type, event.payload) == (kind, said.kept())
         assert read_payload(kind, event.payload_version, event.payload).kept() == said.kept()
-        found = discussion(connection, MODEL, "a", 0, None)
+        found = discussion(connection, MODEL, "a", 0, None, ADA)
         assert list(differences(connection)) == []
     people = [label for label in found.labels if label.origin == "human"]
     seen = {

@@ -13,6 +13,7 @@ from mfn_server.db.session import Database
 from mfn_server.db.tables import Label, LabelEvent, LabelSummary
 from mfn_server.labels.projections import differences
 from mfn_server.labels.reading import discussion, feature_history
+from tests.server.saying import ANN
 
 TIME = "2026-01-01 00:00:00.125000"
 EVENTS = [
@@ -70,10 +71,10 @@ def test_labels_of_before_are_what_a_replay_of_their_log_makes(migrated: Databas
         assert connection.scalars(select(LabelSummary.version).order_by(LabelSummary.number)).all() == [3, 4, 6, 9]
         ids = set(connection.scalars(select(LabelEvent.author_id)))
         assert ids == {"program:atlas", "name:ann", "name:bob", "program:neuronpedia/x"}
-        seen = discussion(connection, 1, "k", 0, None)
+        seen = discussion(connection, 1, "k", 0, None, ANN)
         assert [label.text for label in seen.labels] == ["boats at sea", "ships", "sails"]
         assert (seen.labels[1].reason, seen.labels[2].confidence) == ("harbour", "high")
-        assert len(feature_history(connection, 1, "k", 3, None, 50).items) == 3
+        assert len(feature_history(connection, 1, "k", 3, None, 50, ANN).items) == 3
         for words, expected in (("boats", [3]), ("old", []), ("new", [8])):
             searched = found(connection.dialect.name, "label_search", words)
             assert searched is not None

@@ -14,15 +14,18 @@ import pytest
 from sqlalchemy import update
 
 from mfn_server.access.person import Person
+from mfn_server.campaigns.events import CampaignPayload, Close, Item, Open
+from mfn_server.campaigns.log import append_entry
 from mfn_server.db.session import Database
 from mfn_server.db.tables import LiveTab
 from mfn_server.errors import APIError
+from mfn_server.labels.log import lock_log
 from mfn_server.labels.payloads import Comment
 from mfn_server.live import hub as hub_module
 from mfn_server.live.hub import LiveHub, Message
 from mfn_server.live.schemas import PresenceBody
 from mfn_server.live.tabs import LIFETIME, MOST_TABS, open_tabs, put_tab
-from tests.server.saying import ANN, BOB, MODEL, put
+from tests.server.saying import ADA, ANN, BOB, MODEL, put
 
 PATIENCE = 60.0
 
@@ -67,8 +70,10 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(hub: LiveHub, after: int | None = None, tab: uuid.UUID | None = None) -> AsyncIterator[Reader]:
-    listener, behind = await hub.join(MODEL, tab or uuid.uuid4(), after)
+async def reading(
+    hub: LiveHub, after: int | None = None, tab: uuid.UUID | None = None, person: Person = BOB
+) -> AsyncIterator[Reader]:
+    listener, behind = await hub.join(MODEL, tab or uuid.uuid4(), person)
     try:
         yield Reader(hub.messages(MODEL, listener, behind, after), behind)
     finally:
@@ -102,6 +107,36 @@ def test_what_is_said_reaches_every_server_once_and_in_order(bare: Database) -> 
             for reader in (one, two, three):
                 await reader.until(lambda r: len(r.said) >= len(expected))
                 assert reader.said == expected
+
+    with_hubs(bare, work)
+
+
+def test_what_is_hidden_is_not_told_and_everybody_reads_anew_when_that_ends(bare: Database) -> None:
+    campaign = uuid.uuid4()
+
+    def do(deed: CampaignPayload) -> None:
+        with bare.write() as connection:
+            lock_log(connection)
+            append_entry(connection, MODEL, campaign, ADA, uuid.uuid4(), deed)
+
+    do(Open(name="blind", people=[BOB.id], items=[Item(source="a", index=0, importance=1)]))
+
+    async def work(here: LiveHub, there: LiveHub) -> None:
+        async with reading(here) as blind, reading(here, person=ADA) as free, reading(there) as blind_too:
+            await asyncio.to_thread(say, bare, "hidden")
+            shown = await asyncio.to_thread(say, bare, "shown", feature=("a", 1))
+            await free.until(lambda r: len(r.said) == 2)
+            for reader in (blind, blind_too):
+                await reader.until(lambda r: r.said != [])
+                assert reader.said == [(shown, "shown")]
+            async with reading(here, 0) as late:  # nor is it told to who comes back for what they missed
+                await late.until(lambda r: r.said != [])
+                assert late.said == [(shown, "shown")]
+            await asyncio.to_thread(do, Close())
+            for reader in (blind, free, blind_too):
+                await reader.until(lambda r: r.resets == [0])  # without a number: it is no event of the log
+            await asyncio.to_thread(say, bare, "no longer hidden")
+            await blind.until(lambda r: len(r.said) == 2)
 
     with_hubs(bare, work)
 
@@ -170,8 +205,8 @@ def test_a_slow_reader_is_cut_off_and_comes_back_for_the_rest(bare: Database) ->
 
     listener = hub_module.Listener
 
-    def small(tab: uuid.UUID) -> hub_module.Listener:
-        return listener(tab, asyncio.Queue(3))
+    def small(tab: uuid.UUID, person: Person) -> hub_module.Listener:
+        return listener(tab, person, asyncio.Queue(3))
 
     with patch.object(hub_module, "Listener", small):
         with_hubs(bare, work)

@@ -1,0 +1,148 @@
+"""What a campaign has for a person: how far it is, and which feature comes next. Read in a snapshot."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from mfn_server.access.roles import PERMISSIONS, Permission, Person
+from mfn_server.campaigns.blind import Hidden
+from mfn_server.campaigns.priority import Signals, coverage, disagreement, priority, shuffled, uncertainty
+from mfn_server.campaigns.schemas import Progress
+from mfn_server.db.campaign_tables import Campaign, CampaignItem, CampaignLease, CampaignMember, LabelOpinion
+from mfn_server.db.tables import Label, LabelEvent, LabelSummary, Origin
+from mfn_server.errors import APIError
+from mfn_server.labels.log import Place
+
+
+@dataclass
+class Standing:
+    """An item of a campaign: what was said of it, and who has it before them."""
+
+    importance: float
+    opinions: list[Row[Any]] = field(default_factory=list)
+    leased_by: set[str] = field(default_factory=set)
+    automatic: str | None = None
+    is_named: bool = False
+    decided: bool = False
+
+
+def campaign_of(connection: Connection, model_id: int, campaign_id: uuid.UUID) -> Row[Any]:
+    """A campaign of a model. Raises APIError (404)."""
+    found = select(Campaign).where(Campaign.id == campaign_id, Campaign.model_id == model_id)
+    row = connection.execute(found).one_or_none()
+    if row is None:
+        raise APIError(404, "unknown_campaign", "there is no such campaign", field="campaign")
+    return row
+
+
+def takes_part(connection: Connection, campaign: Row[Any], person: Person) -> bool:
+    """Whether someone is to give opinions: their role lets them label, and they are meant."""
+    if Permission.LABEL not in PERMISSIONS[person.role]:
+        return False
+    member = select(CampaignMember.person_id).where(
+        CampaignMember.campaign_id == campaign.id, CampaignMember.person_id == person.id
+    )
+    return bool(campaign.for_all) or connection.scalar(member) is not None
+
+
+def standings(connection: Connection, campaign: Row[Any]) -> dict[Place, Standing]:
+    """All items of a campaign."""
+    of = CampaignItem.campaign_id == campaign.id
+    found = {
+        (row.source_id, row.number): Standing(row.importance)
+        for row in connection.execute(select(CampaignItem).where(of))
+    }
+    given = select(LabelOpinion).where(LabelOpinion.campaign_id == campaign.id).order_by(LabelOpinion.stream)
+    for opinion in connection.execute(given):
+        found[opinion.source_id, opinion.number].opinions.append(opinion)
+    active = (CampaignLease.campaign_id == campaign.id, CampaignLease.expires_at > datetime.now(UTC))
+    for lease in connection.execute(select(CampaignLease).where(*active)):
+        found[lease.source_id, lease.number].leased_by.add(lease.author_id)
+    same = (Label.source_id == CampaignItem.source_id) & (Label.number == CampaignItem.number)
+    shown = select(Label.source_id, Label.number, Label.origin, Label.confidence).join(CampaignItem, same)
+    for label in connection.execute(shown.where(of, Label.is_primary)):
+        item = found[label.source_id, label.number]
+        item.is_named = True
+        item.automatic = label.confidence if label.origin == Origin.AUTOMATIC else None
+    same = (LabelSummary.source_id == CampaignItem.source_id) & (LabelSummary.number == CampaignItem.number)
+    summary = select(LabelSummary.source_id, LabelSummary.number, LabelSummary.accepted, LabelSummary.decided_by)
+    for said in connection.execute(summary.join(CampaignItem, same).where(of)):
+        item = found[said.source_id, said.number]
+        last = item.opinions[-1].stream if item.opinions else 0
+        # that no label holds was decided of the labels there were then
+        item.decided = said.accepted is not None or (said.decided_by or 0) > last
+    return found
+
+
+def progress_of(
+    connection: Connection, campaign: Row[Any], items: Mapping[Place, Standing], person: Person, hidden: Hidden
+) -> Progress:
+    """How far a campaign is, to someone; what is hidden from them is not counted."""
+    mine = {place for place, item in items.items() if any(said.author_id == person.id for said in item.opinions)}
+    complete = {place for place, item in items.items() if len(item.opinions) >= campaign.opinions}
+    seen = {place: item for place, item in items.items() if place not in hidden.places}
+    can = campaign.closed_at is None and takes_part(connection, campaign, person)
+    return Progress(
+        features=len(items),
+        complete=len(complete & seen.keys()),
+        given=None if len(seen) < len(items) else sum(len(item.opinions) for item in items.values()),
+        mine=len(mine),
+        left_for_me=len(items.keys() - mine - complete) if can else 0,
+        to_review=sum(is_for_review(campaign, item) and not item.decided for item in seen.values()),
+    )
+
+
+def is_for_review(campaign: Row[Any], item: Standing) -> bool:
+    """Whether all was said of an item that will be, and something was."""
+    return bool(item.opinions) and (len(item.opinions) >= campaign.opinions or campaign.closed_at is not None)
+
+
+def ranked(
+    connection: Connection, campaign: Row[Any], items: Mapping[Place, Standing], person: Person
+) -> list[tuple[Place, bool]]:
+    """What somebody can judge now, the first one first, and whether they have skipped it: such come last, in turn."""
+    skipped = _skips(connection, items.keys(), person)
+    waiting = []
+    for place, item in items.items():
+        others = item.leased_by - {person.id}
+        if any(said.author_id == person.id for said in item.opinions) or person.id in item.leased_by:
+            continue
+        if len(item.opinions) + len(others) >= campaign.opinions:
+            continue
+        worth = priority(signals_of(campaign, item), blind=campaign.is_blind)
+        turn = shuffled(person.id, str(campaign.id), place)
+        waiting.append(((skipped.get(place, 0), -worth, turn), place))
+    return [(place, place in skipped) for _, place in sorted(waiting)]
+
+
+def signals_of(campaign: Row[Any], item: Standing) -> Signals:
+    """What is known of an item. Without an opinion, a program's label says how sure that was."""
+    confidences = [said.confidence for said in item.opinions]
+    if not confidences and item.is_named:
+        confidences = [item.automatic]
+    return Signals(
+        uncertainty=uncertainty(confidences),
+        disagreement=disagreement([said.text for said in item.opinions]),
+        importance=item.importance,
+        coverage=coverage(len(item.opinions), campaign.opinions),
+    )
+
+
+def _skips(connection: Connection, places: Any, person: Person) -> dict[Place, int]:
+    last = (
+        select(LabelEvent.source_id, LabelEvent.number, func.max(LabelEvent.stream).label("stream"))
+        .where(LabelEvent.author_id == person.id, LabelEvent.type == "skip")
+        .group_by(LabelEvent.source_id, LabelEvent.number)
+    )
+    found: dict[Place, int] = defaultdict(int)
+    for row in connection.execute(last):
+        if (row.source_id, row.number) in places:
+            found[row.source_id, row.number] = row.stream
+    return dict(found)
