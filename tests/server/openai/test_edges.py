@@ -14,6 +14,7 @@ import pytest
 from mfn_server.openai import writing
 from mfn_server.openai.answering import system_fingerprint
 from mfn_server.openai.answers import ChatForm, Shown, TextForm, Vocabulary
+from tests.server.steering import paced
 from tests.server.steering.site import PATIENCE, Site
 
 
@@ -93,3 +94,12 @@ def test_a_presets_wrong_intervention_is_the_models_fault(site: Site) -> None:
     finally:
         for preset in made:
             site.client.delete(f"/api/presets/{preset['id']}")
+
+
+def test_a_stream_that_breaks_ends_with_its_error(site: Site) -> None:
+    site.job(paced.tell, break_at=3)
+    body = {"model": "tiny", "prompt": "The ship", "max_tokens": 8, "stream": True}
+    text = site.client.post("/v1/completions", json=body).text
+    said = [line for line in text.splitlines() if line.startswith("data: ")]
+    assert json.loads(said[-1].removeprefix("data: "))["error"]["code"] == "generation_failed"
+    assert "data: [DONE]" not in said
