@@ -28,6 +28,7 @@ const routes = [
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "hits", "inspect") },
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
   { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },
+  ...["/label", "/label/:campaign", "/label/:campaign/:view"].map((path) => ({ path, tag: "label-page", nav: "queue", load: () => both(import("./pages/label.js"), "feature", "queue") })),
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "hits", "steer", "steer-form", "feature-picker", "streams", "token-detail") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
   { path: "/agreement", tag: "agreement-page", load: () => both(import("./pages/agreement.js"), "agreement") },
@@ -69,7 +70,7 @@ const router = new Router(main, routes, {
 
 const group = strings.help.groups.everywhere;
 addShortcut(["Mod+k", "/"], strings.help.palette, ({ key }) => (key === "/" && focusSearch()) || openPalette(), { group });
-for (const [keys, page, path] of [["g h", "home", "/"], ["g b", "browse", "/browse"], ["g m", "map", "/map"], ["g i", "inspect", "/inspect"], ["g s", "steer", "/steer"], ["g c", "compare", "/compare"], ["g e", "evidence", "/evidence"], ["g ,", "settings", "/settings"]]) {
+for (const [keys, page, path] of [["g h", "home", "/"], ["g b", "browse", "/browse"], ["g m", "map", "/map"], ["g i", "inspect", "/inspect"], ["g s", "steer", "/steer"], ["g c", "compare", "/compare"], ["g e", "evidence", "/evidence"], ["g l", "queue", "/label"], ["g ,", "settings", "/settings"]]) {
   addShortcut(keys, strings.help[page], () => navigate(path), { group });
 }
 addShortcut(null, strings.help.agreement, () => navigate("/agreement"), { group });

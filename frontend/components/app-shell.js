@@ -16,6 +16,7 @@ const PAGES = [
   { nav: "map", href: "/map" },
   { nav: "inspect", href: "/inspect", primary: true },
   { nav: "steer", href: "/steer", primary: true },
+  { nav: "queue", href: "/label" },
   { nav: "evidence", href: "/evidence" },
   { nav: "foreign", href: "/foreign", hidden: true },
 ];

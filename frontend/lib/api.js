@@ -111,6 +111,8 @@ const named = (features) => new URLSearchParams(features.map(({ source, index })
 
 const featureUrl = (source, index) => `/api/features/${encodeURIComponent(source)}/${encodeURIComponent(index)}`;
 
+const campaignUrl = (id) => `/api/campaigns/${encodeURIComponent(id)}`;
+
 export const api = {
   health: (options) => json("/api/health", options),
   model: (options) => json("/api/model", options),
@@ -150,6 +152,20 @@ export const api = {
   agreement: (params, options) => json(`/api/labels/agreement${queryString(params)}`, options),
   /** Says where this tab is: { tab, source, index, typing }. */
   present: (body, options) => json("/api/live/presence", { ...options, method: "POST", body }),
+
+  /** Campaigns: how far each is; opening one; changing, closing and reopening it. */
+  campaigns: (options) => json("/api/campaigns", options),
+  campaign: (id, options) => json(campaignUrl(id), options),
+  openCampaign: (body, options) => json("/api/campaigns", { ...options, method: "POST", body }),
+  doToCampaign: (id, body, options) => json(`${campaignUrl(id)}/events`, { ...options, method: "POST", body }),
+  campaignPeople: (options) => json("/api/campaigns/people", options),
+  /** What to judge next. `lease` is a client UUID: the same again is the same feature, as long as it is kept for one. */
+  nextItem: (id, lease, options) => json(`${campaignUrl(id)}/next`, { ...options, method: "POST", body: { lease } }),
+  keepLease: (id, lease, options) => json(`${campaignUrl(id)}/leases/${encodeURIComponent(lease)}`, { ...options, method: "PUT" }),
+  giveOpinion: (id, body, options) => json(`${campaignUrl(id)}/opinions`, { ...options, method: "POST", body }),
+  skipItem: (id, body, options) => json(`${campaignUrl(id)}/skips`, { ...options, method: "POST", body }),
+  /** What is to be decided; params: at, limit. */
+  review: (id, params, options) => json(`${campaignUrl(id)}/review${queryString(params)}`, options),
 
   /** Where one feature fires in a text: { tokens: [{ id, text }], values: [number] }. */
   activations: (source, index, text, options) =>

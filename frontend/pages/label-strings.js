@@ -72,6 +72,7 @@ export const labels = {
     untag: ({ tag }) => `took off the tag “${tag}”`,
     comment: ({ text }) => `wrote: ${text}`,
     flag: ({ flag }) => `flagged it: ${flag}`,
+    opinion: ({ text, flag }) => (text ? `gave an opinion: “${text}”` : `gave an opinion: ${flag ?? "taken out"}`),
     skip: () => "skipped it",
     retract: () => "took something back",
     undo: () => "undid something",

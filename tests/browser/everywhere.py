@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from playwright.sync_api import Page, TimeoutError
 from .studio import Studio
 
 APP = Path(__file__).parents[2] / "frontend" / "app.js"
+CAMPAIGN = uuid.UUID(int=8)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TEXT = "The snow fell all night."
 
@@ -82,6 +84,16 @@ def _foreign(page: Page, studio: Studio) -> None:
     page.locator("main h1").wait_for()
 
 
+def _label(page: Page, studio: Studio) -> None:
+    """A feature of a campaign; not a blind one, which would hide names from other tests."""
+    feature = studio.get("/api/features?limit=1&sort=index&order=desc")["items"][0]
+    body = {"id": str(CAMPAIGN), "name": "Every page", "opinions": 1, "blind": False, "instructions": "Look closely."}
+    these = {"kind": "list", "features": [{"source": feature["source"], "index": feature["index"]}]}
+    studio.post("/api/campaigns", {**body, "features": these})
+    page.goto(f"/label/{CAMPAIGN}")
+    page.locator("queue-work[data-item] .contexts mark").first.wait_for()
+
+
 def _missing(page: Page, studio: Studio) -> None:
     page.goto("/no/such/page")
     page.locator("state-view").wait_for()
@@ -97,6 +109,7 @@ PAGES: dict[str, Visit] = {
     "compare": _compare,
     "evidence": _evidence,
     "agreement": _agreement,
+    "label": _label,
     "settings": _settings,
     "foreign": _foreign,
     "missing": _missing,

@@ -1,0 +1,196 @@
+/**
+ * <queue-review>: decides where people gave their opinions of a feature. `show(campaign)` begins with what is disputed
+ * most; `press(key)` accepts the opinion of that number, decides that none holds (0), or goes on (j) and back (k).
+ */
+
+import { api, isAbort } from "../lib/api.js";
+import { announce, fill, h, uuid } from "../lib/dom.js";
+import { show as showPresence } from "../lib/live.js";
+import { forgetFeature } from "../lib/store.js";
+import { queue } from "../pages/label-queue-strings.js";
+import "./queue-evidence.js";
+import { errorView, skeleton } from "./state-view.js";
+import { toast } from "./toast.js";
+
+const text = queue.decide;
+
+class QueueReview extends HTMLElement {
+  /** @type {any} */
+  #campaign = null;
+  #at = 0;
+  /** @type {any} */
+  #item = null;
+  #total = 0;
+  #visit = 0;
+  #busy = false;
+  #left = new AbortController();
+
+  connectedCallback() {
+    if (this.#left.signal.aborted) this.#left = new AbortController();
+    if (this.body) return;
+    this.place = h("span", { class: "muted small", role: "status" });
+    this.heading = h("h1", {});
+    this.back = h("button", { type: "button", onclick: () => this.press("k") }, text.previous);
+    this.on = h("button", { type: "button", onclick: () => this.press("j") }, text.next);
+    this.evidence = h("queue-evidence", {});
+    this.opinions = h("div", {});
+    this.reason = h("input", { name: "reason", maxlength: "2000", autocomplete: "off", placeholder: text.reasonHint });
+    this.own = h("input", { name: "own", maxlength: "500", autocomplete: "off", dir: "auto" });
+    this.error = h("p", { class: "error-text", role: "alert" });
+    const leave = (event) => event.key === "Escape" && !event.isComposing && event.target.blur();
+    this.form = h(
+      "form",
+      { class: "panel queue-opinion", onsubmit: (event) => this.#decideOwn(event), onkeydown: leave },
+      h("h2", {}, text.opinions),
+      this.opinions,
+      h("label", { class: "field" }, h("span", {}, text.reason), this.reason),
+      h("label", { class: "field" }, h("span", {}, text.own), this.own),
+      h("div", { class: "campaign-actions" }, h("button", { type: "submit" }, text.ownSubmit), h("button", { type: "button", onclick: () => this.press("0") }, text.nothing)),
+      this.error,
+    );
+    this.work = h("div", { class: "queue-columns" }, this.evidence, h("div", { class: "queue-side" }, this.form));
+    this.body = h("div", { class: "queue-body" });
+    this.append(h("header", { class: "queue-head" }, h("div", { class: "queue-title" }, h("a", { href: "/label" }, queue.back), this.heading, this.place, h("div", { class: "queue-steps" }, this.back, this.on))), this.body);
+  }
+
+  disconnectedCallback() {
+    this.#left.abort();
+  }
+
+  show(campaign) {
+    this.#campaign = campaign;
+    this.#at = 0;
+    fill(this.heading, text.title(campaign.name));
+    fill(this.body, skeleton(8));
+    return this.#load();
+  }
+
+  /** Feature by feature; opinions by number. */
+  press(key) {
+    if (key === "j" && this.#at + 1 < this.#total) this.#go(this.#at + 1);
+    else if (key === "k" && this.#at > 0) this.#go(this.#at - 1);
+    else if (key === "0") this.#decide(null);
+    else if (key === "v" && this.#item !== null) this.evidence.turn();
+    else {
+      const opinion = this.#item?.opinions[Number(key) - 1];
+      if (opinion?.stands) this.#decide(opinion.stream);
+    }
+  }
+
+  #go(at) {
+    this.#at = at;
+    return this.#load();
+  }
+
+  async #load() {
+    const visit = ++this.#visit;
+    const { signal } = this.#left;
+    try {
+      const { items, total, undecided } = await api.review(this.#campaign.id, { at: this.#at, limit: 1 }, { signal });
+      if (visit !== this.#visit) return;
+      this.#total = total;
+      this.#item = items[0] ?? null;
+      this.back.disabled = this.#at === 0;
+      this.on.disabled = this.#at + 1 >= total;
+      this.place.textContent = total ? text.at(this.#at + 1, total, undecided) : "";
+      if (this.#item === null) {
+        if (total > 0) return void this.#go(total - 1);
+        fill(this.body, h("state-view", { kind: "empty", heading: text.none, hint: text.noneHint, action: queue.back, href: "/label" }));
+        return;
+      }
+      const feature = await api.feature(this.#item.source, this.#item.index, { signal });
+      if (visit === this.#visit) this.#render(feature);
+    } catch (error) {
+      if (!isAbort(error) && visit === this.#visit) fill(this.body, errorView(error, () => this.#load()));
+    }
+  }
+
+  #render(feature) {
+    const { source, index, opinions, disagreement, complete, decided, label, accepted } = this.#item;
+    if (!this.body.contains(this.work)) fill(this.body, this.work);
+    this.dataset.item = `${source}:${index}`;
+    this.error.textContent = "";
+    this.reason.value = "";
+    this.own.value = "";
+    const apart = disagreement === 0 ? text.same : disagreement === 1 ? text.apart : text.partly;
+    fill(
+      this.opinions,
+      h("p", { class: "muted small" }, [opinions.length > 1 && apart, !complete && text.incomplete].filter(Boolean).join(" · ")),
+      decided && h("p", { class: "queue-decided" }, text.decided(accepted === null ? null : label)),
+      h("ol", { class: "queue-opinions" }, opinions.map((opinion, i) => this.#opinion(opinion, i + 1, accepted))),
+    );
+    this.evidence.show(feature);
+    showPresence(source, index);
+    announce(this.place.textContent);
+    scrollTo(0, 0);
+  }
+
+  #opinion(opinion, place, accepted) {
+    const { person, text: name, flag, evidence, tags, stands, stream } = opinion;
+    const answers = Object.entries(text.of).filter(([field]) => opinion[field] !== null).map(([field, words]) => `${words}: ${opinion[field]}`);
+    return h(
+      "li",
+      { class: stream === accepted ? "is-accepted" : null },
+      h("p", { class: "queue-words", dir: "auto" }, name ?? "–", flag && h("span", { class: "tag" }, queue.item.flags[flag])),
+      h("p", { class: "muted small" }, h("bdi", {}, person.name), answers.length > 0 && ` · ${answers.join(" · ")}`),
+      evidence && h("p", { class: "small", dir: "auto" }, evidence),
+      tags.length > 0 && h("p", { class: "queue-tags" }, tags.map((tag) => h("span", { class: "tag" }, tag))),
+      name !== null && (stands ? h("button", { type: "button", onclick: () => this.press(String(place)) }, text.accept(place)) : h("span", { class: "muted small" }, text.gone)),
+    );
+  }
+
+  /** This label holds, or (null) none does. `base`: the version of the feature that it rests on. */
+  async #decide(label, base = this.#item?.version) {
+    if (this.#item === null || this.#busy) return;
+    const { source, index } = this.#item;
+    const reason = this.reason.value.trim() || null;
+    if (label === null && reason === null) {
+      this.error.textContent = text.needReason;
+      this.reason.focus();
+      return;
+    }
+    const event = label !== null && reason === null ? { kind: "accept", label } : { kind: "adjudicate", label };
+    await this.#attempt(async () => {
+      await api.decide(source, index, { id: uuid(), event, reason: reason ?? undefined, base_version: base });
+      forgetFeature(source, index);
+      toast(text.saved);
+      await this.#load(); // what is decided goes to the end, so the next one is at this place
+    });
+  }
+
+  /** A reviewer's own words: a label like any other, and the decision for it. */
+  async #decideOwn(submitted) {
+    submitted.preventDefault();
+    const name = this.own.value.trim();
+    if (!name || this.#item === null || this.#busy) return;
+    const { source, index, version } = this.#item;
+    if (!this.reason.value.trim()) {
+      this.error.textContent = text.needReason;
+      this.reason.focus();
+      return;
+    }
+    /** @type {any} */
+    let proposed = null;
+    await this.#attempt(async () => {
+      proposed = await api.say(source, index, { id: uuid(), event: { kind: "propose", text: name }, base_version: version });
+    });
+    if (proposed) await this.#decide(proposed.stream, proposed.stream);
+  }
+
+  async #attempt(work) {
+    this.#busy = true;
+    this.error.textContent = "";
+    try {
+      await work();
+    } catch (error) {
+      if (error.code === "stale") {
+        toast(text.stale, { kind: "error" });
+        await this.#load();
+      } else this.error.textContent = [error.message, error.hint].filter(Boolean).join(" ");
+    } finally {
+      this.#busy = false;
+    }
+  }
+}
+
+customElements.define("queue-review", QueueReview);
