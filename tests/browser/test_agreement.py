@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,11 +32,12 @@ def answer(database: Path, features: list[dict[str, Any]], answers: list[Answers
 
 def test_the_board(page: Page, studio: Studio, indexed: tuple[Path, Path]) -> None:
     features = studio.get("/api/features?limit=5&sort=index&order=desc")["items"]
+    since = f"since={datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"  # modules before this one may have answered, too
     answer(indexed[1], features[:4], [("yes", "yes"), ("no", "no"), ("partly", "yes"), ("no", "no")])
-    page.goto("/agreement")
+    page.goto(f"/agreement?{since}")
     questions = page.get_by_role("region", name="Questions")
     concept = questions.get_by_role("row", name="One concept?")
-    expected = studio.get("/api/labels/agreement")["questions"][0]["total"]
+    expected = studio.get(f"/api/labels/agreement?{since}")["questions"][0]["total"]
     expect(concept.get_by_role("cell").nth(0)).to_contain_text(f"{expected['alpha']:.2f}")
     expect(concept.get_by_role("cell").nth(2)).to_have_text("75.0%")
     pairs = page.get_by_role("region", name="By two people")
@@ -45,7 +48,7 @@ def test_the_board(page: Page, studio: Studio, indexed: tuple[Path, Path]) -> No
     expect(concept.get_by_role("cell").nth(2)).to_have_text("60.0%")
 
     questions.get_by_role("button", name="How specific?").click()
-    expect(page).to_have_url(f"{studio.url}/agreement?question=specificity")
+    expect(page).to_have_url(re.compile("[?&]question=specificity"))
     expect(page.get_by_role("heading", name="How specific?")).to_be_visible()
     specific = questions.get_by_role("row", name="How specific?")
     expect(specific.get_by_role("cell").nth(0)).to_have_text("–")  # everybody said the same throughout

@@ -168,14 +168,19 @@ class LiveHub:
     ) -> AsyncIterator[Message]:
         """What a listener is told: what was missed since `after`, and from then on what happens."""
         yield Message("hello", behind if after is None else None, HelloEvent(stream=behind))
-        if after is not None and not 0 <= behind - after <= REPLAY:
+        known = behind if after is None else after
+        # Whoever comes from another server may know more than this one has seen of the log so far.
+        ahead = known > behind and known <= (await self._counters()).log
+        if not ahead and not 0 <= behind - known <= REPLAY:
+            known = behind
             yield Message("reset", behind, ResetEvent(stream=behind))
-        elif after is not None:
-            async for event in self._missed(model_id, listener.person, after, behind):
+        elif not ahead:
+            async for event in self._missed(model_id, listener.person, known, behind):
                 yield _said(event)
         yield Message("presence", None, PresenceEvent(tabs=self._tabs))
         while (message := await listener.waiting.get()) is not None:
-            yield message
+            if message.name != "said" or message.id is None or message.id > known:
+                yield message
 
     async def close(self) -> None:
         """End all streams."""

@@ -166,6 +166,21 @@ def test_who_comes_back_is_told_what_was_missed_without_gap_or_repeat(bare: Data
         with_hubs(bare, work)
 
 
+def test_who_comes_from_a_server_that_has_seen_more_is_told_nothing_twice(bare: Database) -> None:
+    async def work(here: LiveHub, there: LiveHub) -> None:
+        async with reading(there) as early:
+            await early.until(lambda r: r.tabs == [])
+            known = [say(bare, "x") for _ in range(3)][-1]  # none of which `there` has looked at yet
+            async with reading(there, known) as reader:
+                assert reader.behind < known
+                after = say(bare, "y")
+                await reader.until(lambda r: bool(r.said))
+                assert (reader.said, reader.resets) == ([(after, "y")], [])
+
+    with patch.object(hub_module, "POLL", 0.5):
+        with_hubs(bare, work)
+
+
 def test_of_very_much_one_is_told_that_it_was(bare: Database) -> None:
     async def work(here: LiveHub, there: LiveHub) -> None:
         for _ in range(8):
