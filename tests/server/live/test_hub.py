@@ -149,6 +149,7 @@ def test_who_comes_back_is_told_what_was_missed_without_gap_or_repeat(bare: Data
         async def write() -> None:
             while not stop.is_set():
                 written.append((await asyncio.to_thread(say, bare, "x"), "x"))
+                await asyncio.sleep(0.02)  # SQLite gives nobody else a turn where one writes without a pause
 
         writing = asyncio.create_task(write())
         heard: list[tuple[int, str]] = []
