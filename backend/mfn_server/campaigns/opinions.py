@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from sqlalchemy import Connection, select
@@ -46,6 +47,38 @@ def give_opinion(
             hint = "say it as a label of your own, beside theirs"
             raise APIError(409, "quota_full", "others have given all opinions that are asked for meanwhile", hint=hint)
 
+    return _say(connection, model_id, campaign_id, person, body, said, check)
+
+
+def skip(
+    connection: Connection, model_id: int, campaign_id: UUID, person: Person, body: SkipBody
+) -> tuple[EventView, bool]:
+    """Record that someone has nothing to say of a feature now. Needs a write transaction. Raises as `give_opinion`."""
+
+    def check(place: Place) -> None:
+        open_campaign(connection, model_id, campaign_id, person)
+        check_item(connection, campaign_id, place)
+
+    return _say(connection, model_id, campaign_id, person, body, Skip(), check)
+
+
+def check_item(connection: Connection, campaign_id: UUID, place: Place) -> None:
+    """Raises APIError, 404: the feature is not in the campaign."""
+    here = (CampaignItem.source_id == place[0], CampaignItem.number == place[1])
+    if connection.scalar(select(CampaignItem.number).where(CampaignItem.campaign_id == campaign_id, *here)) is None:
+        raise APIError(404, "not_in_campaign", "this feature is not in this campaign", field="index")
+
+
+def _say(
+    connection: Connection,
+    model_id: int,
+    campaign_id: UUID,
+    person: Person,
+    body: OpinionBody | SkipBody,
+    said: Opinion | Skip,
+    check: Callable[[Place], None],
+) -> tuple[EventView, bool]:
+    """Record it, if `check` lets it pass, and give the lease back."""
     found = record(
         connection,
         model_id,
@@ -58,41 +91,5 @@ def give_opinion(
         reason=body.reason,
         check=check,
     )
-    drop(connection, campaign_id, _place(connection, model_id, body), person)
+    drop(connection, campaign_id, (source_named(connection, model_id, body.source).id, body.index), person)
     return found
-
-
-def skip(
-    connection: Connection, model_id: int, campaign_id: UUID, person: Person, body: SkipBody
-) -> tuple[EventView, bool]:
-    """Record that someone has nothing to say of a feature now. Needs a write transaction. Raises as `give_opinion`."""
-
-    def check(place: Place) -> None:
-        open_campaign(connection, model_id, campaign_id, person)
-        check_item(connection, campaign_id, place)
-
-    found = record(
-        connection,
-        model_id,
-        body.source,
-        body.index,
-        person,
-        Skip(),
-        identity=body.id,
-        base_version=None,
-        reason=body.reason,
-        check=check,
-    )
-    drop(connection, campaign_id, _place(connection, model_id, body), person)
-    return found
-
-
-def check_item(connection: Connection, campaign_id: UUID, place: Place) -> None:
-    """Raises APIError, 404: the feature is not in the campaign."""
-    here = (CampaignItem.source_id == place[0], CampaignItem.number == place[1])
-    if connection.scalar(select(CampaignItem.number).where(CampaignItem.campaign_id == campaign_id, *here)) is None:
-        raise APIError(404, "not_in_campaign", "this feature is not in this campaign", field="index")
-
-
-def _place(connection: Connection, model_id: int, body: OpinionBody | SkipBody) -> Place:
-    return source_named(connection, model_id, body.source).id, body.index
