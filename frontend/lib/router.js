@@ -73,7 +73,10 @@ export class Router {
   start() {
     history.scrollRestoration = "manual";
     addEventListener(CHANGE, () => this.#show({ moved: true }));
-    addEventListener("popstate", () => this.#show({ moved: true }));
+    history.replaceState({ ...history.state }, ""); // every entry of ours has a state
+    addEventListener("popstate", (event) => {
+      if (event.state !== null) this.#show({ moved: true }); // an entry without one: a link within the page, which has nothing new to show
+    });
     addEventListener("scrollend", () => history.replaceState({ ...history.state, scroll: scrollY }, ""));
     document.addEventListener("click", (event) => this.#onClick(event));
     return this.#show({ moved: false });

@@ -159,6 +159,22 @@ def test_a_list_by_keyboard(long_page: Page, studio: Studio) -> None:
     expect(number(page, 1)).to_be_focused()
 
 
+def test_who_skips_to_the_content_stays_there(page: Page) -> None:
+    page.goto("/browse")
+    in_sight(page)
+    page.evaluate("() => { document.querySelector('browse-page').onRoute = () => (window.shownAnew = true); }")
+    page.get_by_role("link", name="Skip to content").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("window.shownAnew") is None  # else the row in the address takes the focus
+    expect(page).to_have_url(re.compile("#main$"))
+    page.reload()
+    in_sight(page)
+    page.go_back()  # into an entry of ours, which is shown
+    expect(page).to_have_url(re.compile(r"/browse(\?[^#]*)?$"))
+
+
 def test_a_focused_row_outlives_the_scrolling(long_page: Page) -> None:
     page = long_page
     page.goto("/browse?sort=rate")
