@@ -31,7 +31,7 @@ const routes = [
   ...["/label", "/label/:campaign", "/label/:campaign/:view"].map((path) => ({ path, tag: "label-page", nav: "queue", load: () => both(import("./pages/label.js"), "feature", "queue") })),
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "hits", "steer", "steer-form", "feature-picker", "streams", "token-detail") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
-  { path: "/agreement", tag: "agreement-page", load: () => both(import("./pages/agreement.js"), "agreement") },
+  { path: "/agreement", tag: "agreement-page", nav: "queue", load: () => both(import("./pages/agreement.js"), "agreement") },
   { path: "/settings", tag: "settings-page", nav: "settings", load: () => both(import("./pages/settings.js"), "settings") },
   { path: "/login", tag: "login-page", load: () => both(import("./pages/login.js"), "people") },
   ...["/join", "/reset"].map((path) => ({ path, tag: "join-page", load: () => both(import("./pages/join.js"), "people") })),

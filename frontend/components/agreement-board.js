@@ -5,7 +5,7 @@
  */
 
 import { api, isAbort } from "../lib/api.js";
-import { debounce, fill, h, svg } from "../lib/dom.js";
+import { debounce, fill, h, refill, svg } from "../lib/dom.js";
 import { formatInteger, formatPercent } from "../lib/format.js";
 import { listen } from "../lib/live.js";
 import { setQuery } from "../lib/router.js";
@@ -46,17 +46,17 @@ class AgreementBoard extends HTMLElement {
       const report = await api.agreement(params, { signal: this.#left.signal });
       if (query === this.#query) this.#render(report);
     } catch (error) {
-      if (!isAbort(error)) fill(this, errorView(error, () => this.#load()));
+      if (isAbort(error) || query !== this.#query) return;
+      const away = error.status === 0 || error.status === 503; // the banner says so, and what is known stays
+      if (!away || !this.querySelector("table")) fill(this, errorView(error, () => this.#load()));
     }
   }
 
   #render(report) {
-    const focused = document.activeElement;
-    const kept = focused instanceof HTMLElement && this.contains(focused) ? focused.dataset.key : null;
     const { question } = report;
     const period = this.#query.get("period") ?? "week";
     const total = report.questions.find((each) => each.question === question).total;
-    fill(this,
+    refill(this,
       table(text.questions, report.questions.map((each) => [
         pressed(each.question, question, text.names[each.question], { question: each.question }), each.total, text.hints[each.question],
       ])),
@@ -68,7 +68,6 @@ class AgreementBoard extends HTMLElement {
         part(text.byTime, report.by_time.map((each) => [text.from(each.begins), each])),
       ],
       h("p", { class: "muted small note" }, text.note));
-    if (kept) /** @type {HTMLElement|null} */ (this.querySelector(`[data-key="${CSS.escape(kept)}"]`))?.focus();
   }
 }
 

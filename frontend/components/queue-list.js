@@ -36,7 +36,7 @@ function card(campaign, permissions, act) {
       people === null ? text.openToAll : people.map((person) => person.name).join(", "),
       text.by(author.name),
       campaign.takes_part && text.mine(progress),
-      progress.given !== null && plural(progress.given, "opinion", "opinions"),
+      progress.given > progress.mine && plural(progress.given, "opinion", "opinions"),
     ].filter(Boolean).join(" · ")),
     h(
       "div",

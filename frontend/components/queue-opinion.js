@@ -10,6 +10,11 @@ import { queue } from "../pages/label-queue-strings.js";
 const text = queue.item;
 const KEYS = { 1: ["confidence", "low"], 2: ["confidence", "medium"], 3: ["confidence", "high"], y: ["one_concept", "yes"], p: ["one_concept", "partly"], n: ["one_concept", "no"], u: ["flag", "unclear"], m: ["flag", "polysemantic"], d: ["flag", "dead"] };
 
+const WORDS = { confidence: text.confidences, one_concept: text.oneConcepts, flag: text.flags };
+
+/** [key, what it does] of all that `press` knows. */
+export const opinionKeys = [...Object.entries(KEYS).map(([pressed, [name, value]]) => [pressed, text.keyed[name](WORDS[name][value])]), ["s", text.skip], ["e", text.keyed.field]];
+
 class QueueOpinion extends HTMLElement {
   #key = "";
 
@@ -50,7 +55,7 @@ class QueueOpinion extends HTMLElement {
     this.names.hidden = names.length === 0;
     fill(this.names, h("p", { class: "muted small" }, text.names), h("ul", {}, names.map((name) => h("li", {}, h("button", { type: "button", class: "quiet", title: text.take, onclick: () => this.#take(name) }, h("bdi", {}, name))))));
     this.#restore();
-    this.focusField();
+    if (!matchMedia("(pointer: coarse)").matches) this.focusField(); // a keyboard on the screen would hide what is to be judged
   }
 
   /** What was typed is stored at the server, or given up. */

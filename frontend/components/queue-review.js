@@ -1,18 +1,23 @@
 /**
- * <queue-review>: decides where people gave their opinions of a feature. `show(campaign)` begins with what is disputed
- * most; `press(key)` accepts the opinion of that number, decides that none holds (0), or goes on (j) and back (k).
+ * <queue-review>: decides where people gave their opinions of a feature. `show(campaign, at)` begins at a place in the list,
+ * at whose head stands what is disputed most; the page's query keeps the place (`at`). A digit accepts the opinion of that
+ * number, 0 decides that none holds, j goes on and k back.
  */
 
 import { api, isAbort } from "../lib/api.js";
 import { announce, fill, h, uuid } from "../lib/dom.js";
 import { show as showPresence } from "../lib/live.js";
+import { setQuery } from "../lib/router.js";
+import { addShortcut } from "../lib/shortcuts.js";
 import { forgetFeature } from "../lib/store.js";
+import { strings } from "../lib/strings.js";
 import { queue } from "../pages/label-queue-strings.js";
 import "./queue-evidence.js";
 import { errorView, skeleton } from "./state-view.js";
 import { toast } from "./toast.js";
 
 const text = queue.decide;
+const MOST_KEYED = 9; // opinions that have a key
 
 class QueueReview extends HTMLElement {
   /** @type {any} */
@@ -24,14 +29,17 @@ class QueueReview extends HTMLElement {
   #visit = 0;
   #busy = false;
   #left = new AbortController();
+  #shown = new AbortController(); // keys of the opinions of the feature that is shown
 
   connectedCallback() {
     if (this.#left.signal.aborted) this.#left = new AbortController();
+    const keys = { j: [text.nextKey, () => this.#step(1)], k: [text.previousKey, () => this.#step(-1)], 0: [text.nothingKey, () => this.#decide(null)], v: [queue.item.contextsInFull, () => this.#item !== null && this.evidence.turn()] };
+    for (const [key, [words, act]] of Object.entries(keys)) addShortcut(key, words, act, { group: strings.help.groups.queue, signal: this.#left.signal });
     if (this.body) return;
     this.place = h("span", { class: "muted small", role: "status" });
     this.heading = h("h1", {});
-    this.back = h("button", { type: "button", onclick: () => this.press("k") }, text.previous);
-    this.on = h("button", { type: "button", onclick: () => this.press("j") }, text.next);
+    this.back = h("button", { type: "button", onclick: () => this.#step(-1) }, text.previous);
+    this.on = h("button", { type: "button", onclick: () => this.#step(1) }, text.next);
     this.evidence = h("queue-evidence", {});
     this.opinions = h("div", {});
     this.reason = h("input", { name: "reason", maxlength: "2000", autocomplete: "off", placeholder: text.reasonHint });
@@ -45,7 +53,7 @@ class QueueReview extends HTMLElement {
       this.opinions,
       h("label", { class: "field" }, h("span", {}, text.reason), this.reason),
       h("label", { class: "field" }, h("span", {}, text.own), this.own),
-      h("div", { class: "campaign-actions" }, h("button", { type: "submit" }, text.ownSubmit), h("button", { type: "button", onclick: () => this.press("0") }, text.nothing)),
+      h("div", { class: "campaign-actions" }, h("button", { type: "submit" }, text.ownSubmit), h("button", { type: "button", onclick: () => this.#decide(null) }, text.nothing)),
       this.error,
     );
     this.work = h("div", { class: "queue-columns" }, this.evidence, h("div", { class: "queue-side" }, this.form));
@@ -55,30 +63,25 @@ class QueueReview extends HTMLElement {
 
   disconnectedCallback() {
     this.#left.abort();
+    this.#shown.abort();
   }
 
-  show(campaign) {
+  show(campaign, at = 0) {
     this.#campaign = campaign;
-    this.#at = 0;
+    this.#at = at;
     fill(this.heading, text.title(campaign.name));
     fill(this.body, skeleton(8));
     return this.#load();
   }
 
-  /** Feature by feature; opinions by number. */
-  press(key) {
-    if (key === "j" && this.#at + 1 < this.#total) this.#go(this.#at + 1);
-    else if (key === "k" && this.#at > 0) this.#go(this.#at - 1);
-    else if (key === "0") this.#decide(null);
-    else if (key === "v" && this.#item !== null) this.evidence.turn();
-    else {
-      const opinion = this.#item?.opinions[Number(key) - 1];
-      if (opinion?.stands) this.#decide(opinion.stream);
-    }
+  #step(by) {
+    const at = this.#at + by;
+    if (at >= 0 && at < this.#total) this.#go(at);
   }
 
   #go(at) {
     this.#at = at;
+    setQuery({ at: at || null }, { silent: true });
     return this.#load();
   }
 
@@ -119,6 +122,11 @@ class QueueReview extends HTMLElement {
       decided && h("p", { class: "queue-decided" }, text.decided(accepted === null ? null : label)),
       h("ol", { class: "queue-opinions" }, opinions.map((opinion, i) => this.#opinion(opinion, i + 1, accepted))),
     );
+    this.#shown.abort();
+    this.#shown = new AbortController();
+    for (const [i, { stands, stream }] of opinions.slice(0, MOST_KEYED).entries()) {
+      if (stands) addShortcut(String(i + 1), text.acceptKey(i + 1), () => this.#decide(stream), { group: strings.help.groups.queue, signal: this.#shown.signal });
+    }
     this.evidence.show(feature);
     showPresence(source, index);
     announce(this.place.textContent);
@@ -135,7 +143,7 @@ class QueueReview extends HTMLElement {
       h("p", { class: "muted small" }, h("bdi", {}, person.name), answers.length > 0 && ` · ${answers.join(" · ")}`),
       evidence && h("p", { class: "small", dir: "auto" }, evidence),
       tags.length > 0 && h("p", { class: "queue-tags" }, tags.map((tag) => h("span", { class: "tag" }, tag))),
-      name !== null && (stands ? h("button", { type: "button", onclick: () => this.press(String(place)) }, text.accept(place)) : h("span", { class: "muted small" }, text.gone)),
+      name !== null && (stands ? h("button", { type: "button", onclick: () => this.#decide(stream) }, text.accept(place, place <= MOST_KEYED)) : h("span", { class: "muted small" }, text.gone)),
     );
   }
 

@@ -6,11 +6,13 @@
 import { api, isAbort } from "../lib/api.js";
 import { announce, fill, h, uuid } from "../lib/dom.js";
 import { show as showPresence } from "../lib/live.js";
+import { addShortcut } from "../lib/shortcuts.js";
 import { forgetFeature } from "../lib/store.js";
+import { strings } from "../lib/strings.js";
 import { queue } from "../pages/label-queue-strings.js";
 import { progressBar } from "./queue-list.js";
 import "./queue-evidence.js";
-import "./queue-opinion.js";
+import { opinionKeys } from "./queue-opinion.js";
 import { errorView, skeleton } from "./state-view.js";
 import { toast } from "./toast.js";
 
@@ -32,6 +34,7 @@ class QueueWork extends HTMLElement {
 
   connectedCallback() {
     if (this.#left.signal.aborted) this.#left = new AbortController();
+    for (const [key, words] of [...opinionKeys, ["v", text.contextsInFull]]) addShortcut(key, words, () => this.#press(key), { group: strings.help.groups.queue, signal: this.#left.signal });
     if (this.body) return;
     this.head = h("header", { class: "queue-head" });
     this.notice = h("div", { class: "queue-notice", role: "status" });
@@ -54,8 +57,7 @@ class QueueWork extends HTMLElement {
     return this.#next();
   }
 
-  /** What a single key does; see `queue-opinion`. */
-  press(key) {
+  #press(key) {
     if (this.#feature === null) return;
     if (key === "v") this.evidence.turn();
     else this.opinion.press(key);

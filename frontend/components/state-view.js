@@ -4,6 +4,7 @@
  */
 
 import { fill, h } from "../lib/dom.js";
+import { onceBack } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 
 class StateView extends HTMLElement {
@@ -37,7 +38,8 @@ const PASSING = new Set([401, 408, 409, 425, 429]);
 
 /**
  * A state-view for an error, with a button that calls `retry` where that may help. What is no `ApiError` is mostly code that
- * could not be fetched, and says so in words that are not for people.
+ * could not be fetched, and says so in words that are not for people. Where the server was away, nobody has to press: once it
+ * is back, `retry` is called.
  */
 export function errorView(error, retry) {
   const { status = null, message, hint } = error;
@@ -48,7 +50,14 @@ export function errorView(error, retry) {
     hint: status === null ? strings.errors.notFetchedHint : hint,
     action: again ? strings.errors.retry : null,
   });
-  if (again) view.addEventListener("action", retry, { once: true });
+  if (!again) return view;
+  const asked = new AbortController();
+  const ask = () => {
+    asked.abort();
+    if (view.isConnected) retry();
+  };
+  view.addEventListener("action", ask, { once: true });
+  if (!status || status === 503) onceBack(ask, asked);
   return view;
 }
 

@@ -63,6 +63,14 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** As `fill`; the focus goes to what has the same `data-key` as what had it and was replaced. */
+export function refill(element, ...children) {
+  const focused = /** @type {HTMLElement|null} */ (element.contains(document.activeElement) ? document.activeElement : null);
+  const key = focused?.dataset.key;
+  fill(element, ...children);
+  if (key) /** @type {HTMLElement|null} */ (element.querySelector(`[data-key="${CSS.escape(key)}"]`))?.focus();
+}
+
 /** Call `fn` once, `wait` ms after the last call. `.cancel()` drops a pending one (`.pending()` tells); `.flush()` runs it now. */
 export function debounce(fn, wait) {
   let timer = 0;

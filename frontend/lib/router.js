@@ -33,6 +33,12 @@ export function setQuery(patch, { replace = true, silent = false } = {}) {
   if (!silent) dispatchEvent(new CustomEvent(CHANGE));
 }
 
+/** A place in a list, counted from 0, as a query has it; 0 for what is none. */
+export function rankOf(value) {
+  const rank = Number(value);
+  return Number.isInteger(rank) && rank > 0 ? rank : 0;
+}
+
 /** "/feature/:source/:index" against a path -> { source, index } or null. */
 export function matchPath(pattern, path) {
   const names = pattern.split("/");

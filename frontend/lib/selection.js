@@ -23,6 +23,9 @@ export function parseKey(text) {
 /** Steer with all of them. @param {Iterable<string>} keys */
 export const steerPath = (keys) => `/steer?${new URLSearchParams([...keys].flatMap((key) => parseKey(key) ?? []).map(({ source, index }) => ["f", `${source}/${index}`]))}`;
 
+/** Have people label all of them. @param {Iterable<string>} keys */
+export const labelPath = (keys) => `/label/new?${[...keys].map((key) => `f=${encodeURIComponent(key).replaceAll("%3A", ":")}`).join("&")}`;
+
 /** @param {string} key as `featureKey` makes it */
 export function pathOf(key) {
   const feature = parseKey(key);

@@ -114,6 +114,19 @@ export function onStale(listener, { signal }) {
   );
 }
 
+/** Call `listener()` once, when the server and its model are there again, after one of them was not. */
+export function onceBack(listener, { signal }) {
+  let away = false;
+  session.subscribe(
+    ({ offline, health }) => {
+      const here = !offline && health?.model_loaded;
+      if (here && away) listener();
+      away = !here;
+    },
+    { signal },
+  );
+}
+
 /**
  * Polls /api/health: every second while the index is being built or the server is away, else every 20 s and only
  * while somebody looks at the page; at once when a request was not served.

@@ -66,6 +66,7 @@ export const selection = {
   compare: "Compare",
   compareWhy: (least, most) => `${least} to ${most} features can be compared`,
   steer: "Steer together",
+  haveLabelled: "Label these",
   steerWhy: (most) => `at most ${most} features can be turned at once`,
   copy: "Copy list",
   copied: (count) => `${plural(count, "feature", "features")} copied.`,

@@ -13,7 +13,7 @@ import "../components/virtual-list.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { featureList } from "../lib/feature-list.js";
 import { Page } from "../lib/page.js";
-import { navigate, setQuery } from "../lib/router.js";
+import { navigate, rankOf, setQuery } from "../lib/router.js";
 import { MOST_CHOSEN, Selection, featureKey } from "../lib/selection.js";
 import { setting } from "../lib/settings.js";
 import { addShortcut } from "../lib/shortcuts.js";
@@ -231,11 +231,6 @@ class BrowsePage extends Page {
       else this.heads[i].removeAttribute("aria-sort");
     }
   }
-}
-
-function rankOf(value) {
-  const rank = Number(value);
-  return Number.isInteger(rank) && rank > 0 ? rank : 0;
 }
 
 /** The whole row is a target; its link keeps the middle button and "open in a new tab". */

@@ -11,6 +11,7 @@ import { home as text } from "./home-strings.js";
 import { steerPath } from "./steer-link.js";
 
 const PRESETS_SHOWN = 5;
+const CAMPAIGNS_SHOWN = 2;
 
 class HomePage extends Page {
   connectedCallback() {
@@ -30,8 +31,10 @@ class HomePage extends Page {
   async #load() {
     if (!this.body.hasChildNodes()) fill(this.body, skeleton(8));
     try {
-      const [model, presets] = await Promise.all([loadModel(), api.presets({ signal: this.signal }).catch(() => ({ items: [] }))]);
-      if (!this.signal.aborted) fill(this.body, introduction(model, this.search), ways(model, presets.items), layers(model), card(model));
+      const { signal } = this;
+      const none = () => ({ items: [] }); // the page is as good without
+      const [model, presets, campaigns] = await Promise.all([loadModel(), api.presets({ signal }).catch(none), api.campaigns({ signal }).catch(none)]);
+      if (!signal.aborted) fill(this.body, introduction(model, this.search), ways(model, presets.items, campaigns.items), layers(model), card(model));
     } catch (error) {
       if (!this.signal.aborted && !this.search.isConnected) fill(this.body, errorView(error, () => this.#load()));
     }
@@ -61,8 +64,10 @@ function introduction(model, search) {
   );
 }
 
-function ways(model, presets) {
-  const alive = model.sources.reduce((sum, source) => sum + (source.n_alive ?? source.n_features), 0);
+function ways(model, presets, campaigns) {
+  const sum = (count) => model.sources.reduce((all, source) => all + count(source), 0);
+  const alive = sum(({ n_alive: n, n_features: all }) => n ?? all);
+  const named = sum(({ n_labelled: n }) => n);
   const way = (href, title, hint, links) =>
     h("section", { class: "panel way" }, h("h2", {}, h("a", { href }, title)), h("p", { class: "muted" }, hint), h("ul", {}, links.map(([label, target, note]) => h("li", {}, h("a", { href: target, dir: "auto", title: note }, label)))));
   const inspect = text.inspectTexts.map((sample) => [sample.split("\n")[0], `/inspect?${new URLSearchParams({ text: sample })}`]);
@@ -75,7 +80,15 @@ function ways(model, presets) {
     way("/browse", text.browse, text.browseHint(alive), text.browseLinks),
     way("/inspect", text.inspect, text.inspectHint, inspect),
     way("/steer", text.steer, text.steerHint, steer),
+    way("/label", text.label, text.labelHint(named, alive, named - sum(({ n_automatic: n }) => n)), [...toLabel(campaigns), ...text.labelLinks]),
   );
+}
+
+/** Campaigns in which something is left to do, or where all of them are. */
+function toLabel(campaigns) {
+  const mine = campaigns.filter(({ takes_part: mine, closed_at: closed, progress }) => mine && closed === null && progress.left_for_me > 0);
+  if (!mine.length) return [[text.campaigns, "/label"]];
+  return mine.slice(0, CAMPAIGNS_SHOWN).map(({ id, name, progress }) => [name, `/label/${encodeURIComponent(id)}`, text.campaignLeft(progress.left_for_me)]);
 }
 
 function layers(model) {

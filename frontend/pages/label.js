@@ -7,31 +7,25 @@ import "../components/queue-work.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
 import { api, isAbort } from "../lib/api.js";
-import { debounce, fill, h, uuid } from "../lib/dom.js";
+import { debounce, fill, h, refill, uuid } from "../lib/dom.js";
 import { listen } from "../lib/live.js";
 import { Page } from "../lib/page.js";
-import { navigate } from "../lib/router.js";
-import { addShortcut } from "../lib/shortcuts.js";
+import { navigate, rankOf } from "../lib/router.js";
 import { loadModel } from "../lib/store.js";
-import { strings } from "../lib/strings.js";
 import { queue as text } from "./label-queue-strings.js";
 
 const SETTLE_MS = 300;
-const WORK_KEYS = "123ypnumdsev";
 
 class LabelPage extends Page {
   #visit = 0;
   #listed = null;
-  #refresh = debounce(() => this.#listed && this.#list(), SETTLE_MS);
+  /** What stands there stays if it cannot be read anew: the banner says why. */
+  #refresh = debounce(() => this.#listed && this.#list().catch(() => {}), SETTLE_MS);
 
   connectedCallback() {
     super.connectedCallback();
     this.classList.add("page", "label-page");
     const { signal } = this;
-    const group = strings.help.groups.queue;
-    const words = new Map(text.item.keyList.flatMap(([keys, what]) => keys.split(" ").map((key) => [key, what])));
-    for (const key of WORK_KEYS) addShortcut(key, words.get(key), () => this.#press(key), { group, signal });
-    for (const [key, what] of [["j", text.decide.next], ["k", text.decide.previous], ["0", text.decide.nothing]]) addShortcut(key, what, () => this.#press(key), { group, signal });
     // opinions of others are told as they come, but for those that are hidden
     listen((message) => {
       if (message.kind === "renewed" || (message.kind === "said" && ["opinion", "accept", "adjudicate"].includes(message.event.kind))) this.#refresh();
@@ -49,7 +43,7 @@ class LabelPage extends Page {
     this.setTitle(text.title);
     fill(this, skeleton(6));
     try {
-      const show = params.campaign === undefined ? this.#list(visit) : params.campaign === "new" ? this.#make(visit, query) : this.#one(visit, params);
+      const show = params.campaign === undefined ? this.#list(visit) : params.campaign === "new" ? this.#make(visit, query) : this.#one(visit, params, query);
       await show;
     } catch (error) {
       if (isAbort(error) || visit !== this.#visit) return;
@@ -58,27 +52,17 @@ class LabelPage extends Page {
     }
   }
 
-  #press(key) {
-    /** @type {any} */
-    const work = this.querySelector("queue-work, queue-review");
-    work?.press(key);
-  }
-
   async #list(visit = this.#visit) {
     const { signal } = this;
     const [{ items }, me] = await Promise.all([api.campaigns({ signal }), api.me({ signal })]);
     if (visit !== this.#visit) return;
-    const focused = this.#listed && this.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;
     this.#listed = items;
     const may = me.permissions.includes("review");
-    const make = may && h("a", { class: "button primary", href: "/label/new" }, text.make);
+    const ways = h("div", { class: "campaign-actions" }, h("a", { class: "button", href: "/agreement" }, text.agreement), may && h("a", { class: "button primary", href: "/label/new" }, text.make));
     const body = items.length
       ? campaignList(items, me.permissions, (campaign, kind) => this.#act(campaign, kind))
       : h("state-view", { kind: "empty", heading: text.none, hint: may ? text.noneHint : `${text.noneHint} ${text.noneForYou}` });
-    fill(this, h("header", { class: "label-page-head" }, h("div", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), make), body);
-    /** @type {HTMLElement | null} */
-    const again = focused ? this.querySelector(`[aria-label="${CSS.escape(focused)}"]`) : null;
-    again?.focus();
+    refill(this, h("header", { class: "label-page-head" }, h("div", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), ways), body);
   }
 
   async #act(campaign, kind) {
@@ -88,7 +72,8 @@ class LabelPage extends Page {
     } catch (error) {
       toast(error.code === "stale" ? text.changed : error.message, { kind: "error" });
     }
-    await this.#list();
+    this.#refresh();
+    this.#refresh.flush();
   }
 
   async #make(visit, query) {
@@ -102,7 +87,7 @@ class LabelPage extends Page {
     form.focusField();
   }
 
-  async #one(visit, { campaign: id, view }) {
+  async #one(visit, { campaign: id, view }, query) {
     const { signal } = this;
     const campaign = await api.campaign(id, { signal });
     if (visit !== this.#visit) return;
@@ -117,7 +102,7 @@ class LabelPage extends Page {
     }
     const element = h(view === "review" ? "queue-review" : "queue-work", {});
     fill(this, element);
-    await element.show(campaign);
+    await element.show(campaign, rankOf(query.get("at")));
   }
 
   #form() {

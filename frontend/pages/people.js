@@ -6,7 +6,7 @@ import { toast } from "../components/toast.js";
 import { field, peopleForm } from "../components/login-form.js";
 import { accounts } from "../lib/api-accounts.js";
 import { isAbort } from "../lib/api.js";
-import { fill, h } from "../lib/dom.js";
+import { fill, h, refill } from "../lib/dom.js";
 import { formatTime } from "../lib/format.js";
 import { Page } from "../lib/page.js";
 import { who } from "../lib/person.js";
@@ -20,6 +20,7 @@ const roleMenu = (props, chosen) => h("select", props, Object.entries(people.rol
 
 class PeoplePage extends Page {
   #before = null;
+  #view = "people"; // an answer for a view that was left comes too late
 
   connectedCallback() {
     super.connectedCallback();
@@ -32,29 +33,30 @@ class PeoplePage extends Page {
 
   async onRoute({ query }) {
     const view = VIEWS.includes(query.get("show")) ? query.get("show") : "people";
+    this.#view = view;
     this.setTitle(view === "people" ? text.title : text.tabs[view]);
     fill(this.tabs, VIEWS.map((name) => h("a", { class: "button chip", href: name === "people" ? "/people" : `/people?show=${name}`, "aria-current": name === view ? "page" : null }, text.tabs[name])));
     fill(this.made);
     fill(this.body, skeleton(5));
-    await this.#show({ people: () => this.#people(), invitations: () => this.#invitations(), log: () => this.#log() }[view]);
+    await this.#show(view);
   }
 
   async #show(view) {
     try {
-      await view();
+      await { people: () => this.#people(), invitations: () => this.#invitations(), log: () => this.#log() }[view]();
     } catch (error) {
-      if (!isAbort(error)) fill(this.body, errorView(error, () => this.#show(view)));
+      if (!isAbort(error) && view === this.#view) fill(this.body, errorView(error, () => this.#show(view)));
     }
   }
 
   async #people() {
     const { items } = await accounts.people({ signal: this.signal });
-    fill(this.body, h("ul", { class: "panel people-list" }, items.map((person) => this.#person(person))));
+    if (this.#view === "people") refill(this.body, h("ul", { class: "panel people-list" }, items.map((person) => this.#person(person))));
   }
 
   #person({ id, name, role, active, seen_at: seen }) {
     const mine = id === who.state.person?.id;
-    const menu = roleMenu({ "aria-label": text.role(name), disabled: !active }, role);
+    const menu = roleMenu({ "aria-label": text.role(name), disabled: !active, dataset: { key: `${id} role` } }, role);
     menu.addEventListener("change", () => this.#attempt(() => accounts.changePerson(id, { role: menu.value }), () => toast(text.changed(name, people.roles[menu.value])), () => this.#people()));
     const reset = async () => {
       const { path } = await accounts.makeReset(id);
@@ -64,6 +66,7 @@ class PeoplePage extends Page {
     const turn = () => {
       if (!active || confirm(text.sure(name))) this.#attempt(() => accounts.changePerson(id, { active: !active }), () => this.#people());
     };
+    const words = active ? text.deactivate : text.reactivate;
     return h(
       "li",
       { class: active ? "people-row" : "people-row is-out" },
@@ -72,14 +75,15 @@ class PeoplePage extends Page {
         "div",
         { class: "people-actions" },
         menu,
-        active && h("button", { type: "button", onclick: () => this.#attempt(reset) }, text.reset),
-        !mine && h("button", { type: "button", onclick: turn }, active ? text.deactivate : text.reactivate),
+        active && h("button", { type: "button", "aria-label": `${text.reset}: ${name}`, onclick: () => this.#attempt(reset) }, text.reset),
+        !mine && h("button", { type: "button", "aria-label": `${words}: ${name}`, dataset: { key: `${id} turn` }, onclick: turn }, words),
       ),
     );
   }
 
   async #invitations() {
     const { items } = await accounts.invitations({ signal: this.signal });
+    if (this.#view !== "invitations") return;
     const form = peopleForm({
       fields: [
         h("label", { class: "people-field" }, h("span", {}, text.inviteRole), roleMenu({ name: "role" }, "labeller")),
@@ -125,6 +129,7 @@ class PeoplePage extends Page {
     };
     this.#before = null;
     await more();
+    if (this.#view !== "log") return;
     const head = h("thead", {}, h("tr", {}, Object.values(columns).map((name) => h("th", { scope: "col" }, name))));
     fill(this.body, rows.children.length ? h("div", { class: "panel people-log" }, h("table", {}, head, rows), older) : h("p", { class: "muted" }, text.logEmpty));
   }
@@ -135,7 +140,7 @@ class PeoplePage extends Page {
     } catch (error) {
       if (isAbort(error)) return;
       toast(error.message, { kind: "error" });
-      if (steps.length > 1) await this.#show(steps.at(-1)); // what was chosen does not hold: show what does
+      if (steps.length > 1) await this.#show(this.#view); // what was chosen does not hold: show what does
     }
   }
 }

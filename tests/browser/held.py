@@ -8,6 +8,8 @@ import time
 from playwright.sync_api import Page, Route
 
 ASKED_WITHIN_S = 20.0
+FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Two frames: whatever an answer that is here makes of the page has been made."""
 
 
 class Held:

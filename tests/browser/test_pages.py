@@ -61,6 +61,17 @@ def test_home_leads_to_every_page(page: Page, studio: Studio) -> None:
         expect(page.get_by_role("heading", level=1)).to_be_attached()
 
 
+def test_home_says_how_far_labelling_is(page: Page, studio: Studio) -> None:
+    sources = studio.get("/api/model")["sources"]
+    named = sum(source["n_labelled"] for source in sources)
+    page.goto("/")
+    way = page.locator(".way", has=page.get_by_role("link", name="Label", exact=True))
+    expect(way).to_contain_text(f"{named} of {sum(source['n_alive'] for source in sources)} features have a name")
+    page.locator(".ways").get_by_role("link", name="Most frequent").click()
+    often = studio.get("/api/features?sort=rate&limit=1")["items"][0]
+    expect(page.locator(".feature-row .row-link").first).to_have_text(f"L{often['layer']} · {often['index']}")
+
+
 def test_home_searches(page: Page) -> None:
     page.goto("/")
     page.get_by_role("searchbox").fill("snow")

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from .accessible import violations
 from .conftest import NewPage, Watch
 from .everywhere import THEMES
+from .held import FRAMES, Held
 from .studio import Studio, mfn, serve
 
 PASSWORD = "seven grey geese over water"
@@ -124,14 +125,24 @@ def test_from_an_invitation_to_too_many_tries(new_page: NewPage) -> None:
     expect(ann.locator("tbody tr").first).to_contain_text(BOB)
 
     nothing_serious(ann)
+    late = Held(ann, "**/api/admin/people")
+    ann.get_by_role("link", name="People", exact=True).click()
+    late.wait()
+    ann.get_by_role("link", name="Log", exact=True).click()
+    expect(ann.locator("tbody tr").first).to_contain_text("was held off")
+    with ann.expect_response("**/api/admin/people"):
+        late.let_go()
+    ann.evaluate(FRAMES)
+    expect(ann.locator("tbody tr").first).to_contain_text("was held off")  # what comes too late is not shown
+    ann.unroute_all()
     ann.goto("/people")
     nothing_serious(ann)
     row = ann.locator(".people-row").filter(has_text="Bob")
     row.get_by_role("combobox").select_option("reviewer")
     expect(ann.get_by_text("is Reviewer now")).to_be_visible()
     ann.on("dialog", lambda dialog: dialog.accept())
-    row.get_by_role("button", name="Put out of use").click()
-    expect(row.get_by_role("button", name="Put back into use")).to_be_visible()
+    row.get_by_role("button", name="Put out of use").press("Enter")
+    expect(row.get_by_role("button", name="Put back into use")).to_be_focused()  # the list is made anew under it
 
 
 def test_a_token_is_shown_once_and_is_a_key_of_openais_api(new_page: NewPage) -> None:

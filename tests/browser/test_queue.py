@@ -109,6 +109,16 @@ def test_a_queue_is_worked_through_and_decided_by_keyboard_alone(page: Page, stu
     tab_to(page, review)
     page.keyboard.press("Enter")
     shown(page, "queue-review", rows[0])
+    page.keyboard.press("j")
+    shown(page, "queue-review", rows[1])
+    page.reload()  # the address holds the place
+    shown(page, "queue-review", rows[1])
+    page.keyboard.press("k")
+    shown(page, "queue-review", rows[0])
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Accept opinion 1")
+    expect(page.get_by_role("dialog")).not_to_contain_text("Sure: high")  # a key of the queue
+    page.keyboard.press("Escape")
     page.keyboard.press("1")
     shown(page, "queue-review", rows[1])
     page.keyboard.press("0")
@@ -127,6 +137,18 @@ def test_a_queue_is_worked_through_and_decided_by_keyboard_alone(page: Page, stu
     expect(page.locator("queue-review .queue-title [role=status]")).to_contain_text("0 without a decision")
     labels = [studio.get(f"/api/features/{row['source']}/{row['index']}")["label"] for row in rows]
     assert labels == ["ships <i>at</i> sea", None, "snow and rain"]
+
+
+def test_on_a_phone_what_is_judged_comes_before_the_keyboard(new_page: NewPage, studio: Studio) -> None:
+    rows = features(studio, 8, 1)
+    page = new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page.goto(f"/label/{begin(studio, 'On a phone', rows)}")
+    shown(page, "queue-work", rows[0])
+    expect(field(page)).not_to_be_focused()
+    field(page).tap()
+    page.keyboard.type("tapped")
+    page.get_by_role("button", name="Save and go on").tap()
+    expect(page.get_by_text("Nothing is left for you here.")).to_be_visible()
 
 
 @pytest.fixture

@@ -226,6 +226,16 @@ def test_pages_fade_only_for_who_wants_motion(new_page: NewPage, motion: str) ->
     expect(page.locator("html[data-changing]")).to_have_count(0)
 
 
+def test_what_could_not_be_read_is_read_when_the_server_is_back(page: Page, watch: Watch) -> None:
+    watch.allowed.append("ERR_FAILED")
+    page.route("**/api/**", lambda route: route.abort())
+    page.goto("/label")
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.unroute_all()
+    expect(page.get_by_role("heading", level=1, name="Label")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
