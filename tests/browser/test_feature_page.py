@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import NewPage, Watch
+from .held import FRAMES, Held
 from .studio import Studio
 
 PHONE = {"width": 360, "height": 740}
@@ -107,6 +108,71 @@ def test_values_are_told_to_pointer_and_keyboard(page: Page, feature: dict[str, 
     expect(page.locator("#announcer")).to_have_text(" ".join(tip.inner_text().split()))
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
+
+
+# What the histogram's plot holds, and where its mark stands.
+PLOTTED = """() => {
+  const { data, layout } = document.querySelector("activation-histogram .plot");
+  const [{ x, y }] = data;
+  return { x: [...x], y: [...y], marks: layout.shapes.map(({ x0 }) => x0) };
+}"""
+
+
+def test_the_histogram_shows_the_counts_and_marks_what_was_tried(
+    page: Page, studio: Studio, feature: dict[str, Any]
+) -> None:
+    edges, counts = feature["histogram"]["edges"], feature["histogram"]["counts"]
+    full = [i for i, count in enumerate(counts) if count]
+    text = "".join(feature["contexts"][0]["tokens"])
+    page.goto(path_of(feature))
+    expect(page.locator("activation-histogram svg.main-svg").first).to_be_visible()
+    plotted = page.evaluate(PLOTTED)
+    assert plotted["x"] == edges[full[0] : full[-1] + 2]
+    assert plotted["y"] == [*counts[full[0] : full[-1] + 1], 0], "each bin's count at its left edge"
+    assert plotted["marks"] == []
+    page.get_by_role("textbox", name=re.compile("Type a text")).fill(text)
+    page.keyboard.press("Enter")
+    expect(page.locator("activation-histogram .annotation-text")).to_have_text("your text")
+    tried = studio.post(f"/api/features/{feature['source']}/{feature['index']}/activations", {"text": text})
+    assert page.evaluate(PLOTTED)["marks"] == [pytest.approx(max(tried["values"]), rel=1e-3)]
+
+
+def test_what_it_promotes_and_suppresses_stands_where_it_says(page: Page, feature: dict[str, Any]) -> None:
+    page.goto(path_of(feature))
+    for table, logits in (("is-up", feature["promoted"]), ("is-down", feature["suppressed"])):
+        shown = page.locator(f"table.{table} tbody tr").first.locator(".bar")
+        expect(shown).to_be_visible()
+        assert float(shown.inner_text().replace("−", "-")) == pytest.approx(logits[0]["logit"], abs=0.006)
+
+
+def test_an_answer_that_comes_too_late_is_not_shown(page: Page, studio: Studio, feature: dict[str, Any]) -> None:
+    """Of the feature that was left, and of the text that was tried before."""
+    late = Held(page, f"**/api/features/{feature['source']}/{feature['next']}")
+    page.goto(path_of(feature))
+    expect(page.locator(".contexts mark").first).to_be_visible()
+    late.wait()  # it is fetched ahead
+    page.keyboard.press("]")
+    expect(page).to_have_url(re.compile(f"/{feature['next']}$"))
+    page.go_back()
+    crumbs = page.locator(".crumbs")
+    expect(crumbs).to_contain_text(f"· {feature['index']}")
+    with page.expect_response(re.compile(f"/{feature['next']}$")):
+        late.let_go()
+    page.evaluate(FRAMES)
+    expect(crumbs).to_contain_text(f"· {feature['index']}")
+    expect(page.locator(".is-loading")).to_have_count(0)
+
+    answers = Held(page, "**/activations")
+    field = page.get_by_role("textbox", name=re.compile("Type a text"))
+    field.fill("snow")
+    page.keyboard.press("Enter")
+    answers.wait()
+    field.fill("harbour harbour")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/activations")):  # it is given up
+        page.keyboard.press("Enter")
+    answers.wait(2)
+    answers.let_go()
+    expect(page.locator(".try-result")).to_contain_text("harbour harbour")
 
 
 def test_folded_contexts_are_counted(page: Page, feature: dict[str, Any]) -> None:

@@ -220,6 +220,58 @@ def test_colours_and_what_they_mean(page: Page, everything: dict[str, Any]) -> N
     expect(page.get_by_label("Colour")).to_have_value("group")
 
 
+# The colour that most pixels have which are not of the background.
+COMMONEST = """
+() => {
+  const canvas = document.querySelector(".map-points");
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const pixels = new Uint32Array(copy.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+  const counts = new Map();
+  for (const pixel of pixels) if (pixel !== pixels[0]) counts.set(pixel, (counts.get(pixel) ?? 0) + 1);
+  const [most] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [0];
+  const channels = (pixel) => [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255];
+  return { most: channels(most), ground: channels(pixels[0]) };
+}
+"""
+OPACITY = 0.8  # of a point
+
+
+def test_points_have_the_colour_of_the_legend(page: Page) -> None:
+    open_map(page, "?only=1")  # the second layer alone
+    swatch = page.get_by_role("group", name="Legend").locator("[aria-pressed=true] .swatch")
+    meant = [int(part) for part in re.findall(r"\d+", swatch.evaluate("e => getComputedStyle(e).backgroundColor"))[:3]]
+    found = page.evaluate(COMMONEST)
+    painted = [ground + OPACITY * (colour - ground) for colour, ground in zip(meant, found["ground"], strict=True)]
+    assert found["most"] == pytest.approx(painted, abs=2)
+
+
+def test_the_map_is_the_right_way_up(page: Page, everything: dict[str, Any]) -> None:
+    open_map(page)
+    shown = range(everything["n_shown"])
+    highest, lowest = (feature_at(everything, choose(shown, key=everything["y"].__getitem__)) for choose in (max, min))
+    assert place_of(page, highest)[1] < place_of(page, lowest)[1]
+
+
+STEPS = """async () => {
+  const { MapPoints } = await import("/assets/lib/map-points.js");
+  const { colouring } = await import("/assets/pages/map-colours.js");
+  const points = new MapPoints(await (await fetch("/api/map/points")).arrayBuffer());
+  const { lookOf, looks } = await colouring(points, "rate");
+  const order = Array.from(points.rate.keys()).sort((a, b) => points.rate[a] - points.rate[b]);
+  const steps = order.map(lookOf);
+  const rises = steps.every((step, i) => i === 0 || step >= steps[i - 1]);
+  return { rises, least: steps[0], most: steps.at(-1), looks: looks.length };
+}"""
+
+
+def test_what_fires_more_often_is_further_along_the_scale(page: Page) -> None:
+    page.goto("/settings")
+    found = page.evaluate(STEPS)
+    assert found["rises"]
+    assert 0 <= found["least"] < found["most"] < found["looks"]
+
+
 def test_one_layer_of_the_map(page: Page, everything: dict[str, Any]) -> None:
     open_map(page)
     page.get_by_label("Layer").select_option("2")
