@@ -117,6 +117,7 @@ def create_app(settings: Settings, plan: Plan | None = None, passwords: Password
             await studio.index_task.stop()
             await studio.templates.close()
             await worker.close()
+            await studio.writer.close()
             database.close()
 
     app = FastAPI(

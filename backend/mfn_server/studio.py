@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
+from sqlalchemy import Connection
 
 from mfn_server.access.passwords import Passwords
 from mfn_server.access.throttle import Allowance
@@ -18,6 +19,7 @@ from mfn_server.build import Build
 from mfn_server.chats.rendering import TemplateRenderer
 from mfn_server.db.registry import register
 from mfn_server.db.session import Database
+from mfn_server.db.writer import Writer
 from mfn_server.effects.desk import EffectDesk
 from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.token_texts import TokenTexts
@@ -85,25 +87,22 @@ class Studio:
     allowance: Allowance = field(default_factory=Allowance)
     templates: TemplateRenderer = field(default_factory=TemplateRenderer)
     readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READERS))
-    writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     known: Served | None = None
     startup: asyncio.Task[None] | None = None
     live: LiveHub = field(init=False)
+    writer: Writer = field(init=False)
 
     def __post_init__(self) -> None:
         self.live = LiveHub(self.database)
+        self.writer = Writer(self.database)
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads the database in a thread; a few at a time, the others in the order in which they came."""
         return await run_sync(partial(function, *args, **kwargs), limiter=self.readers)
 
-    async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a short write in a thread: one at a time, in the order in which they came.
-
-        The database has them take turns anyway, but SQLite by trying again after ever longer pauses, so that some
-        would wait long and none in order.
-        """
-        return await run_sync(partial(function, *args, **kwargs), limiter=self.writers)
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """What a short write says, which is called in a transaction, once that is committed: see `db.writer`."""
+        return await self.writer.write(work)
 
     async def served(self) -> Served:
         """What is known of the model, waited for if it is still loading.

@@ -37,12 +37,7 @@ async def reading(studio: Studio, work: Callable[[Connection], T]) -> T:
 
 async def writing(studio: Studio, work: Callable[[Connection], T]) -> T:
     """`work` in a write transaction, in a thread."""
-
-    def run() -> T:
-        with studio.database.write() as connection:
-            return work(connection)
-
-    return await run_in_threadpool(run)
+    return await studio.write(work)
 
 
 def check_accounts(studio: Studio) -> None:

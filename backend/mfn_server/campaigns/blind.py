@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, or_, select, tuple_
+from sqlalchemy import Connection, bindparam, func, or_, select, tuple_
 
 from mfn_server.access.roles import PERMISSIONS, Permission, Person
 from mfn_server.db.campaign_tables import Campaign, CampaignItem, CampaignMember, LabelOpinion
@@ -18,7 +18,36 @@ from mfn_server.db.tables import Origin
 from mfn_server.labels.log import Event, Place
 
 _AT_ONCE = 500
-_OPEN_AND_BLIND = select(Campaign.id).where(Campaign.is_blind, Campaign.closed_at.is_(None))
+
+# made once: putting them together takes longer than asking them
+_MINE = select(Campaign.id).where(
+    Campaign.is_blind,
+    Campaign.closed_at.is_(None),
+    or_(
+        Campaign.for_all,
+        Campaign.id.in_(select(CampaignMember.campaign_id).where(CampaignMember.person_id == bindparam("person_id"))),
+    ),
+)
+_OF_ITEM = (
+    (LabelOpinion.campaign_id == CampaignItem.campaign_id)
+    & (LabelOpinion.source_id == CampaignItem.source_id)
+    & (LabelOpinion.number == CampaignItem.number)
+)
+_GIVEN = select(func.count()).select_from(LabelOpinion).where(_OF_ITEM).correlate(CampaignItem).scalar_subquery()
+_BY_ME = (
+    select(LabelOpinion.stream)
+    .where(_OF_ITEM, LabelOpinion.author_id == bindparam("person_id"))
+    .correlate(CampaignItem)
+)
+_LEFT = (
+    select(CampaignItem.source_id, CampaignItem.number)
+    .join(Campaign, Campaign.id == CampaignItem.campaign_id)
+    .where(
+        CampaignItem.campaign_id.in_(bindparam("campaigns", expanding=True)),
+        Campaign.opinions > _GIVEN,
+        ~_BY_ME.exists(),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -56,29 +85,16 @@ def hidden_from(connection: Connection, person: Person, places: Collection[Place
     """What is hidden from someone, of some features or of all. Read it in the snapshot that it is for."""
     if Permission.LABEL not in PERMISSIONS[person.role]:  # their role counts, whatever the token they come by is for
         return NOTHING
-    member = select(CampaignMember.campaign_id).where(CampaignMember.person_id == person.id)
-    mine = _OPEN_AND_BLIND.where(or_(Campaign.for_all, Campaign.id.in_(member)))
-    campaigns = connection.scalars(mine).all()
+    campaigns = connection.scalars(_MINE, {"person_id": person.id}).all()
     if not campaigns:
         return NOTHING
-    of_item = (
-        (LabelOpinion.campaign_id == CampaignItem.campaign_id)
-        & (LabelOpinion.source_id == CampaignItem.source_id)
-        & (LabelOpinion.number == CampaignItem.number)
-    )
-    given = select(func.count()).select_from(LabelOpinion).where(of_item).correlate(CampaignItem).scalar_subquery()
-    by_me = select(LabelOpinion.stream).where(of_item, LabelOpinion.author_id == person.id).correlate(CampaignItem)
-    left = (
-        select(CampaignItem.source_id, CampaignItem.number)
-        .join(Campaign, Campaign.id == CampaignItem.campaign_id)
-        .where(CampaignItem.campaign_id.in_(campaigns), given < Campaign.opinions, ~by_me.exists())
-    )
+    of = {"person_id": person.id, "campaigns": campaigns}
     found: set[Place] = set()
     if places is None:
-        found.update((source_id, number) for source_id, number in connection.execute(left))
+        found.update((source_id, number) for source_id, number in connection.execute(_LEFT, of))
     else:
         asked = sorted(set(places))
         for begin in range(0, len(asked), _AT_ONCE):
             these = tuple_(CampaignItem.source_id, CampaignItem.number).in_(asked[begin : begin + _AT_ONCE])
-            found.update((source_id, number) for source_id, number in connection.execute(left.where(these)))
+            found.update((source_id, number) for source_id, number in connection.execute(_LEFT.where(these), of))
     return Hidden(person.id, frozenset(found)) if found else NOTHING

@@ -12,7 +12,6 @@ from mfn_server.campaigns.leases import drop, open_campaign
 from mfn_server.campaigns.schemas import OpinionBody, SkipBody
 from mfn_server.db.campaign_tables import CampaignItem, LabelOpinion
 from mfn_server.errors import APIError
-from mfn_server.features.reading import source_named
 from mfn_server.labels.commands import record
 from mfn_server.labels.log import Place
 from mfn_server.labels.payloads import Opinion, Skip
@@ -79,7 +78,12 @@ def _say(
     check: Callable[[Place], None],
 ) -> tuple[EventView, bool]:
     """Record it, if `check` lets it pass, and give the lease back."""
-    found = record(
+
+    def check_and_drop(place: Place) -> None:
+        check(place)
+        drop(connection, campaign_id, place, person)
+
+    return record(
         connection,
         model_id,
         body.source,
@@ -89,7 +93,5 @@ def _say(
         identity=body.id,
         base_version=None,
         reason=body.reason,
-        check=check,
+        check=check_and_drop,
     )
-    drop(connection, campaign_id, (source_named(connection, model_id, body.source).id, body.index), person)
-    return found

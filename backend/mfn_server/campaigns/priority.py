@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 _UNSURE = {"high": 0.0, "medium": 0.5, "low": 1.0, None: 0.5}
@@ -33,11 +33,12 @@ WEIGHTS = Signals(uncertainty=1.0, disagreement=2.0, importance=1.0, coverage=3.
 
 def priority(signals: Signals, *, blind: bool, weights: Signals = WEIGHTS) -> float:
     """The weighted mean of the signals, from 0 to 1. In a blind campaign what others said does not count."""
-    if blind:
-        weights = replace(weights, uncertainty=0.0, disagreement=0.0)
-    each = list(zip(astuple(weights), astuple(signals), strict=True))
-    mean: float = sum(weight * value for weight, value in each) / sum(weight for weight, _ in each)
-    return mean
+    worth = weights.importance * signals.importance + weights.coverage * signals.coverage
+    total = weights.importance + weights.coverage
+    if not blind:
+        worth += weights.uncertainty * signals.uncertainty + weights.disagreement * signals.disagreement
+        total += weights.uncertainty + weights.disagreement
+    return worth / total
 
 
 def uncertainty(confidences: Sequence[str | None]) -> float:

@@ -61,7 +61,7 @@ def _views(connection: Connection, rows: Sequence[Row[Any]], person: Person) -> 
             author=PersonView(id=row.author_id, name=row.author),
             created_at=row.created_at,
             takes_part=takes_part(connection, row, person),
-            progress=progress_of(connection, row, standings(connection, row), person, hidden),
+            progress=progress_of(connection, row, person, hidden),
         )
         for row in rows
     ]

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from mfn_server.access.person import Permission, Person, require
 from mfn_server.campaigns import leases, managing, opinions, reading
 from mfn_server.campaigns.blind import hidden_from
+from mfn_server.campaigns.events import Item
 from mfn_server.campaigns.queue import campaign_of, progress_of, ranked, standings
 from mfn_server.campaigns.schemas import (
     CampaignList,
@@ -31,6 +32,7 @@ from mfn_server.campaigns.selecting import choose
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.features.catalogue import Catalogue
 from mfn_server.features.columns import ColumnsMissingError
+from mfn_server.labels.log import Place
 from mfn_server.labels.reading import source_keys
 from mfn_server.labels.schemas import EventView, PersonView
 from mfn_server.studio import Served, Studio, StudioDep
@@ -61,7 +63,7 @@ async def post_campaign(studio: StudioDep, person: Reviewer, body: OpenBody, res
     """Open a campaign over the features that a list has now, or over some that are named."""
     served = await studio.served()
 
-    def write() -> bool:
+    def chosen() -> list[Item]:
         with studio.database.snapshot() as connection:
             catalogue: Catalogue | None = None
             with suppress(ColumnsMissingError):
@@ -70,11 +72,10 @@ async def post_campaign(studio: StudioDep, person: Reviewer, body: OpenBody, res
                 catalogue = studio.catalogues.current(connection, served.model_id, fingerprint, hidden)
             if catalogue is not None and not catalogue.columns.n:
                 catalogue = None
-            items = choose(connection, served.model_id, catalogue, body.features, served.tokens)
-        with studio.database.write() as connection:
-            return managing.open_new(connection, served.model_id, person, body, items)
+            return choose(connection, served.model_id, catalogue, body.features, served.tokens)
 
-    if not await studio.write(write):
+    items = await studio.read(chosen)
+    if not await studio.write(lambda connection: managing.open_new(connection, served.model_id, person, body, items)):
         response.status_code = 200
     studio.live.wake()
     return await _view(studio, served, person, body.id)
@@ -104,12 +105,7 @@ async def post_deed(
 ) -> CampaignView:
     """Change a campaign, close it, or open it again."""
     served = await studio.served()
-
-    def write() -> bool:
-        with studio.database.write() as connection:
-            return managing.do(connection, served.model_id, campaign, person, body)
-
-    if not await studio.write(write):
+    if not await studio.write(lambda connection: managing.do(connection, served.model_id, campaign, person, body)):
         response.status_code = 200
     studio.live.wake()
     return await _view(studio, served, person, campaign)
@@ -120,29 +116,31 @@ async def post_next(studio: StudioDep, person: Labeller, campaign: UUID, body: N
     """What to judge next. It is kept for whoever asks until its lease runs out."""
     served = await studio.served()
 
-    def work() -> Next:
-        row, skipped = None, set()
-        for _ in range(_TRIES):  # others may take what was free a moment ago
-            with studio.database.snapshot() as connection:
-                of = leases.open_campaign(connection, served.model_id, campaign, person)
-                items = standings(connection, of)
-                free = ranked(connection, of, items, person)
-                skipped = {place for place, before in free if before}
-            with studio.database.write() as connection:
-                of = leases.open_campaign(connection, served.model_id, campaign, person)
-                row = leases.take(connection, of, person, body.lease, [place for place, _ in free])
-            if row is not None or not free:
-                break
+    def look() -> list[tuple[Place, bool]]:
+        with studio.database.snapshot() as connection:
+            of = leases.open_campaign(connection, served.model_id, campaign, person)
+            return ranked(connection, of, standings(connection, of), person)
+
+    def take(connection: Connection) -> Row[Any] | None:
+        of = leases.open_campaign(connection, served.model_id, campaign, person)
+        return leases.take(connection, of, person, body.lease, [place for place, _ in free])
+
+    def tell() -> Next:
         with studio.database.snapshot() as connection:
             of = campaign_of(connection, served.model_id, campaign)
-            progress = progress_of(connection, of, standings(connection, of), person, hidden_from(connection, person))
-            if row is not None:
-                place = (row.source_id, row.number)
-                key = source_keys(connection, served.model_id)[row.source_id]
-                return Next(item=_lease(row, key, skipped=place in skipped), why=None, progress=progress)
-        return Next(item=None, why="waiting" if progress.left_for_me else "done", progress=progress)
+            progress = progress_of(connection, of, person, hidden_from(connection, person))
+            if row is None:
+                return Next(item=None, why="waiting" if progress.left_for_me else "done", progress=progress)
+            key = source_keys(connection, served.model_id)[row.source_id]
+            skipped = ((row.source_id, row.number), True) in free
+            return Next(item=_lease(row, key, skipped=skipped), why=None, progress=progress)
 
-    return await studio.write(work)
+    for _ in range(_TRIES):  # others may take what was free a moment ago
+        free = await studio.read(look)
+        row = await studio.write(take)
+        if row is not None or not free:
+            break
+    return await studio.read(tell)
 
 
 @router.put("/{campaign}/leases/{lease}")
@@ -150,11 +148,10 @@ async def put_lease(studio: StudioDep, person: Labeller, campaign: UUID, lease: 
     """A heartbeat: the feature is still before them. 409 `lease_lost` where it no longer is theirs."""
     served = await studio.served()
 
-    def write() -> Lease:
-        with studio.database.write() as connection:
-            of = leases.open_campaign(connection, served.model_id, campaign, person)
-            row = leases.renew(connection, of, person, lease)
-            return _lease(row, source_keys(connection, served.model_id)[row.source_id], skipped=False)
+    def write(connection: Connection) -> Lease:
+        of = leases.open_campaign(connection, served.model_id, campaign, person)
+        row = leases.renew(connection, of, person, lease)
+        return _lease(row, source_keys(connection, served.model_id)[row.source_id], skipped=False)
 
     return await studio.write(write)
 
@@ -162,12 +159,7 @@ async def put_lease(studio: StudioDep, person: Labeller, campaign: UUID, lease: 
 @router.delete("/{campaign}/leases/{lease}", status_code=204)
 async def delete_lease(studio: StudioDep, person: Labeller, campaign: UUID, lease: UUID) -> None:
     """Give a feature back without a word."""
-
-    def write() -> None:
-        with studio.database.write() as connection:
-            leases.give_back(connection, person, lease)
-
-    await studio.write(write)
+    await studio.write(lambda connection: leases.give_back(connection, person, lease))
 
 
 @router.post("/{campaign}/opinions", status_code=201, responses=_REPEATED)
@@ -176,12 +168,10 @@ async def post_opinion(
 ) -> EventView:
     """Give an opinion. Refused (409) where all that are asked for are there: the number is never exceeded."""
     served = await studio.served()
-
-    def write() -> tuple[EventView, bool]:
-        with studio.database.write() as connection:
-            return opinions.give_opinion(connection, served.model_id, campaign, person, body)
-
-    return _recorded(studio, response, await studio.write(write))
+    given = await studio.write(
+        lambda connection: opinions.give_opinion(connection, served.model_id, campaign, person, body)
+    )
+    return _recorded(studio, response, given)
 
 
 @router.post("/{campaign}/skips", status_code=201, responses=_REPEATED)
@@ -190,12 +180,8 @@ async def post_skip(
 ) -> EventView:
     """Have nothing to say of a feature now. It comes again when all else is done."""
     served = await studio.served()
-
-    def write() -> tuple[EventView, bool]:
-        with studio.database.write() as connection:
-            return opinions.skip(connection, served.model_id, campaign, person, body)
-
-    return _recorded(studio, response, await studio.write(write))
+    given = await studio.write(lambda c: opinions.skip(c, served.model_id, campaign, person, body))
+    return _recorded(studio, response, given)
 
 
 @router.get("/{campaign}/review")

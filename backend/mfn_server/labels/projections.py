@@ -169,7 +169,8 @@ def project(connection: Connection, changes: Iterable[tuple[Place, FeatureState,
         unnamed += [stream for stream, text in texts.items() if text and words.get(stream) != text]
         named += [(stream, text) for stream, text in words.items() if text and texts.get(stream) != text]
     for table in TABLES:
-        _remove(connection, table, gone[table])
+        if gone[table]:
+            _remove(connection, table, gone[table])
         if new[table]:
             connection.execute(_INSERT[table], new[table])
         if other[table]:
@@ -177,7 +178,8 @@ def project(connection: Connection, changes: Iterable[tuple[Place, FeatureState,
             connection.execute(_UPDATE[table], rows)
     for first, last in runs_of(unnamed):
         remove_from_search(connection, "label_search", first, last)
-    add_to_search(connection, "label_search", named)
+    if named:
+        add_to_search(connection, "label_search", named)
 
 
 _INSERT = {table: insert(table) for table in TABLES}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from sqlalchemy import Connection
 
 from mfn_server.access.person import Permission, Person, require
 from mfn_server.campaigns.blind import hidden_from
@@ -169,19 +170,18 @@ async def _record(
     served = await studio.served()
     base_version = parse_version(if_match, body.base_version)
 
-    def write() -> tuple[EventView, bool]:
-        with studio.database.write() as connection:
-            return record(
-                connection,
-                served.model_id,
-                source,
-                index,
-                person,
-                event,
-                identity=body.id,
-                base_version=base_version,
-                reason=body.reason,
-            )
+    def write(connection: Connection) -> tuple[EventView, bool]:
+        return record(
+            connection,
+            served.model_id,
+            source,
+            index,
+            person,
+            event,
+            identity=body.id,
+            base_version=base_version,
+            reason=body.reason,
+        )
 
     recorded, new = await studio.write(write)
     studio.live.wake()

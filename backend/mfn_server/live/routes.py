@@ -75,10 +75,5 @@ async def get_live(
 async def post_presence(studio: StudioDep, person: Reader, body: PresenceBody) -> None:
     """Say which feature a tab shows, and whether its person is writing. Nothing of it is kept."""
     served = await studio.served()
-
-    def write() -> None:
-        with studio.database.write() as connection:
-            put_tab(connection, served.model_id, person, body)
-
-    await studio.write(write)
+    await studio.write(lambda connection: put_tab(connection, served.model_id, person, body))
     studio.live.wake()

@@ -132,12 +132,7 @@ async def _read(studio: Studio, work: Callable[[Connection, int], T]) -> T:
 
 async def _write(studio: Studio, work: Callable[[Connection, int], T]) -> T:
     served = await studio.served()
-
-    def run() -> T:
-        with studio.database.write() as connection:
-            return work(connection, served.model_id)
-
-    return await run_in_threadpool(run)
+    return await studio.write(lambda connection: work(connection, served.model_id))
 
 
 def _check_sources(file: PresetFile, served: Served) -> None:

@@ -261,7 +261,7 @@ def test_what_was_skipped_comes_again_when_all_else_is_done(people: Database) ->
     assert seen == [3, 4, 5, 3, 4]
     with people.snapshot() as connection:
         of = campaign_of(connection, MODEL, campaign)
-        progress = progress_of(connection, of, standings(connection, of), ANN, NOTHING)
+        progress = progress_of(connection, of, ANN, NOTHING)
     assert (progress.features, progress.complete, progress.mine, progress.left_for_me) == (3, 1, 1, 2)
 
 
