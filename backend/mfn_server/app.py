@@ -97,7 +97,8 @@ def create_app(settings: Settings, plan: Plan | None = None, passwords: Password
     meters = Meters()
     settings.check_chat_template()
     dashboards = ForeignStore.of_folders(settings.dashboards)
-    database = open_database(settings.database_url)
+    backups = None if settings.database_url.startswith("sqlite") else settings.home / "backups"
+    database = open_database(settings.database_url, backups=backups)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

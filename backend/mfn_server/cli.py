@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mfn_server import __version__
 from mfn_server.access.command import users
+from mfn_server.backup.command import backup, restore
 from mfn_server.concepts import concepts
 from mfn_server.effects.command import effect
 from mfn_server.equipping import equip
@@ -399,6 +400,8 @@ labels.command()(explain)
 labels.command()(score)
 app.add_typer(labels)
 app.add_typer(users)
+app.command()(backup)
+app.command()(restore)
 app.command()(equip)
 app.command()(concepts)
 app.command()(rates)

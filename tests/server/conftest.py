@@ -124,6 +124,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{path}" if path else _new_postgres(request.getfixturevalue("postgres_server"))
 
 
+@pytest.fixture
+def fresh_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> str:
+    """The URL of a second database of the same kind, of which there is nothing yet."""
+    if database_url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'second' / 'studio.sqlite3'}"
+    return _new_postgres(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture
+def new_postgres(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Makes a copy of a database of the session's PostgreSQL, which nobody may have open. Gives its URL."""
+    return lambda template: _new_postgres(request.getfixturevalue("postgres_server"), template)
+
+
 def _new_postgres(server: str, template: str = "template1") -> str:
     name = f"test_{uuid.uuid4().hex}"
     engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
