@@ -15,7 +15,7 @@ import { errorView, skeleton } from "./state-view.js";
 const SETTLE_MS = 1_000;
 const LOW = -0.2; // where the scale of α begins; below it everything is worse than chance by far
 const SCALE = { width: 120, height: 14 };
-const FILTERS = ["question", "period", "source", "tag", "since", "until"];
+const FILTERS = ["question", "period", "source", "campaign", "tag", "since", "until"];
 
 class AgreementBoard extends HTMLElement {
   #query = new URLSearchParams();

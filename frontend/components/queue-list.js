@@ -43,6 +43,7 @@ function card(campaign, permissions, act) {
       { class: "campaign-actions" },
       works && h("a", { class: "button primary", href: campaignPath(id), "aria-label": `${progress.mine ? text.goOn : text.work}: ${name}` }, progress.mine ? text.goOn : text.work),
       reviews && h("a", { class: "button", href: campaignPath(id, "review"), "aria-label": `${text.review}: ${name}` }, text.review, progress.to_review > 0 && h("span", { class: "tag" }, text.toReview(progress.to_review))),
+      h("a", { class: "button quiet", href: `/agreement?campaign=${encodeURIComponent(id)}`, "aria-label": `${text.agreementOf}: ${name}` }, text.agreementOf),
       reviews && open && h("a", { class: "button quiet", href: campaignPath(id, "change"), "aria-label": `${text.edit}: ${name}` }, text.edit),
       reviews && h("button", { type: "button", class: "quiet", "aria-label": `${open ? text.close : text.reopen}: ${name}`, onclick: () => act(campaign, open ? "close" : "reopen") }, open ? text.close : text.reopen),
     ),

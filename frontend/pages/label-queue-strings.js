@@ -13,6 +13,7 @@ export const queue = {
   work: "Label",
   goOn: "Go on",
   review: "Review",
+  agreementOf: "Agreement",
   edit: "Change",
   close: "Close",
   reopen: "Open again",

@@ -55,6 +55,7 @@ export const labels = {
   undone: "undone",
   here: (names) => `Also here: ${names.join(", ")}`,
   typing: (name) => `${name} (writing…)`,
+  judging: (name) => `${name} (judging it in a campaign)`,
   conflict: "Meanwhile something has changed",
   conflictLead: "Nothing of yours was stored, and nothing of theirs was changed. What should become of both?",
   theirs: "Meanwhile",

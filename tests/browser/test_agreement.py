@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -58,3 +59,21 @@ def test_the_board(page: Page, studio: Studio, indexed: tuple[Path, Path]) -> No
     page.go_back()
     page.go_back()
     expect(page.get_by_role("heading", name="One concept?")).to_be_visible()
+
+
+def test_of_a_campaign_alone(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?limit=1&sort=rate")["items"][0]
+    these = {"kind": "list", "features": [{"source": row["source"], "index": row["index"]}]}
+    identity = str(uuid.uuid4())
+    studio.post("/api/campaigns", {"id": identity, "name": "By <b>itself</b>", "opinions": 1, "features": these})
+    opinion = {"source": row["source"], "index": row["index"], "text": "ships", "specificity": 4}
+    studio.post(f"/api/campaigns/{identity}/opinions", {"id": str(uuid.uuid4()), **opinion})
+    page.goto("/label")
+    page.get_by_role("link", name="Agreement: By <b>itself</b>").click()
+    scope = page.locator(".agreement-scope")
+    expect(scope).to_contain_text("Opinions given in the campaign By <b>itself</b>")
+    names = page.get_by_role("region", name="Questions").get_by_role("row", name="Names: words in common")
+    expect(names.get_by_role("cell").last).to_have_text("1")  # it stands alone
+    scope.get_by_role("link").click()
+    expect(scope).to_be_hidden()
+    expect(page).to_have_url(re.compile("/agreement$"))

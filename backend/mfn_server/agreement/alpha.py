@@ -17,7 +17,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Level = Literal["nominal", "ordinal"]
+from mfn_server.agreement.words import alpha_of_names, similarity_within
+
+Level = Literal["nominal", "ordinal", "words"]
 
 RESAMPLES = 1000
 
@@ -40,7 +42,8 @@ class Agreement:
             defined: no unit has two opinions, or all opinions are the same value.
         interval: of alpha, 95 %. None where alpha is, where there is one unit alone, or where fewer than nine in ten
             resamples define it.
-        raw: the share of pairs of opinions on one unit that are equal, each unit weighing alike. None without a pair.
+        raw: the share of pairs of opinions on one unit that are equal, each unit weighing alike; of names the share of
+            words that two have in common. None without a pair.
         units: those with two opinions or more; the others say nothing of agreement.
         raters: people with an opinion on one of these units.
         opinions: on these units.
@@ -69,8 +72,8 @@ def agreement(
 
     Args:
         opinions: at most one of each person on each unit.
-        level: whether values are just different (nominal) or have an order.
-        values: all that may be said, in order.
+        level: whether values are just different (nominal), have an order, or are names, apart by their words.
+        values: all that may be said, in order; of names nothing.
         resamples: how many times the units are drawn anew for the interval.
         seed: of these draws.
 
@@ -80,6 +83,8 @@ def agreement(
     asked = list(opinions)
     if len({(opinion.unit, opinion.rater) for opinion in asked}) < len(asked):
         raise ValueError("a person has two opinions on one unit")
+    if level == "words":
+        return _of_names(asked, resamples, seed)
     place = {value: column for column, value in enumerate(values)}
     if strange := [opinion.value for opinion in asked if opinion.value not in place]:
         raise ValueError(f"{strange[0]!r} is none of the values that may be said")
@@ -100,6 +105,28 @@ def agreement(
         opinions=len(kept),
         missing=1 - len(kept) / (len(counts) * len(raters)) if kept else 0.0,
         single=int((~shared).sum()),
+    )
+
+
+def _of_names(asked: Sequence[Opinion], resamples: int, seed: int) -> Agreement:
+    """`agreement` of names."""
+    units: dict[Hashable, list[Opinion]] = {}
+    for opinion in asked:
+        units.setdefault(opinion.unit, []).append(opinion)
+    shared = [said for said in units.values() if len(said) >= 2]
+    names = [[str(opinion.value) for opinion in said] for said in shared]
+    raters = {opinion.rater for said in shared for opinion in said}
+    n = sum(map(len, shared))
+    alpha, interval = alpha_of_names(names, resamples, seed)
+    return Agreement(
+        alpha=alpha,
+        interval=interval,
+        raw=similarity_within(names) if names else None,
+        units=len(shared),
+        raters=len(raters),
+        opinions=n,
+        missing=1 - n / (len(shared) * len(raters)) if shared else 0.0,
+        single=len(units) - len(shared),
     )
 
 

@@ -6,14 +6,16 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
+from uuid import UUID
 
 from sqlalchemy import Connection, Select, and_, or_, select
 
 from mfn_server.agreement.alpha import Level, Opinion
+from mfn_server.db.campaign_tables import LabelOpinion
 from mfn_server.db.tables import Label, LabelEvent, LabelFlag, LabelRating, LabelTag, LabelVote, Origin
 from mfn_server.labels.log import Place
 
-QuestionName = Literal["one_concept", "specificity", "confidence", "vote", "verdict"]
+QuestionName = Literal["one_concept", "specificity", "confidence", "vote", "verdict", "name"]
 QUESTIONS: tuple[QuestionName, ...] = get_args(QuestionName)
 
 
@@ -31,9 +33,11 @@ ASKED: Mapping[QuestionName, Question] = {
     "confidence": Question("ordinal", ("low", "medium", "high")),
     "vote": Question("nominal", ("down", "up")),
     "verdict": Question("nominal", ("named", "dead", "unclear", "duplicate", "polysemantic")),
+    "name": Question("words", ()),
 }
 """Votes are on a label, in its present words. A verdict is on a feature: that it was named, or what was held against
-it. The rest is the rubric, on a feature or on the present words of a label.
+it. A name is the words that a person said last of a feature, and that stand. The rest is the rubric, on a feature or on
+the present words of a label.
 """
 
 Hidden = Callable[[Place, str], bool]
@@ -51,7 +55,8 @@ class Scope:
 
     Attributes:
         sources: rows of the sources whose features count.
-        places: features that count: a campaign's, say.
+        places: features that count.
+        campaign: opinions that were given in it count, as they were given then: nobody had seen the others'.
         people: authors who count.
         tag: features must have it.
         since, until: when the opinion was given; `until` itself does not count.
@@ -60,6 +65,7 @@ class Scope:
 
     sources: Collection[int]
     places: Collection[Place] | None = None
+    campaign: UUID | None = None
     people: Collection[str] = ()
     tag: str | None = None
     since: datetime | None = None
@@ -79,7 +85,8 @@ def opinions_of(connection: Connection, question: QuestionName, scope: Scope) ->
     """What people say now, one opinion a person and unit, the earliest first."""
     places = None if scope.places is None else set(scope.places)
     found: dict[tuple[Hashable, Hashable], Given] = {}
-    for given in _READERS[question](connection, scope):
+    read = _READERS[question] if scope.campaign is None else _in_campaign(question)
+    for given in read(connection, scope):
         if (places is None or given.place in places) and not scope.hidden(given.place, str(given.rater)):
             found[given.unit, given.rater] = given  # the last that the reader gives
     return sorted(found.values(), key=lambda each: each.at)
@@ -153,15 +160,57 @@ def _verdicts(connection: Connection, scope: Scope) -> Iterator[Given]:
         yield Given(place, row.author_id, row.value, place, row.created_at)
 
 
+def _names(connection: Connection, scope: Scope) -> Iterator[Given]:
+    """By those whose words they are: whoever reworded a label said what it says now."""
+    worded = (
+        select(Label.text, Label.source_id, Label.number, LabelEvent.author_id, LabelEvent.created_at)
+        .join(LabelEvent, LabelEvent.stream == Label.revision)
+        .where(Label.text != "")
+        .order_by(Label.revision)
+    )
+    for row in connection.execute(_within(worded, Label, scope, LabelEvent.author_id)):
+        place = (row.source_id, row.number)
+        yield Given(place, row.author_id, row.text, place, row.created_at)
+
+
+def _in_campaign(question: QuestionName) -> Callable[[Connection, Scope], Iterator[Given]]:
+    """Reads what was said to a question in the scope's campaign. Nobody votes there."""
+
+    def read(connection: Connection, scope: Scope) -> Iterator[Given]:
+        if question == "vote":
+            return
+        said = (LabelOpinion.text, LabelOpinion.flag, LabelOpinion.one_concept, LabelOpinion.specificity)
+        statement = (
+            select(*said, LabelOpinion.confidence, *_about(LabelOpinion))
+            .join(LabelEvent, LabelEvent.stream == LabelOpinion.stream)
+            .where(LabelOpinion.campaign_id == scope.campaign)
+        )
+        for row in connection.execute(_within(statement, LabelOpinion, scope)):
+            value = _value(question, row)
+            if value is not None:
+                place = (row.source_id, row.number)
+                yield Given(place, row.author_id, str(value), place, row.created_at)
+
+    return read
+
+
+def _value(question: QuestionName, opinion: Any) -> Any:
+    if question == "verdict":
+        return opinion.flag or "named"
+    return getattr(opinion, "text" if question == "name" else question)
+
+
 def _about(table: Any) -> tuple[Any, ...]:
     return table.source_id, table.number, table.author_id, LabelEvent.created_at
 
 
-def _within(statement: Select[*tuple[Any, ...]], table: Any, scope: Scope) -> Select[*tuple[Any, ...]]:
-    """Of people alone, and of the scope as far as the database can tell."""
+def _within(
+    statement: Select[*tuple[Any, ...]], table: Any, scope: Scope, author: Any = None
+) -> Select[*tuple[Any, ...]]:
+    """Of people alone, and of the scope as far as the database can tell. `author` is the column that says whose."""
     statement = statement.where(LabelEvent.origin == Origin.HUMAN, table.source_id.in_(scope.sources))
     if scope.people:
-        statement = statement.where(table.author_id.in_(scope.people))
+        statement = statement.where((table.author_id if author is None else author).in_(scope.people))
     if scope.since is not None:
         statement = statement.where(LabelEvent.created_at >= scope.since)
     if scope.until is not None:
@@ -178,4 +227,5 @@ _READERS: Mapping[QuestionName, Callable[[Connection, Scope], Iterator[Given]]] 
     "confidence": _ratings(LabelRating.confidence),
     "vote": _votes,
     "verdict": _verdicts,
+    "name": _names,
 }

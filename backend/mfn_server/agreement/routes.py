@@ -22,6 +22,7 @@ from mfn_server.agreement.schemas import (
     QuestionView,
 )
 from mfn_server.campaigns.blind import hidden_from
+from mfn_server.campaigns.queue import campaign_of
 from mfn_server.errors import ERROR_RESPONSES
 from mfn_server.features.reading import source_named
 from mfn_server.labels.reading import source_keys
@@ -62,15 +63,18 @@ async def get_agreement(
 
 
 def _scope(connection: Connection, model_id: int, query: AgreementQuery, person: Person) -> Scope:
-    """Raises APIError (404): no such source. Features of which something is hidden do not count at all."""
+    """Raises APIError (404): no such source or campaign. Features of which something is hidden do not count at all."""
     places = hidden_from(connection, person).places
     if query.source is not None:
         sources = {source_named(connection, model_id, query.source).id}
     else:
         sources = set(source_keys(connection, model_id))
+    if query.campaign is not None:
+        campaign_of(connection, model_id, query.campaign)
     tag = None if query.tag is None else " ".join(query.tag.split()).casefold()
     return Scope(
         sources,
+        campaign=query.campaign,
         people=query.person,
         tag=tag,
         since=query.since,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
@@ -19,6 +20,9 @@ class AgreementQuery(Schema):
 
     question: QuestionName = "one_concept"
     source: Text | None = Field(default=None, max_length=200, description="Features of this source alone.")
+    campaign: UUID | None = Field(
+        default=None, description="Opinions given in this campaign alone, as they were given then."
+    )
     tag: Text | None = Field(default=None, max_length=60, description="Features with this tag alone.")
     person: list[Annotated[Text, Field(max_length=200)]] = Field(
         default_factory=list, max_length=100, description="Opinions of these people alone, by id."
@@ -33,7 +37,9 @@ class AgreementView(Schema):
 
     alpha: float | None = Field(description="Krippendorff's α; null where it is not defined.")
     interval: tuple[float, float] | None = Field(description="Of α, 95 %, by drawing units anew.")
-    raw: float | None = Field(description="Share of pairs of opinions on one unit that are equal.")
+    raw: float | None = Field(
+        description="Share of pairs of opinions on one unit that are equal; of names, of words that two have in common."
+    )
     units: int = Field(description="With two opinions or more: what the figures are of.")
     people: int = Field(description="With an opinion on one of these units.")
     opinions: int = Field(description="On these units.")

@@ -34,6 +34,7 @@ class TabView(Schema):
     source: str | None
     index: int | None
     typing: bool
+    leased: bool = Field(description="Whether a campaign keeps that feature for them now: they are judging it.")
 
 
 class PresenceEvent(Schema):

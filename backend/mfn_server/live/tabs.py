@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from mfn_server.access.person import Person
+from mfn_server.db.campaign_tables import CampaignLease
 from mfn_server.db.tables import Counter, LiveTab
 from mfn_server.errors import APIError
 from mfn_server.features.reading import check_feature, source_named
@@ -68,8 +69,16 @@ def remove_tab(connection: Connection, tab: UUID) -> None:
 def open_tabs(connection: Connection, model_id: int) -> list[TabView]:
     """All tabs that are open; where they are, if it is a feature of this model."""
     keys = source_keys(connection, model_id)
-    heard = LiveTab.seen_at >= datetime.now(UTC) - LIFETIME
-    rows = connection.execute(select(LiveTab).where(heard).order_by(LiveTab.author, LiveTab.tab))
+    now = datetime.now(UTC)
+    kept = select(CampaignLease.id).where(
+        CampaignLease.author_id == LiveTab.author_id,
+        CampaignLease.source_id == LiveTab.source_id,
+        CampaignLease.number == LiveTab.number,
+        CampaignLease.expires_at > now,
+    )
+    heard = LiveTab.seen_at >= now - LIFETIME
+    tabs = select(LiveTab.__table__, kept.exists().label("leased")).where(heard)
+    rows = connection.execute(tabs.order_by(LiveTab.author, LiveTab.tab))
     return [
         TabView(
             tab=row.tab,
@@ -77,6 +86,7 @@ def open_tabs(connection: Connection, model_id: int) -> list[TabView]:
             source=keys.get(row.source_id),
             index=row.number if row.source_id in keys else None,
             typing=row.typing,
+            leased=row.leased and row.source_id in keys,
         )
         for row in rows
     ]

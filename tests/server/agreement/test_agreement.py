@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, update
@@ -15,7 +16,7 @@ from mfn_server.db.session import Database
 from mfn_server.db.tables import LabelEvent
 from mfn_server.labels.automatic import Statement, record_statements
 from mfn_server.labels.log import lock_log
-from mfn_server.labels.payloads import Flag, Propose, Rate, Retract, Revise, Tag, Vote
+from mfn_server.labels.payloads import Flag, Opinion, Propose, Rate, Retract, Revise, Tag, Vote
 from tests.server.saying import ANN, BOB, put, say
 
 CAT = Person("cat", "Cat", Role.LABELLER, is_local=False)
@@ -111,6 +112,44 @@ def test_a_report_takes_agreement_apart(bare: Database) -> None:
     assert report.names == {"ann": "Ann", "bob": "Bob", "cat": "Cat"}
 
 
+def test_names_are_those_of_whoever_worded_them_last(bare: Database) -> None:
+    with bare.write() as connection:
+        lock_log(connection)
+        record_statements(connection, [Statement((1, 0), "atlas", {"text": "dogs"}, None)])
+        put(connection, ANN, Propose(text="dogs"))
+        label = put(connection, ANN, Propose(text="cats and dogs")).stream
+        put(connection, BOB, Propose(text="cats"))
+        assert said(connection, "name") == {(1, 0, "ann"): "cats and dogs", (1, 0, "bob"): "cats"}
+        put(connection, CAT, Revise(label=label, text="lions"), base=label)
+        assert said(connection, "name") == {(1, 0, "ann"): "dogs", (1, 0, "bob"): "cats", (1, 0, "cat"): "lions"}
+        assert said(connection, "name", Scope({1}, people=["cat"])) == {(1, 0, "cat"): "lions"}
+        report = report_of(connection, "name", ALL, "week")
+    assert (report.total.units, report.total.raw, report.total.alpha) == (1, 0, 0)
+
+
+def test_of_a_campaign_what_was_said_in_it_counts_as_it_was_said_then(bare: Database) -> None:
+    first, second = UUID(int=1), UUID(int=2)
+    with bare.write() as connection:
+        mine = put(connection, ANN, Opinion(campaign=first, text="cats", specificity=2, confidence="low")).stream
+        put(connection, BOB, Opinion(campaign=first, text="black cats", specificity=2))
+        put(connection, CAT, Opinion(campaign=first, flag="dead"))
+        put(connection, BOB, Opinion(campaign=second, text="dogs", specificity=5))
+        # what is said later, with the others' opinions in view, changes nothing of it
+        put(connection, ANN, Revise(label=mine, text="black cats"), base=mine)
+        put(connection, ANN, Rate(specificity=5))
+        put(connection, CAT, Vote(label=mine, value="up"))
+        scope = Scope({1}, campaign=first)
+        names = {(1, 0, "ann"): "cats", (1, 0, "bob"): "black cats"}
+        verdicts = {(1, 0, "ann"): "named", (1, 0, "bob"): "named", (1, 0, "cat"): "dead"}
+        assert said(connection, "name", scope) == names
+        assert said(connection, "verdict", scope) == verdicts
+        assert said(connection, "specificity", scope) == {(1, 0, "ann"): "2", (1, 0, "bob"): "2"}
+        assert said(connection, "confidence", scope) == {(1, 0, "ann"): "low"}
+        assert said(connection, "vote", scope) == said(connection, "one_concept", scope) == {}
+        assert said(connection, "name", Scope({1}, campaign=second)) == {(1, 0, "bob"): "dogs"}
+        assert report_of(connection, "name", scope, "week").total.raw == 0.5
+
+
 def test_periods_begin_on_a_day() -> None:
     thursday = date(2026, 11, 26)
     assert [first_day(thursday, period) for period in ("day", "week", "month")] == [  # type: ignore[arg-type]
@@ -128,10 +167,15 @@ def test_the_route(bare_client: TestClient) -> None:
     found = answer.json()
     assert found["question"] == "one_concept"
     assert [each["question"] for each in found["questions"]] == [
-        "one_concept", "specificity", "confidence", "vote", "verdict",
+        "one_concept", "specificity", "confidence", "vote", "verdict", "name",
     ]  # fmt: skip
     total = found["questions"][0]["total"]
     assert (total["alpha"], total["units"], total["single"]) == (None, 0, 1)
     assert found["by_time"][0]["single"] == 1
-    for wrong, status in (({"source": "no"}, 404), ({"question": "?"}, 422), ({"since": "yesterday"}, 422)):
+    for wrong, status in (
+        ({"source": "no"}, 404),
+        ({"question": "?"}, 422),
+        ({"since": "yesterday"}, 422),
+        ({"campaign": str(UUID(int=1))}, 404),
+    ):
         assert bare_client.get("/api/labels/agreement", params=wrong).status_code == status

@@ -26,6 +26,7 @@ OPINIONS = [
     if value != "."
 ]
 FIVE = range(1, 6)
+NAMES = ["boats", "boats at sea", "the sea", "Sea boats", "snow", "the"]
 
 
 def test_the_published_example() -> None:
@@ -110,3 +111,46 @@ def test_pairs_are_compared_on_what_both_saw() -> None:
 def test_what_cannot_be_compared_is_refused(opinions: list[Opinion], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         agreement(opinions, "nominal", FIVE)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(NAMES), min_size=2, max_size=4), min_size=1, max_size=6))
+def test_alpha_of_names_is_what_its_formula_says(units: list[list[str]]) -> None:
+    """Over all ordered pairs, one by one."""
+    sets = [[frozenset(name.lower().split()) for name in names] for names in units]
+
+    def distance(a: frozenset[str], b: frozenset[str]) -> float:
+        return 1 - len(a & b) / len(a | b)
+
+    every = [name for names in sets for name in names]
+    n = len(every)
+    observed = sum(
+        sum(distance(a, b) for a, b in itertools.permutations(names, 2)) / (len(names) - 1) for names in sets
+    )
+    expected = sum(distance(a, b) for a, b in itertools.permutations(every, 2)) / (n - 1)
+    opinions = [Opinion(unit, rater, name) for unit, names in enumerate(units) for rater, name in enumerate(names)]
+    found = agreement(opinions, "words", ())
+    if expected == 0:
+        assert (found.alpha, found.interval) == (None, None)
+    else:
+        assert found.alpha == pytest.approx(1 - observed / expected, abs=1e-12)
+    pairs = [np.mean([1 - distance(a, b) for a, b in itertools.combinations(names, 2)]) for names in sets]
+    assert found.raw == pytest.approx(np.mean(pairs), abs=1e-12)
+    assert (found.units, found.opinions) == (len(units), n)
+
+
+def test_names_agree_by_their_words_alone() -> None:
+    def alpha(*units: tuple[str, str]) -> float | None:
+        said = [Opinion(unit, rater, name) for unit, names in enumerate(units) for rater, name in enumerate(names)]
+        return agreement(said, "words", ()).alpha
+
+    assert alpha(("a cat", "A  cát!"), ("the sea", "sea the")) == 1
+    boats, snow = alpha(("boats", "ships"), ("rain", "wind")), alpha(("boats", "snow"), ("rain", "wind"))
+    assert boats == snow == 0, "that boats are ships is not known here"
+    many = [(f"w{i % 7} x", f"w{i % 5} y") for i in range(700)]
+    said = [Opinion(unit, rater, name) for unit, names in enumerate(many) for rater, name in enumerate(names)]
+    found = agreement(said, "words", ())
+    assert found.alpha is not None
+    assert found.interval is not None
+    assert found.interval[0] < found.alpha < found.interval[1]
+    assert found.units == 700

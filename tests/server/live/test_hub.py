@@ -11,11 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from mfn_server.access.person import Person
 from mfn_server.campaigns.events import CampaignPayload, Close, Item, Open
 from mfn_server.campaigns.log import append_entry
+from mfn_server.db.campaign_tables import CampaignLease
 from mfn_server.db.session import Database
 from mfn_server.db.tables import LiveTab
 from mfn_server.errors import APIError
@@ -243,6 +244,23 @@ def test_who_is_there_is_known_to_every_server_until_they_leave(bare: Database) 
             assert watcher.tabs == []
 
     with_hubs(bare, work)
+
+
+def test_whom_a_campaign_keeps_a_feature_for_is_shown_on_it_alone(bare: Database) -> None:
+    campaign, there, elsewhere = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+    items = [Item(source="a", index=0, importance=1)]
+    with bare.write() as connection:
+        lock_log(connection)
+        append_entry(connection, MODEL, campaign, ADA, uuid.uuid4(), Open(name="x", items=items))
+        row = {"id": uuid.uuid4(), "campaign_id": campaign, "source_id": 1, "number": 0, "author_id": ANN.id}
+        connection.execute(insert(CampaignLease).values(row | {"expires_at": datetime.now(UTC) + LIFETIME}))
+    show(bare, ANN, there, "a")
+    show(bare, ANN, elsewhere, "b")
+    show(bare, BOB, uuid.uuid4(), "a")
+    with bare.write() as connection:
+        assert [(each.tab, each.leased) for each in open_tabs(connection, MODEL) if each.leased] == [(there, True)]
+        connection.execute(update(CampaignLease).values(expires_at=datetime.now(UTC)))
+        assert not any(each.leased for each in open_tabs(connection, MODEL))
 
 
 def test_a_tab_runs_out_belongs_to_its_person_and_there_are_not_too_many(bare: Database) -> None:
