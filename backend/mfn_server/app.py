@@ -17,7 +17,6 @@ from mfn_server.access.account_routes import router as account
 from mfn_server.access.accounts import list_accounts
 from mfn_server.access.admin_routes import router as admin
 from mfn_server.access.login_routes import router as login
-from mfn_server.access.me_routes import router as me
 from mfn_server.access.passwords import Passwords
 from mfn_server.access.person import Permission, declared, needs
 from mfn_server.agreement.routes import router as agreement
@@ -73,7 +72,7 @@ OF_ONE_KIND = (
 )
 """Routers all of whose routes ask for the same."""
 
-OF_MANY_KINDS = (model_info, labels, agreement, campaigns, live, presets, operating, me, login, account, admin)
+OF_MANY_KINDS = (model_info, labels, agreement, campaigns, live, presets, operating, login, account, admin)
 """Routers whose routes say each what it asks for."""
 
 

@@ -9,6 +9,7 @@ import { api, isAbort } from "../lib/api.js";
 import { Discussion, mentioned } from "../lib/discussion.js";
 import { debounce, fill, h, uuid } from "../lib/dom.js";
 import { listen, show as showPresence } from "../lib/live.js";
+import { loadPerson, who } from "../lib/person.js";
 import { addShortcut } from "../lib/shortcuts.js";
 import { forgetFeature } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
@@ -23,8 +24,8 @@ import { toast } from "./toast.js";
 
 const SETTLE_MS = 60;
 const TYPING_MS = 4_000;
-/** @type {{ id: string, name: string, is_local: boolean, permissions: string[] }} */
-const NOBODY = { id: "", name: "", is_local: false, permissions: [] };
+/** @type {{ id: string, name: string, permissions: string[] }} */
+const NOBODY = { id: "", name: "", permissions: [] };
 
 class LabelBox extends HTMLElement {
   static observedAttributes = ["hidden"];
@@ -114,17 +115,8 @@ class LabelBox extends HTMLElement {
     const signal = this.#left?.signal;
     if (!signal) return;
     listen((message) => this.#hear(message), { signal });
-    api.me({ signal }).then(
-      (me) => {
-        this.#me = me;
-        const { author } = this.form.elements;
-        if (document.activeElement !== author) author.value = me.name;
-        author.closest("label").hidden = !me.is_local;
-        this.form.hidden = this.remarkForm.hidden = !me.permissions.includes("label");
-        this.#render();
-      },
-      (error) => !isAbort(error) && this.#fail(error),
-    );
+    who.subscribe((state) => this.#known(state), { signal });
+    loadPerson({ signal }).catch((error) => !isAbort(error) && this.#fail(error));
     addShortcut("a", text.adoptFirst, () => this.#adopt(adoptable(this.#discussion?.state)[0]), { group: strings.help.groups.feature, signal });
     this.#present(false);
   }
@@ -133,7 +125,7 @@ class LabelBox extends HTMLElement {
     const { source, index } = this.#feature;
     if (message.kind === "presence") {
       const others = message.tabs.filter((tab) => tab.source === source && tab.index === index);
-      const names = others.map(({ person, typing }) => (typing ? text.typing(person.name) : person.name));
+      const names = others.map(({ person, typing, leased }) => (typing ? text.typing(person.name) : leased ? text.judging(person.name) : person.name));
       this.others.textContent = names.length ? text.here(names) : "";
     } else if (message.kind === "renewed" || (message.event.source === source && message.event.index === index)) {
       this.#reload();
@@ -250,10 +242,19 @@ class LabelBox extends HTMLElement {
     if (comment) this.remark.focus();
   }
 
+  #known({ accounts, person }) {
+    this.#me = person ?? NOBODY;
+    const { author } = this.form.elements;
+    if (document.activeElement !== author) author.value = this.#me.name;
+    author.closest("label").hidden = accounts;
+    this.form.hidden = this.remarkForm.hidden = !this.#me.permissions.includes("label");
+    this.#render();
+  }
+
   async #rename(name) {
     if (!name.trim() || name.trim() === this.#me.name) return;
     try {
-      this.#me = await api.rename(name.trim());
+      who.set(await api.rename(name.trim()));
       toast(text.nameSaved(this.#me.name));
     } catch (error) {
       this.#fail(error);

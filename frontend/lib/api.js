@@ -131,10 +131,6 @@ export const api = {
   /** Cosines of what features write: { features, cosines: number[][] }. */
   cosines: (features, options) => json(`/api/cosines?${named(features)}`, options),
 
-  /** Who one is here: { id, name, role, is_local, permissions }; without accounts one may call oneself otherwise. */
-  me: (options) => json("/api/me", options),
-  rename: (name, options) => json("/api/me", { ...options, method: "PUT", body: { name } }),
-
   /**
    * Says something of a feature: { id, event: { kind, … }, reason, base_version }. `id` is a client UUID: sending it
    * twice is saying it once. `base_version` is the version of the feature that it rests on.
@@ -183,8 +179,9 @@ export const api = {
   foreignFeatures: (source, params, options) => json(`/api/foreign/${encodeURIComponent(source)}/features${queryString(params)}`, options),
   foreignFeature: (source, index, options) => json(`/api/foreign/${encodeURIComponent(source)}/features/${encodeURIComponent(index)}`, options),
 
-  /** Who is in, and leaving. lib/api-accounts.js has the rest of what accounts take. */
+  /** Who is in, what one is called without accounts, and leaving. lib/api-accounts.js has the rest of what accounts take. */
   session: (options) => json("/api/session", options),
+  rename: (name, options) => json("/api/session", { ...options, method: "PUT", body: { name } }),
   logOut: (options) => json("/api/session", { ...options, method: "DELETE", ask: false }),
 
   presets: (options) => json("/api/presets", options),

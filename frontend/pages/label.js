@@ -10,6 +10,7 @@ import { api, isAbort } from "../lib/api.js";
 import { debounce, fill, h, refill, uuid } from "../lib/dom.js";
 import { listen } from "../lib/live.js";
 import { Page } from "../lib/page.js";
+import { loadPerson } from "../lib/person.js";
 import { navigate, rankOf } from "../lib/router.js";
 import { loadModel } from "../lib/store.js";
 import { queue as text } from "./label-queue-strings.js";
@@ -54,13 +55,14 @@ class LabelPage extends Page {
 
   async #list(visit = this.#visit) {
     const { signal } = this;
-    const [{ items }, me] = await Promise.all([api.campaigns({ signal }), api.me({ signal })]);
+    const [{ items }, { person }] = await Promise.all([api.campaigns({ signal }), loadPerson({ signal })]);
+    const permissions = person?.permissions ?? [];
     if (visit !== this.#visit) return;
     this.#listed = items;
-    const may = me.permissions.includes("review");
+    const may = permissions.includes("review");
     const ways = h("div", { class: "campaign-actions" }, h("a", { class: "button", href: "/agreement" }, text.agreement), may && h("a", { class: "button primary", href: "/label/new" }, text.make));
     const body = items.length
-      ? campaignList(items, me.permissions, (campaign, kind) => this.#act(campaign, kind))
+      ? campaignList(items, permissions, (campaign, kind) => this.#act(campaign, kind))
       : h("state-view", { kind: "empty", heading: text.none, hint: may ? text.noneHint : `${text.noneHint} ${text.noneForYou}` });
     refill(this, h("header", { class: "label-page-head" }, h("div", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), ways), body);
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection, update
@@ -13,11 +14,13 @@ from mfn_server.access.audit import Action, Actor, address_of, record
 from mfn_server.access.cookies import clear_session, session_token, set_session
 from mfn_server.access.desk import check_accounts, now, proven, reading, writing
 from mfn_server.access.links import Kind
+from mfn_server.access.local_name import keep_local_name
 from mfn_server.access.names import clean_name
 from mfn_server.access.passwords import check_password
 from mfn_server.access.person import KnownPerson, anybody, check_same_origin, lifetime_of
 from mfn_server.access.roles import PERMISSIONS, Permission, Person, Role
 from mfn_server.access.schemas import (
+    CallBody,
     InvitationSeen,
     JoinBody,
     LinkBody,
@@ -40,6 +43,15 @@ router = APIRouter(prefix="/api", tags=["people"], responses=ERROR_RESPONSES, de
 async def get_session(studio: StudioDep, person: KnownPerson) -> SessionView:
     """Whether people log in here, and who you are."""
     return SessionView(accounts=studio.settings.accounts, person=view_of(person) if person is not None else None)
+
+
+@router.put("/session")
+async def put_session(studio: StudioDep, person: KnownPerson, body: CallBody, response: Response) -> SessionView:
+    """Say how one wants to be called on a server without accounts. The browser keeps it."""
+    if person is None or not person.is_local:
+        raise APIError(409, "has_account", "the name of an account is changed with the account")
+    keep_local_name(response, body.name)
+    return SessionView(accounts=False, person=view_of(replace(person, name=body.name)))
 
 
 @router.post("/session", dependencies=[Depends(check_same_origin)])

@@ -6,8 +6,9 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
+from mfn_server.access.local_name import LONGEST as LONGEST_LOCAL
 from mfn_server.access.names import LONGEST as LONGEST_NAME
 from mfn_server.access.roles import Permission, Role
 from mfn_server.access.tokens import LONGEST_DAYS
@@ -32,6 +33,19 @@ class SessionView(Schema):
 
     accounts: bool
     person: PersonView | None
+
+
+def _one_line(name: str) -> str:
+    words = " ".join(name.split())
+    if not words:
+        raise ValueError("must not be blank")
+    return words
+
+
+class CallBody(Schema):
+    """How one wants to be called on a server without accounts."""
+
+    name: Annotated[Text, AfterValidator(_one_line)] = Field(max_length=LONGEST_LOCAL)
 
 
 class LoginBody(Schema):

@@ -89,9 +89,8 @@ TABLE = {
     "POST /api/presets/{preset_id}/restore": "save",
     "DELETE /api/presets/{preset_id}": "save",
     # people
-    "GET /api/me": KNOWN,
-    "PUT /api/me": KNOWN,
     "GET /api/session": ALL,
+    "PUT /api/session": ALL,
     "POST /api/session": ALL,
     "DELETE /api/session": ALL,
     "POST /api/join/look": ALL,

@@ -250,9 +250,8 @@ TABLE: dict[str, Tells | Silent | Apart] = {
     "PUT /api/presets/{preset_id}": Apart(PRESETS),
     "POST /api/presets/{preset_id}/restore": Apart(PRESETS),
     "DELETE /api/presets/{preset_id}": Apart(PRESETS),
-    "GET /api/me": Silent(lambda case: get("/api/me")),
-    "PUT /api/me": Apart(PEOPLE),
     "GET /api/session": Silent(lambda case: get("/api/session")),
+    "PUT /api/session": Apart(PEOPLE),
     "POST /api/session": Apart(PEOPLE),
     "DELETE /api/session": Apart(PEOPLE),
     "POST /api/join/look": Apart(PEOPLE),
@@ -328,7 +327,7 @@ def test_nothing_hidden_comes_out_of_any_route(team: Server, indexed: Database) 
     bob = team.add("Bob", Role.LABELLER)
     team.add("Rick", Role.ADMIN)
     ann, rick = team.someone("Ann"), team.someone("Rick")
-    ann_id = ann.get("/api/me").json()["id"]
+    ann_id = ann.get("/api/session").json()["person"]["id"]
     row = next(
         row for row in rick.get("/api/features", params={"limit": 100}).json()["items"] if row["firing_count"] > 20
     )
@@ -419,7 +418,7 @@ def without_times(value: Any) -> Any:
 
 def hear(team: Server, browser: Someone) -> str:
     """All that the live stream tells of the log from its beginning, and whether more is told while it is open."""
-    me = browser.get("/api/me").json()
+    me = browser.get("/api/session").json()["person"]
     person = Person(me["id"], me["name"], Role(me["role"]), is_local=False)
 
     async def listen() -> str:

@@ -406,11 +406,11 @@ def test_mentions_are_of_people_who_are_known(team: TestClient, path: str) -> No
 
 
 def test_a_local_person_can_be_renamed(client: TestClient, path: str) -> None:
-    assert client.get("/api/me").json()["name"] == "anonymous"
+    assert client.get("/api/session").json()["person"]["name"] == "anonymous"
     for wrong in ("", "  ", "x" * 101, "a\0"):
-        assert client.put("/api/me", json={"name": wrong}).status_code == 422
-    answer = client.put("/api/me", json={"name": ' Zoë; "Q"  Ö '})
-    assert answer.json()["name"] == 'Zoë; "Q" Ö'
-    assert client.get("/api/me").json()["name"] == 'Zoë; "Q" Ö', "the cookie brings it back"
+        assert client.put("/api/session", json={"name": wrong}).status_code == 422
+    answer = client.put("/api/session", json={"name": ' Zoë; "Q"  Ö '})
+    assert answer.json()["person"]["name"] == 'Zoë; "Q" Ö'
+    assert client.get("/api/session").json()["person"]["name"] == 'Zoë; "Q" Ö', "the cookie brings it back"
     sent = client.post(f"{path}/events", json={"id": str(uuid.uuid4()), "event": {"kind": "skip"}})
     assert sent.json()["author"] == {"id": "local", "name": 'Zoë; "Q" Ö'}
