@@ -127,6 +127,7 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     "name",
     [
         "browse",
+        "campaigns",
         "dashboard",
         "effect",
         "exchange",
