@@ -19,6 +19,7 @@ function card(campaign, permissions, act) {
   const open = closed === null;
   const overdue = open && due !== null && new Date(due) < new Date();
   const works = open && campaign.takes_part && progress.left_for_me > 0;
+  const of = (way) => ({ dataset: { key: `${way} ${id}` } }); // so that the focus stays where the list is read anew
   return h(
     "li",
     { class: open ? "panel campaign" : "panel campaign is-closed", dataset: { campaign: id } },
@@ -41,11 +42,11 @@ function card(campaign, permissions, act) {
     h(
       "div",
       { class: "campaign-actions" },
-      works && h("a", { class: "button primary", href: campaignPath(id), "aria-label": `${progress.mine ? text.goOn : text.work}: ${name}` }, progress.mine ? text.goOn : text.work),
-      reviews && h("a", { class: "button", href: campaignPath(id, "review"), "aria-label": `${text.review}: ${name}` }, text.review, progress.to_review > 0 && h("span", { class: "tag" }, text.toReview(progress.to_review))),
-      h("a", { class: "button quiet", href: `/agreement?campaign=${encodeURIComponent(id)}`, "aria-label": `${text.agreementOf}: ${name}` }, text.agreementOf),
-      reviews && open && h("a", { class: "button quiet", href: campaignPath(id, "change"), "aria-label": `${text.edit}: ${name}` }, text.edit),
-      reviews && h("button", { type: "button", class: "quiet", "aria-label": `${open ? text.close : text.reopen}: ${name}`, onclick: () => act(campaign, open ? "close" : "reopen") }, open ? text.close : text.reopen),
+      works && h("a", { ...of("work"), class: "button primary", href: campaignPath(id), "aria-label": `${progress.mine ? text.goOn : text.work}: ${name}` }, progress.mine ? text.goOn : text.work),
+      reviews && h("a", { ...of("review"), class: "button", href: campaignPath(id, "review"), "aria-label": `${text.review}: ${name}` }, text.review, progress.to_review > 0 && h("span", { class: "tag" }, text.toReview(progress.to_review))),
+      h("a", { ...of("agreement"), class: "button quiet", href: `/agreement?campaign=${encodeURIComponent(id)}`, "aria-label": `${text.agreementOf}: ${name}` }, text.agreementOf),
+      reviews && open && h("a", { ...of("change"), class: "button quiet", href: campaignPath(id, "change"), "aria-label": `${text.edit}: ${name}` }, text.edit),
+      reviews && h("button", { ...of("close"), type: "button", class: "quiet", "aria-label": `${open ? text.close : text.reopen}: ${name}`, onclick: () => act(campaign, open ? "close" : "reopen") }, open ? text.close : text.reopen),
     ),
   );
 }

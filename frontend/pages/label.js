@@ -60,7 +60,7 @@ class LabelPage extends Page {
     if (visit !== this.#visit) return;
     this.#listed = items;
     const may = permissions.includes("review");
-    const ways = h("div", { class: "campaign-actions" }, h("a", { class: "button", href: "/agreement" }, text.agreement), may && h("a", { class: "button primary", href: "/label/new" }, text.make));
+    const ways = h("div", { class: "campaign-actions" }, h("a", { class: "button", href: "/agreement", dataset: { key: "agreement" } }, text.agreement), may && h("a", { class: "button primary", href: "/label/new", dataset: { key: "make" } }, text.make));
     const body = items.length
       ? campaignList(items, permissions, (campaign, kind) => this.#act(campaign, kind))
       : h("state-view", { kind: "empty", heading: text.none, hint: may ? text.noneHint : `${text.noneHint} ${text.noneForYou}` });
