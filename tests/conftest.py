@@ -27,7 +27,8 @@ TINY_CONTEXT = 96
 
 TESTS = Path(__file__).parent
 LONG = (
-    "browser/test_steer.py",
+    "browser/test_steer_writing.py",
+    "browser/test_steer_links.py",
     "browser/test_every_page.py",
     "browser/test_people.py",
     "browser/test_pages.py",

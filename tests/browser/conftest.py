@@ -101,6 +101,14 @@ def studio(indexed: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
         yield studio
 
 
+@pytest.fixture(scope="package")
+def feature(studio: Studio) -> dict[str, Any]:
+    """The strongest feature of the last layer: turned up, it shows."""
+    layer = studio.get("/api/model")["sources"][-1]["layer"]
+    row: dict[str, Any] = studio.get(f"/api/features?sort=max&limit=1&layer={layer}")["items"][0]
+    return row
+
+
 class Watch:
     """What must never happen on any page: an error on the console, a refusal by the content security policy, a request
     to another host, markup out of somebody's text that came alive. `allowed` are parts of expected console messages."""
