@@ -29,7 +29,7 @@ const routes = [
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
   { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },
   ...["/label", "/label/:campaign", "/label/:campaign/:view"].map((path) => ({ path, tag: "label-page", nav: "queue", load: () => both(import("./pages/label.js"), "feature", "queue") })),
-  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "hits", "steer", "steer-form", "feature-picker", "streams", "token-detail") },
+  { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "steer-form", "feature-picker", "streams") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
   { path: "/agreement", tag: "agreement-page", nav: "queue", load: () => both(import("./pages/agreement.js"), "agreement") },
   { path: "/settings", tag: "settings-page", nav: "settings", load: () => both(import("./pages/settings.js"), "settings") },

@@ -3,7 +3,8 @@
  * says what of; it is worked out when the reader asks for it.
  */
 
-import { api, isAbort } from "../lib/api.js";
+import { isAbort } from "../lib/api.js";
+import { steering } from "../lib/api-steer.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { formatPercent, formatValue, visible } from "../lib/format.js";
 import { feature as strings } from "../pages/feature-strings.js";
@@ -49,7 +50,7 @@ class DoseResponse extends HTMLElement {
     this.note.textContent = text.working;
     try {
       const interventions = requestInterventions([intervention({ source, index, value: max || 1 })]);
-      const found = await api.sweepEffect({ prompt, interventions, max_new_tokens: 0 }, { signal: request.signal });
+      const found = await steering.sweepEffect({ prompt, interventions, max_new_tokens: 0 }, { signal: request.signal });
       const plot = h("mfn-effect-plot", {});
       plot.sweep = found;
       fill(this.result, plot, table(found));

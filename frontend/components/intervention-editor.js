@@ -12,7 +12,7 @@ import { formatValue, layerOf } from "../lib/format.js";
 import { loadFeature, loadModel } from "../lib/store.js";
 import { valueRange } from "../lib/value-range.js";
 import { MODES, rampable } from "../pages/steer-model.js";
-import { editor as text } from "../pages/steer-strings.js";
+import { editor as text } from "../pages/turn-strings.js";
 import { featureLink } from "./feature-hits.js";
 
 const SPANS = ["generation", "range"]; // scopes that may begin and end somewhere

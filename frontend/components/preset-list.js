@@ -5,24 +5,25 @@
  */
 import { api, isAbort } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
+import { parts } from "../pages/steer-parts.js";
 import { steer as text } from "../pages/steer-strings.js";
-import "./preset-versions.js";
-import { errorView, skeleton } from "./state-view.js";
+import { errorView, saidOf, skeleton } from "./state-view.js";
 import { toast } from "./toast.js";
 
 export class PresetList extends HTMLElement {
   #cards = h("div", {}, skeleton(3));
-  #versions = h("mfn-preset-versions");
+  /** @type {any} */ #versions = null;
+  #files; // shown once the cards are there, so that they push nothing down
   #file = h("input", { type: "file", accept: "application/json,.json", hidden: true, onchange: () => this.#bringIn() });
 
   connectedCallback() {
     if (this.firstChild) return;
     this.classList.add("presets");
-    this.#versions.addEventListener("presetrestored", () => this.load());
-    this.append(this.#cards, h("p", { class: "preset-files small" },
+    this.addEventListener("presetrestored", () => this.load());
+    this.#files = h("p", { class: "preset-files small", hidden: true },
       h("a", { href: "/api/presets/export?which=all", download: "presets.json" }, text.exportPresets),
-      h("button", { class: "linklike", type: "button", onclick: () => this.#file.click() }, text.importPresets), this.#file),
-    this.#versions);
+      h("button", { class: "linklike", type: "button", onclick: () => this.#file.click() }, text.importPresets), this.#file);
+    this.append(this.#cards, this.#files);
   }
 
   async load(/** @type {{signal?: AbortSignal}} */ { signal } = {}) {
@@ -30,8 +31,10 @@ export class PresetList extends HTMLElement {
       const { items } = await api.presets({ signal });
       fill(this.#cards, h("ul", { class: "preset-cards" }, items.map((preset) => this.#card(preset))));
     } catch (error) {
-      if (!isAbort(error)) fill(this.#cards, errorView({ ...error, message: text.presetsFailed, hint: error.message }, () => this.load()));
+      if (isAbort(error)) return;
+      fill(this.#cards, errorView({ ...error, message: text.presetsFailed, hint: error.message }, () => this.load()));
     }
+    this.#files.hidden = false;
   }
 
   #card(preset) {
@@ -43,11 +46,21 @@ export class PresetList extends HTMLElement {
         h("span", { class: "preset-prompt", dir: "auto" }, preset.prompt),
         h("span", { class: "preset-count" }, text.turned(preset.interventions.length))),
       preset.version > 1 && h("button", {
-        class: "preset-version", type: "button", "aria-label": text.versionsOf(preset.name), onclick: () => this.#versions.open(preset),
+        class: "preset-version", type: "button", "aria-label": text.versionsOf(preset.name), onclick: () => this.#showVersions(preset),
       }, text.version(preset.version)),
       preset.builtin === false && h("button", {
         class: "icon-button preset-delete", type: "button", "aria-label": text.deletePreset(preset.name), onclick: () => this.#delete(preset),
       }, "✕"));
+  }
+
+  async #showVersions(preset) {
+    try {
+      await parts.versions();
+    } catch (error) {
+      return toast(saidOf(error).message, { kind: "error" });
+    }
+    if (!this.#versions) this.append(this.#versions = h("mfn-preset-versions"));
+    this.#versions.open(preset);
   }
 
   async #delete(preset) {

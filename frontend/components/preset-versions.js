@@ -3,10 +3,12 @@
  *
  * `open(preset)`. Events (bubbling): `presetpick` {detail: {preset}} with an earlier version; `presetrestored`.
  */
-import { api, isAbort } from "../lib/api.js";
+import { isAbort } from "../lib/api.js";
+import { steering } from "../lib/api-steer.js";
 import { fill, h } from "../lib/dom.js";
 import { formatTime } from "../lib/format.js";
-import { steer as text } from "../pages/steer-strings.js";
+import { presets as text } from "../pages/preset-strings.js";
+import { steer } from "../pages/steer-strings.js";
 import { errorView, skeleton } from "./state-view.js";
 import { toast } from "./toast.js";
 
@@ -25,11 +27,11 @@ export class PresetVersions extends HTMLElement {
   }
 
   async open(preset) {
-    this.#title.textContent = text.versionsOf(preset.name);
+    this.#title.textContent = steer.versionsOf(preset.name);
     fill(this.#list, skeleton(2));
     if (!this.#dialog.open) this.#dialog.showModal();
     try {
-      const { items } = await api.presetVersions(preset.id);
+      const { items } = await steering.presetVersions(preset.id);
       fill(this.#list, h("ol", { class: "version-rows" }, items.map((item, place) => this.#row(item, items[0], place === 0))));
     } catch (error) {
       if (!isAbort(error)) fill(this.#list, errorView(error, () => this.open(preset)));
@@ -39,9 +41,9 @@ export class PresetVersions extends HTMLElement {
   #row(version, latest, isLatest) {
     return h("li", { class: "version-row" },
       h("div", { class: "version-facts" },
-        h("span", { class: "version-name" }, text.version(version.version), isLatest && h("span", { class: "muted" }, ` ${text.latest}`)),
+        h("span", { class: "version-name" }, steer.version(version.version), isLatest && h("span", { class: "muted" }, ` ${text.latest}`)),
         h("span", { class: "muted small" }, formatTime(version.changed_at)),
-        h("span", { class: "small" }, [version.name === latest.name ? null : version.name, text.turned(version.interventions.length)].filter(Boolean).join(" · ")),
+        h("span", { class: "small" }, [version.name === latest.name ? null : version.name, steer.turned(version.interventions.length)].filter(Boolean).join(" · ")),
         h("span", { class: "preset-prompt", dir: "auto" }, version.prompt)),
       h("div", { class: "version-buttons" },
         h("button", { type: "button", class: "quiet", onclick: () => this.#show(version, latest) }, text.showVersion),
@@ -56,7 +58,7 @@ export class PresetVersions extends HTMLElement {
 
   async #restore(version, latest) {
     try {
-      const preset = await api.restorePreset(latest.id, { version: version.version, base_version: latest.version });
+      const preset = await steering.restorePreset(latest.id, { version: version.version, base_version: latest.version });
       toast(text.restored(version.version, preset.version));
       this.dispatchEvent(new CustomEvent("presetrestored", { bubbles: true }));
       await this.open(preset);

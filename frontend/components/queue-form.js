@@ -3,7 +3,7 @@
  * what was stored fires "stored" with the campaign. `features`: [{ source, index }] that were chosen elsewhere.
  */
 
-import { api } from "../lib/api.js";
+import { campaigns } from "../lib/api-campaigns.js";
 import { fill, h, uuid } from "../lib/dom.js";
 import { queue } from "../pages/label-queue-strings.js";
 
@@ -106,8 +106,8 @@ class QueueForm extends HTMLElement {
     this.save.disabled = true;
     try {
       const stored = this.#campaign
-        ? await api.doToCampaign(this.#campaign.id, { id: uuid(), base_version: this.#campaign.version, event: { kind: "change", ...terms } })
-        : await api.openCampaign({ id: this.#id, ...terms, features: choice(data), opinions: Number(data.get("opinions")), blind: data.has("blind") });
+        ? await campaigns.change(this.#campaign.id, { id: uuid(), base_version: this.#campaign.version, event: { kind: "change", ...terms } })
+        : await campaigns.open({ id: this.#id, ...terms, features: choice(data), opinions: Number(data.get("opinions")), blind: data.has("blind") });
       this.dispatchEvent(new CustomEvent("stored", { detail: stored }));
     } catch (error) {
       if (error.code === "id_reused") this.#id = uuid();

@@ -5,6 +5,7 @@
  */
 
 import { api, isAbort } from "../lib/api.js";
+import { campaigns } from "../lib/api-campaigns.js";
 import { announce, fill, h, uuid } from "../lib/dom.js";
 import { show as showPresence } from "../lib/live.js";
 import { setQuery } from "../lib/router.js";
@@ -89,7 +90,7 @@ class QueueReview extends HTMLElement {
     const visit = ++this.#visit;
     const { signal } = this.#left;
     try {
-      const { items, total, undecided } = await api.review(this.#campaign.id, { at: this.#at, limit: 1 }, { signal });
+      const { items, total, undecided } = await campaigns.review(this.#campaign.id, { at: this.#at, limit: 1 }, { signal });
       if (visit !== this.#visit) return;
       this.#total = total;
       this.#item = items[0] ?? null;

@@ -4,6 +4,7 @@
  */
 
 import { api, isAbort } from "../lib/api.js";
+import { campaigns } from "../lib/api-campaigns.js";
 import { announce, fill, h, uuid } from "../lib/dom.js";
 import { show as showPresence } from "../lib/live.js";
 import { addShortcut } from "../lib/shortcuts.js";
@@ -82,7 +83,7 @@ class QueueWork extends HTMLElement {
     this.#feature = null;
     if (!this.body.contains(this.work)) fill(this.body, skeleton(8));
     try {
-      const { item, why, progress } = await api.nextItem(this.#campaign.id, this.#lease, { signal });
+      const { item, why, progress } = await campaigns.nextItem(this.#campaign.id, this.#lease, { signal });
       if (visit !== this.#visit) return;
       this.#campaign = { ...this.#campaign, progress };
       this.#showHead();
@@ -126,7 +127,7 @@ class QueueWork extends HTMLElement {
     const visit = this.#visit;
     this.#timer = setTimeout(async () => {
       try {
-        await api.keepLease(this.#campaign.id, this.#lease, { signal: this.#left.signal });
+        await campaigns.keepLease(this.#campaign.id, this.#lease, { signal: this.#left.signal });
         if (visit === this.#visit) this.#beat();
       } catch (error) {
         if (isAbort(error) || visit !== this.#visit) return;
@@ -140,7 +141,7 @@ class QueueWork extends HTMLElement {
   /** It ran out (the computer slept, say): it is still ours unless somebody else took it. */
   async #haveAgain(visit) {
     try {
-      const { item } = await api.nextItem(this.#campaign.id, this.#lease, { signal: this.#left.signal });
+      const { item } = await campaigns.nextItem(this.#campaign.id, this.#lease, { signal: this.#left.signal });
       if (visit !== this.#visit) return;
       if (item?.source === this.#item.source && item.index === this.#item.index) return this.#beat();
       fill(this.notice, h("p", {}, text.lost), h("button", { type: "button", onclick: () => this.#next() }, text.next));
@@ -154,7 +155,7 @@ class QueueWork extends HTMLElement {
     this.opinion.busy = true;
     const { source, index } = this.#item;
     try {
-      await api.giveOpinion(this.#campaign.id, { id: this.#id, source, index, ...values });
+      await campaigns.giveOpinion(this.#campaign.id, { id: this.#id, source, index, ...values });
       await this.#done(source, index);
     } catch (error) {
       this.opinion.busy = false;
@@ -175,7 +176,7 @@ class QueueWork extends HTMLElement {
     this.opinion.busy = true;
     const { source, index } = this.#item;
     try {
-      await api.skipItem(this.#campaign.id, { id: this.#id, source, index });
+      await campaigns.skipItem(this.#campaign.id, { id: this.#id, source, index });
       await this.#done(source, index);
     } catch (error) {
       this.opinion.busy = false;

@@ -1,25 +1,25 @@
 /**
- * `<mfn-run-history>`: what was written before, in this browser, to be had again.
+ * `<mfn-run-history>`: what was written before, in this browser, to be had again; folded away, and its list (run-list.js)
+ * is fetched when it is opened.
  *
  * Event (bubbling): `runrestore` {detail: {run}} with a `KeptRun` of lib/steer-history.js.
  */
-import { announce, fill, h } from "../lib/dom.js";
-import { featureId, featureName, formatTime, layerOf, plural } from "../lib/format.js";
-import { loadFeature } from "../lib/store.js";
+import { fill, h } from "../lib/dom.js";
+import { plural } from "../lib/format.js";
 import { steerHistory } from "../lib/steer-history.js";
-import { parseQuery } from "../pages/steer-reading.js";
-import { runs as text } from "../pages/steer-strings.js";
+import { parts } from "../pages/steer-parts.js";
+import { history as text } from "../pages/steer-strings.js";
+import { errorView, skeleton } from "./state-view.js";
 
 export class RunHistory extends HTMLElement {
   #controller = new AbortController();
-  #list;
   #count;
   #details;
-  #clear;
+  #place;
 
   connectedCallback() {
     this.#controller = new AbortController();
-    if (!this.#list) this.#build();
+    if (!this.#details) this.#build();
     steerHistory.watch(() => this.#show(), { signal: this.#controller.signal });
     this.#show();
   }
@@ -29,57 +29,28 @@ export class RunHistory extends HTMLElement {
   }
 
   #build() {
-    this.#list = h("ol", { class: "runs" });
     this.#count = h("span", { class: "muted small num" });
-    this.#clear = h("button", { type: "button", class: "quiet", onclick: () => this.#forget() }, text.clear);
-    this.#details = h("details", { class: "run-history", ontoggle: () => this.#show() },
-      h("summary", {}, h("h2", {}, text.title), this.#count),
-      h("div", { class: "runs-note" }, h("p", { class: "muted small" }, text.note), this.#clear),
-      this.#list);
+    this.#place = h("div", {});
+    this.#details = h("details", { class: "run-history", ontoggle: () => this.#details.open && this.#fetchList() },
+      h("summary", {}, h("h2", {}, text.title), this.#count), this.#place);
     this.append(this.#details);
   }
 
   #show() {
-    const kept = steerHistory.list();
-    this.#clear.disabled = kept.length === 0;
-    this.#count.textContent = kept.length ? plural(kept.length, text.run, text.runs) : text.empty;
-    fill(this.#list, this.#details.open ? kept.map((run) => this.#row(run)) : null);
+    const { length } = steerHistory.list();
+    this.#count.textContent = length ? plural(length, text.run, text.runs) : text.empty;
   }
 
-  #row(run) {
-    const { prompt, interventions } = parseQuery(new URL(run.path, location.href).search).state;
-    const restore = () => this.dispatchEvent(new CustomEvent("runrestore", { bubbles: true, detail: { run } }));
-    const turned = h("span", { class: "run-features" }, interventions.length ? interventions.map(turnedName) : text.untouched);
-    return h("li", { class: "run" },
-      h("div", { class: "run-head" },
-        h("button", { type: "button", class: "run-restore", "aria-label": text.restore(prompt.trim()), onclick: restore }, h("span", { class: "run-prompt", dir: "auto" }, prompt)),
-        h("button", { type: "button", class: "icon-button run-remove", "aria-label": text.remove(prompt.trim()), onclick: () => this.#remove(run.id) }, "✕")),
-      h("p", { class: "run-facts muted small" }, h("time", { datetime: run.at }, formatTime(run.at)), turned,
-        run.changes.length > 0 && h("span", {}, text.moved(run.changes.length))),
-      h("p", { class: "run-text", dir: "auto" }, run.texts.steered));
+  async #fetchList() {
+    if (this.#place.querySelector("mfn-run-list")) return;
+    fill(this.#place, skeleton(2));
+    try {
+      await parts.runs();
+      fill(this.#place, h("mfn-run-list"));
+    } catch (error) {
+      fill(this.#place, errorView(error, () => this.#fetchList()));
+    }
   }
-
-  #remove(id) {
-    const place = steerHistory.list().findIndex((run) => run.id === id);
-    steerHistory.remove(id);
-    announce(text.removed);
-    const rows = this.#list.querySelectorAll(".run-restore");
-    (rows[Math.min(place, rows.length - 1)] ?? this.#details.firstElementChild).focus({ preventScroll: true });
-  }
-
-  #forget() {
-    steerHistory.clear();
-    announce(text.cleared);
-    this.#details.firstElementChild.focus({ preventScroll: true });
-  }
-}
-
-/** "L3 · 812 set 4", and with its name once that is known. */
-function turnedName({ source, index, mode, value }) {
-  const id = featureId(layerOf(source), index);
-  const name = h("span", {}, id);
-  loadFeature(source, index).then((feature) => (name.textContent = featureName(feature) || id), () => {});
-  return h("span", { class: "run-feature", title: id }, name, h("span", { class: "num" }, ` ${text.turned(mode, value)}`));
 }
 
 customElements.define("mfn-run-history", RunHistory);

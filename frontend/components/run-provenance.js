@@ -4,7 +4,7 @@
 import { fill, h } from "../lib/dom.js";
 import { loadModel } from "../lib/store.js";
 import { differences, outcome } from "../pages/steer-share.js";
-import { share as text } from "../pages/steer-strings.js";
+import { share as text } from "../pages/share-strings.js";
 
 export class RunProvenance extends HTMLElement {
   #asked = 0;

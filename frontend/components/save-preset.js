@@ -4,9 +4,10 @@
  * `open(content, preset)`: `content` is {prompt, interventions, settings} as the API takes them; `preset`, if given, is the
  * one whose version the page began with. Event (bubbling): `presetsaved` {detail: {preset}}.
  */
-import { api } from "../lib/api.js";
+import { steering } from "../lib/api-steer.js";
 import { fill, h } from "../lib/dom.js";
-import { steer as text } from "../pages/steer-strings.js";
+import { presets as text } from "../pages/preset-strings.js";
+import { steer } from "../pages/steer-strings.js";
 import { toast } from "./toast.js";
 
 export class SavePreset extends HTMLElement {
@@ -42,7 +43,7 @@ export class SavePreset extends HTMLElement {
     this.#problem = h("p", { class: "error-text", role: "alert" });
     this.#target = h("fieldset", { class: "save-target", hidden: true });
     this.#dialog = h("dialog", { class: "save-preset", "aria-labelledby": "save-preset-title" },
-      h("form", { onsubmit: (event) => this.#save(event) }, h("h2", { id: "save-preset-title" }, text.savePreset), this.#target,
+      h("form", { onsubmit: (event) => this.#save(event) }, h("h2", { id: "save-preset-title" }, steer.savePreset), this.#target,
         h("label", {}, text.presetName, this.#name), h("label", {}, text.presetDescription, this.#description), this.#problem,
         h("div", { class: "dialog-buttons" },
           h("button", { type: "button", onclick: () => this.#dialog.close() }, text.cancel), h("button", { class: "primary" }, text.save))));
@@ -55,8 +56,8 @@ export class SavePreset extends HTMLElement {
     const asVersion = this.#preset && this.#target.querySelector("input:checked")?.value === "version";
     try {
       const preset = asVersion
-        ? await api.changePreset(this.#preset.id, { ...body, base_version: this.#preset.version })
-        : await api.createPreset(body);
+        ? await steering.changePreset(this.#preset.id, { ...body, base_version: this.#preset.version })
+        : await steering.createPreset(body);
       this.#dialog.close();
       toast(text.saved(preset.name));
       this.dispatchEvent(new CustomEvent("presetsaved", { bubbles: true, detail: { preset } }));

@@ -37,17 +37,28 @@ customElements.define("state-view", StateView);
 const PASSING = new Set([401, 408, 409, 425, 429]);
 
 /**
- * A state-view for an error, with a button that calls `retry` where that may help. What is no `ApiError` is mostly code that
- * could not be fetched, and says so in words that are not for people. Where the server was away, nobody has to press: once it
- * is back, `retry` is called.
+ * What is said of an error. What is no `ApiError` is mostly code that could not be fetched, and says so in words that are
+ * not for people.
+ * @param {{status?: number|null, message?: string, hint?: string|null}} error
+ * @returns {{message: string, hint: string|null}}
+ */
+export function saidOf({ status = null, message = "", hint = null }) {
+  if (status === null) return { message: strings.errors.notFetched, hint: strings.errors.notFetchedHint };
+  return { message: message || strings.errors.title, hint };
+}
+
+/**
+ * A state-view for an error, with a button that calls `retry` where that may help. Where the server was away, nobody has to
+ * press: once it is back, `retry` is called.
  */
 export function errorView(error, retry) {
-  const { status = null, message, hint } = error;
+  const { status = null } = error;
+  const said = saidOf(error);
   const again = retry && (status === null || status < 400 || status >= 500 || PASSING.has(status));
   const view = h("state-view", {
     kind: "error",
-    heading: status === null ? strings.errors.notFetched : message || strings.errors.title,
-    hint: status === null ? strings.errors.notFetchedHint : hint,
+    heading: said.message,
+    hint: said.hint,
     action: again ? strings.errors.retry : null,
   });
   if (!again) return view;

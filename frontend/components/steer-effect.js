@@ -5,7 +5,8 @@
  * Set `.state` to the page's state whenever it changes. Event (bubbling): `strengthpick` {detail: {interventions, settings}}
  * with interventions as the API gives them, or {detail: {dose, swept}}.
  */
-import { api, isAbort } from "../lib/api.js";
+import { isAbort } from "../lib/api.js";
+import { steering } from "../lib/api-steer.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { formatPercent, formatSigned, formatValue, visible } from "../lib/format.js";
 import { effect as text } from "../pages/effect-strings.js";
@@ -115,13 +116,13 @@ class SteerEffect extends HTMLElement {
   #ask(kind, state, interventions, signal) {
     const { prompt, settings } = state;
     const { temperature, seed } = settings;
-    if (kind === "predict") return api.predictEffect({ prompt, interventions, top: SHOWN, side_effects: 10 }, { signal });
+    if (kind === "predict") return steering.predictEffect({ prompt, interventions, top: SHOWN, side_effects: 10 }, { signal });
     if (kind === "sweep") {
-      return api.sweepEffect({ prompt, interventions, max_new_tokens: Math.min(settings.max_new_tokens, 32), temperature, seed }, { signal });
+      return steering.sweepEffect({ prompt, interventions, max_new_tokens: Math.min(settings.max_new_tokens, 32), temperature, seed }, { signal });
     }
     const budget = { perplexity: Number(this.fields.cost.value) };
     const body = { prompts: [prompt], interventions, concept: this.#concept(), budget, temperatures: [temperature || SAMPLED], seed };
-    return api.sweetSpot(body, { signal });
+    return steering.sweetSpot(body, { signal });
   }
 
   #concept() {

@@ -4,12 +4,13 @@
  * Set `.state` to show another state; read it at any time. Events (bubbling): `statechange` {detail: {settled, part}} with
  * part "prompt" | "interventions" | "settings"; `generate`; `stop`.
  */
-import { announce, h } from "../lib/dom.js";
+import { announce, fill, h } from "../lib/dom.js";
 import { featureName } from "../lib/format.js";
 import { emptyState, intervention } from "../pages/steer-model.js";
+import { parts } from "../pages/steer-parts.js";
 import { steer as text } from "../pages/steer-strings.js";
 import "./feature-picker.js";
-import "./intervention-editor.js";
+import { errorView } from "./state-view.js";
 import "./steer-settings.js";
 
 export class SteerForm extends HTMLElement {
@@ -23,6 +24,8 @@ export class SteerForm extends HTMLElement {
   #button;
   #auto;
   #writing = false;
+  #editable = false; // whether the code of the cards is there
+  /** @type {Promise<any>} */ #fetched = Promise.resolve();
 
   /** @param {import("../pages/steer-model.js").SteerState} state */
   set state(state) {
@@ -34,9 +37,9 @@ export class SteerForm extends HTMLElement {
     return this.#state;
   }
 
-  /** Settles when every feature turned has its name, range and value. */
+  /** Settles when every feature turned has its name, range and value; rejects where their cards could not be fetched. */
   get ready() {
-    return Promise.allSettled([...this.#cards.children].map((card) => card.loaded));
+    return this.#fetched.then(() => Promise.allSettled([...this.#cards.children].map((card) => card.loaded)));
   }
 
   /** Write again by itself after a change? */
@@ -125,13 +128,27 @@ export class SteerForm extends HTMLElement {
   }
 
   #showInterventions(interventions) {
+    this.#none.hidden = interventions.length > 0;
+    if (!this.#editable && interventions.length) return this.#fetchCards();
     while (this.#cards.children.length > interventions.length) this.#cards.lastElementChild.remove();
     for (const [place, item] of interventions.entries()) {
       const card = this.#cards.children[place];
       if (card) card.intervention = item;
       else this.#cards.append(Object.assign(h("mfn-intervention-editor", { class: "turn" }), { intervention: item }));
     }
-    this.#none.hidden = interventions.length > 0;
+  }
+
+  /** Until their code is there, cards have their room and nothing in it. */
+  #fetchCards() {
+    fill(this.#cards, this.#state.interventions.map(() => h("div", { class: "turn-coming skeleton" })));
+    this.#fetched = parts.turns();
+    this.#fetched.then(
+      () => {
+        this.#editable = true;
+        fill(this.#cards);
+        this.#showInterventions(this.#state.interventions);
+      },
+      (error) => fill(this.#cards, errorView(error, () => this.#fetchCards())));
   }
 
   #setPrompt(prompt) {

@@ -1,91 +1,76 @@
 /**
- * `<mfn-steer-settings>`: how tokens are chosen and where a text ends, folded away under one line that says it.
+ * `<mfn-steer-settings>`: how tokens are chosen and where a text ends, folded away under one line that says it. The fields
+ * (setting-fields.js) come when it is opened.
  *
  * Set `.settings`; read it at any time. Event (bubbling): `settingschange` {detail: {settled}}.
  */
-import { h } from "../lib/dom.js";
-import { LIMITS, SETTINGS, settingsOf } from "../pages/steer-model.js";
+import { fill, h } from "../lib/dom.js";
+import { SETTINGS, settingsOf } from "../pages/steer-model.js";
+import { parts } from "../pages/steer-parts.js";
 import { steer as text } from "../pages/steer-strings.js";
-import "./token-bias.js";
-
-/** A stop string as it is typed: a line of its own, with the breaks in it written out. */
-const typedStop = (stop) => stop.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r").replaceAll("\t", "\\t");
-const ESCAPES = { n: "\n", r: "\r", t: "\t" };
-const readStop = (line) => line.replaceAll(/\\(.)/g, (whole, letter) => ESCAPES[letter] ?? (letter === "\\" ? "\\" : whole));
+import { errorView, skeleton } from "./state-view.js";
 
 export class SteerSettings extends HTMLElement {
   #settings = settingsOf({});
-  #fields = {};
-  #stop;
-  #biases;
+  #details;
   #summary;
+  #place;
+  /** @type {import("./setting-fields.js").SettingFields|null} */ #fields = null;
 
   connectedCallback() {
-    if (!this.#summary) this.#build();
+    if (!this.#details) this.#build();
     this.#show();
   }
 
   /** @param {import("../pages/steer-model.js").Settings} settings */
   set settings(settings) {
     this.#settings = settings;
-    if (this.#summary) this.#show();
+    if (this.#details) this.#show();
   }
 
   get settings() {
     return this.#settings;
   }
 
-  /** What is wrong with a field, as one line, or null. */
+  /** What is wrong with a setting, as one line, or null. */
   problem() {
-    const invalid = Object.values(this.#fields).find((field) => !field.validity.valid);
-    if (invalid) return text.outOf(SETTINGS[invalid.name].label, invalid.min, invalid.max);
-    return this.#stop.validationMessage || null;
+    if (this.#fields) return this.#fields.problem();
+    const wrong = Object.entries(SETTINGS).find(([name, { min, max }]) => this.#settings[name] < min || this.#settings[name] > max);
+    return wrong ? text.outOf(wrong[1].label, wrong[1].min, wrong[1].max) : null;
   }
 
   #build() {
     this.#summary = h("span", { class: "muted small" });
-    this.#stop = h("textarea", { class: "setting-stop", rows: "1", spellcheck: "false", dir: "auto", placeholder: text.stopPlaceholder, title: text.stopHint });
-    this.#stop.addEventListener("input", () => this.#readStops(false));
-    this.#stop.addEventListener("change", () => this.#readStops(true));
-    this.#biases = h("mfn-token-bias", { class: "setting-bias" });
-    this.#biases.addEventListener("biaschange", (event) => this.#change({ logit_bias: this.#biases.biases }, event.detail.settled));
-    this.append(h("details", { class: "steer-settings" },
-      h("summary", {}, h("h2", { class: "part-title" }, text.settings), this.#summary),
-      h("div", { class: "settings" }, Object.entries(SETTINGS).map(([name, setting]) => this.#field(name, setting)),
-        h("label", { class: "setting is-wide" }, h("span", { class: "setting-name" }, text.stopAt), this.#stop),
-        this.#biases)));
+    this.#place = h("div", {});
+    this.#details = h("details", { class: "steer-settings", ontoggle: () => this.#details.open && this.#fetchFields() },
+      h("summary", {}, h("h2", { class: "part-title" }, text.settings), this.#summary), this.#place);
+    this.append(this.#details);
   }
 
-  #field(name, { label, min, max, step }) {
-    const field = h("input", { type: "number", name, min, max, step: name === "temperature" ? "any" : step, required: true,
-      inputmode: step < 1 ? "decimal" : "numeric", title: text.hints[name] ?? null });
-    const read = (settled) => field.validity.valid && this.#change({ [name]: Number(field.value) }, settled);
-    field.addEventListener("input", () => read(false));
-    field.addEventListener("change", () => read(true));
-    this.#fields[name] = field;
-    return h("label", { class: "setting" }, h("span", { class: "setting-name" }, label), field);
+  async #fetchFields() {
+    if (this.#fields) return;
+    if (!this.#place.firstChild) fill(this.#place, skeleton(3));
+    try {
+      await parts.settings();
+      if (this.#fields) return;
+      const fields = h("mfn-setting-fields", { class: "settings" });
+      fields.addEventListener("settingchange", (event) => this.#changed(event.detail));
+      fields.settings = this.#settings;
+      fill(this.#place, fields);
+      this.#fields = fields;
+    } catch (error) {
+      fill(this.#place, errorView(error, () => this.#fetchFields()));
+    }
   }
 
-  #readStops(settled) {
-    const stops = this.#stop.value.split("\n").filter(Boolean).map(readStop);
-    const wrong = stops.length > LIMITS.stops ? text.tooManyStops(LIMITS.stops) : stops.some((stop) => stop.length > LIMITS.stopLength) ? text.longStop(LIMITS.stopLength) : "";
-    this.#stop.setCustomValidity(wrong);
-    if (!wrong) this.#change({ stop: stops }, settled);
-  }
-
-  #change(patch, settled) {
+  #changed({ patch, settled }) {
     this.#settings = { ...this.#settings, ...patch };
     this.#summary.textContent = text.settingsSummary(this.#settings);
     this.dispatchEvent(new CustomEvent("settingschange", { bubbles: true, detail: { settled } }));
   }
 
   #show() {
-    for (const [name, field] of Object.entries(this.#fields)) {
-      if (Number(field.value) !== this.#settings[name] || field.value === "") field.value = String(this.#settings[name]);
-    }
-    const typed = this.#settings.stop.map(typedStop).join("\n");
-    if (this.#stop.value.split("\n").filter(Boolean).join("\n") !== typed) this.#stop.value = typed;
-    this.#biases.biases = this.#settings.logit_bias;
+    if (this.#fields) this.#fields.settings = this.#settings;
     this.#summary.textContent = text.settingsSummary(this.#settings);
   }
 }

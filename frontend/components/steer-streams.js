@@ -6,8 +6,9 @@
  */
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
-import { STREAMS } from "../pages/steer-share.js";
-import { detail as detailText, steer as text } from "../pages/steer-strings.js";
+import { steer as text } from "../pages/steer-strings.js";
+import { detail as detailText } from "../pages/stream-strings.js";
+import { STREAMS } from "./stream-frame.js";
 import "./stream-pane.js";
 import "./token-detail.js";
 

@@ -1,13 +1,14 @@
 /**
- * `<mfn-steer-tools>`: takes a setting of the Steer page elsewhere: as a link, as a command, as a program, as a preset.
+ * `<mfn-steer-tools>`: takes a setting of the Steer page elsewhere: as a link, as a command, as a program, as a preset. What
+ * makes them of it (copy-out.js) is fetched for the first one.
  *
  * Set `.state`, a function that gives the page's state, and `.link`, an async one that gives {href, said}.
  * Event (bubbling): `presetsave`.
  */
 import { h } from "../lib/dom.js";
-import { loadModel } from "../lib/store.js";
-import { curlCommand, openaiProgram, pythonProgram } from "../pages/steer-code.js";
+import { parts } from "../pages/steer-parts.js";
 import { steer as text } from "../pages/steer-strings.js";
+import { saidOf } from "./state-view.js";
 import { toast } from "./toast.js";
 
 export class SteerTools extends HTMLElement {
@@ -18,42 +19,20 @@ export class SteerTools extends HTMLElement {
     if (this.firstChild) return;
     this.classList.add("steer-tools");
     const button = (short, label, onclick) => h("button", { class: "quiet", type: "button", "aria-label": label, onclick }, short);
+    const copies = [["link", text.share], ["curl", text.curl], ["python", text.python], ["openai", text.openai]];
     this.append(
       h("span", { class: "muted small", "aria-hidden": "true" }, text.copy),
-      button(text.copies.link, text.share, () => this.#copyLink()),
-      button(text.copies.curl, text.curl, () => this.#copy(curlCommand(this.state(), location.origin), text.curled)),
-      button(text.copies.python, text.python, () => this.#copy(pythonProgram(this.state(), location.origin), text.pythoned)),
-      button(text.copies.openai, text.openai, () => this.#copyOpenai()),
+      ...copies.map(([what, label]) => button(text.copies[what], label, () => this.#copy(what))),
       button(text.savePreset, text.savePreset, () => this.dispatchEvent(new CustomEvent("presetsave", { bubbles: true }))));
   }
 
-  async #copyLink() {
-    const { href, said } = await this.link();
-    this.#copy(href, said);
-  }
-
-  async #copyOpenai() {
-    const model = await loadModel().catch(() => null);
-    if (model) this.#copy(openaiProgram(this.state(), model.name, location.origin), text.openaied);
-    else toast(text.noModel, { kind: "error" });
-  }
-
-  async #copy(content, done) {
+  async #copy(what) {
     try {
-      await navigator.clipboard.writeText(content);
-      toast(done);
-    } catch {
-      this.#byHand(content);
+      const out = await parts.copy();
+      await out.copyOut(await out.made[what](this), this);
+    } catch (error) {
+      toast(saidOf(error).message, { kind: "error" });
     }
-  }
-
-  #byHand(content) {
-    const area = h("textarea", { rows: "8", readonly: true, "aria-label": text.copyFailed, value: content });
-    const dialog = h("dialog", { class: "copy-by-hand", onclose: () => dialog.remove() },
-      h("p", {}, text.copyFailed), area, h("button", { type: "button", onclick: () => dialog.close() }, text.close));
-    this.append(dialog);
-    dialog.showModal();
-    area.select();
   }
 }
 

@@ -11,7 +11,8 @@
 import { h } from "../lib/dom.js";
 import { isSpecialToken, visible } from "../lib/format.js";
 import { splitSentences } from "../pages/steer-run.js";
-import { stream as text } from "../pages/steer-strings.js";
+import { stream as text } from "../pages/stream-strings.js";
+import { streamFrame } from "./stream-frame.js";
 import { shade } from "./token-colour.js";
 
 /** Tokens that can be seen, and so reached: special ones of a prompt are hidden. */
@@ -45,16 +46,12 @@ export class StreamPane extends HTMLElement {
   connectedCallback() {
     if (this.#body) return;
     const title = this.getAttribute("heading") ?? "";
-    const id = `stream-${this.getAttribute("name")}`;
-    this.#text = h("div", { class: "stream-text", dir: "auto", role: "group", "aria-labelledby": id });
-    this.#body = h("div", { class: "stream-body" }, this.#text);
-    this.#status = h("span", { class: "stream-status" });
+    const { status, written, body, head } = streamFrame({ name: this.getAttribute("name") ?? "", heading: title, hint: "" });
+    this.#text = written;
+    this.#body = body;
+    this.#status = status;
     this.#spoken = h("div", { class: "visually-hidden", role: "log", "aria-live": "polite", "aria-label": title });
-    this.append(
-      h("header", { class: "stream-head" }, h("h2", { class: "stream-title", id }, title), this.#status),
-      this.#body,
-      this.#spoken,
-    );
+    this.append(head, body, this.#spoken);
     for (const type of ["click", "pointerover", "focusin"]) this.#text.addEventListener(type, (e) => this.#pick(e));
     this.#text.addEventListener("keydown", (event) => this.#key(event));
     this.clear();

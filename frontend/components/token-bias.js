@@ -8,7 +8,7 @@ import { api, isAbort } from "../lib/api.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { isSpecialToken, visible } from "../lib/format.js";
 import { LIMITS } from "../pages/steer-model.js";
-import { bias as text } from "../pages/steer-strings.js";
+import { bias as text } from "../pages/setting-strings.js";
 import { tokenChip } from "./token-chip.js";
 
 const FIRST = -5; // what a token just added gets: hardly ever taken

@@ -6,8 +6,9 @@
  */
 import { fill, h } from "../lib/dom.js";
 import { featureId, formatPercent, formatValue, layerOf } from "../lib/format.js";
-import { detail as text } from "../pages/steer-strings.js";
+import { detail as text } from "../pages/stream-strings.js";
 import { featureHits, withName } from "./feature-hits.js";
+import { detailHint } from "./stream-frame.js";
 import { tokenChip } from "./token-chip.js";
 
 export class TokenDetail extends HTMLElement {
@@ -22,7 +23,7 @@ export class TokenDetail extends HTMLElement {
     this.#shown += 1;
     this.dataset.empty = "";
     delete this.dataset.pinned;
-    fill(this, h("p", { class: "detail-hint" }, text.hint));
+    fill(this, detailHint());
   }
 
   /**

@@ -4,7 +4,7 @@
  * the address holds a strength, it writes. Event "turn" { detail: { turn, prompt } } when the reader asks for another.
  */
 
-import { api, isAbort } from "../lib/api.js";
+import { isAbort } from "../lib/api.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
 import { formatValue } from "../lib/format.js";
 import { loadModel } from "../lib/store.js";
@@ -131,7 +131,7 @@ class TurnIt extends HTMLElement {
 
   async #write() {
     this.stop();
-    const generation = (this.#generation = new Generation(api));
+    const generation = (this.#generation = new Generation());
     const { run } = generation;
     const wanted = (this.#written = this.#wanted());
     this.texts.hidden = false;

@@ -1,5 +1,5 @@
 /**
- * Every call to the server. Each function returns parsed JSON or throws `ApiError`; pass `{ signal }` to cancel.
+ * Calls to the server; those that a page or a click needs later are in the files api-….js beside this one. Each function returns parsed JSON or throws `ApiError`; pass `{ signal }` to cancel.
  * The shapes are the server's schemas (see /openapi.json).
  *
  * @typedef {{signal?: AbortSignal}} Options
@@ -65,7 +65,7 @@ export function onLoginNeeded(handler) {
  * `also`: statuses beside 2xx whose body is an answer and no error. `ask`: whether to have people log in where the server
  * wants that; what was to be sent is sent afterwards.
  */
-async function send(path, /** @type {Options & {method?: string, body?: any, accept?: string, also?: number[], ask?: boolean}} */ options = {}) {
+export async function send(path, /** @type {Options & {method?: string, body?: any, accept?: string, also?: number[], ask?: boolean}} */ options = {}) {
   const { method = "GET", body, signal, accept = "application/json", also = [], ask = true } = options;
   const headers = { Accept: accept };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -111,8 +111,6 @@ const named = (features) => new URLSearchParams(features.map(({ source, index })
 
 const featureUrl = (source, index) => `/api/features/${encodeURIComponent(source)}/${encodeURIComponent(index)}`;
 
-const campaignUrl = (id) => `/api/campaigns/${encodeURIComponent(id)}`;
-
 export const api = {
   health: (options) => json("/api/health", options),
   model: (options) => json("/api/model", options),
@@ -149,28 +147,12 @@ export const api = {
   /** Says where this tab is: { tab, source, index, typing }. */
   present: (body, options) => json("/api/live/presence", { ...options, method: "POST", body }),
 
-  /** Campaigns: how far each is; opening one; changing, closing and reopening it. */
+  /** Campaigns and how far each is; lib/api-campaigns.js has the rest. */
   campaigns: (options) => json("/api/campaigns", options),
-  campaign: (id, options) => json(campaignUrl(id), options),
-  openCampaign: (body, options) => json("/api/campaigns", { ...options, method: "POST", body }),
-  doToCampaign: (id, body, options) => json(`${campaignUrl(id)}/events`, { ...options, method: "POST", body }),
-  campaignPeople: (options) => json("/api/campaigns/people", options),
-  /** What to judge next. `lease` is a client UUID: the same again is the same feature, as long as it is kept for one. */
-  nextItem: (id, lease, options) => json(`${campaignUrl(id)}/next`, { ...options, method: "POST", body: { lease } }),
-  keepLease: (id, lease, options) => json(`${campaignUrl(id)}/leases/${encodeURIComponent(lease)}`, { ...options, method: "PUT" }),
-  giveOpinion: (id, body, options) => json(`${campaignUrl(id)}/opinions`, { ...options, method: "POST", body }),
-  skipItem: (id, body, options) => json(`${campaignUrl(id)}/skips`, { ...options, method: "POST", body }),
-  /** What is to be decided; params: at, limit. */
-  review: (id, params, options) => json(`${campaignUrl(id)}/review${queryString(params)}`, options),
 
   /** Where one feature fires in a text: { tokens: [{ id, text }], values: [number] }. */
   activations: (source, index, text, options) =>
     json(`${featureUrl(source, index)}/activations`, { ...options, method: "POST", body: { text } }),
-
-  /** What interventions will do and did; bodies and answers are those of /api/effect. */
-  predictEffect: (body, options) => json("/api/effect/predict", { ...options, method: "POST", body }),
-  sweepEffect: (body, options) => json("/api/effect/sweep", { ...options, method: "POST", body }),
-  sweetSpot: (body, options) => json("/api/effect/sweet-spot", { ...options, method: "POST", body }),
 
   inspect: ({ text, top }, options) => json("/api/inspect", { ...options, method: "POST", body: { text, top } }),
 
@@ -185,61 +167,6 @@ export const api = {
   logOut: (options) => json("/api/session", { ...options, method: "DELETE", ask: false }),
 
   presets: (options) => json("/api/presets", options),
-  createPreset: (preset, options) => json("/api/presets", { ...options, method: "POST", body: preset }),
-  /** Adds a version; `base_version` in the body is the one that was changed. */
-  changePreset: (id, body, options) => json(`/api/presets/${encodeURIComponent(id)}`, { ...options, method: "PUT", body }),
-  presetVersions: (id, options) => json(`/api/presets/${encodeURIComponent(id)}/versions`, options),
-  restorePreset: (id, body, options) => json(`/api/presets/${encodeURIComponent(id)}/restore`, { ...options, method: "POST", body }),
   importPresets: (body, options) => json("/api/presets/import", { ...options, method: "POST", body }),
   deletePreset: (id, options) => json(`/api/presets/${encodeURIComponent(id)}`, { ...options, method: "DELETE" }),
-
-  /**
-   * Streams a generation: `for await (const { event, data } of api.generate(body, { signal })) …`.
-   * Busy (429, 503) and invalid (422) requests throw before the first event.
-   */
-  async *generate(body, /** @type {Options} */ { signal } = {}) {
-    const response = await send("/api/generate", { method: "POST", body, signal, accept: "text/event-stream" });
-    for await (const { event, data } of readEvents(response.body)) yield { event, data: data === "" ? {} : JSON.parse(data) };
-  },
-
-  /** Replaces the interventions of a running generation, from its next token on. */
-  updateGeneration: (requestId, interventions, options) =>
-    json(`/api/generate/${encodeURIComponent(requestId)}`, { ...options, method: "PATCH", body: { interventions } }),
 };
-
-/**
- * Server-sent events out of a byte stream (WHATWG HTML §9.2.6). EventSource cannot POST, so this reads fetch's body.
- * Comments (heartbeats) are skipped; an event cut off by the end of the stream is dropped, as the standard says.
- */
-export async function* readEvents(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let buffer = "";
-  let event = "message";
-  let data = [];
-  try {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      buffer += value;
-      // A lone "\r" at the end may be the first half of "\r\n": keep it for the next chunk.
-      const end = buffer.endsWith("\r") ? buffer.length - 1 : buffer.length;
-      const lines = buffer.slice(0, end).split(/\r\n|\n|\r/);
-      buffer = lines.pop() + buffer.slice(end);
-      for (const line of lines) {
-        if (line === "") {
-          if (data.length) yield { event, data: data.join("\n") };
-          event = "message";
-          data = [];
-        } else if (!line.startsWith(":")) {
-          const colon = line.indexOf(":");
-          const field = colon < 0 ? line : line.slice(0, colon);
-          const text = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
-          if (field === "event") event = text;
-          else if (field === "data") data.push(text);
-        }
-      }
-    }
-  } finally {
-    reader.cancel().catch(() => {}); // the consumer left early: let the server know; a failed cancel changes nothing
-  }
-}

@@ -4,7 +4,7 @@
  *
  * @typedef {{id: string, at: string, path: string, colour: string, facts: import("../pages/steer-share.js").RunFacts|null,
  *   changes: {step: number, interventions: object[]}[], texts: {plain: string, steered: string}}} KeptRun
- *   `path`: of the state it was begun with; `facts`: without the moves, which `changes` are; null where the model was away
+ *   `path`: of the state it was begun with; `facts`: its moves are empty, `changes` has them; null where the model was away
  */
 import { uuid } from "./dom.js";
 

@@ -7,6 +7,7 @@ import "../components/queue-work.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { toast } from "../components/toast.js";
 import { api, isAbort } from "../lib/api.js";
+import { campaigns } from "../lib/api-campaigns.js";
 import { debounce, fill, h, refill, uuid } from "../lib/dom.js";
 import { listen } from "../lib/live.js";
 import { Page } from "../lib/page.js";
@@ -70,7 +71,7 @@ class LabelPage extends Page {
   async #act(campaign, kind) {
     if (kind === "close" && !confirm(text.sureClose)) return;
     try {
-      await api.doToCampaign(campaign.id, { id: uuid(), base_version: campaign.version, event: { kind } });
+      await campaigns.change(campaign.id, { id: uuid(), base_version: campaign.version, event: { kind } });
     } catch (error) {
       toast(error.code === "stale" ? text.changed : error.message, { kind: "error" });
     }
@@ -80,7 +81,7 @@ class LabelPage extends Page {
 
   async #make(visit, query) {
     const { signal } = this;
-    const [model, { items }] = await Promise.all([loadModel(), api.campaignPeople({ signal })]);
+    const [model, { items }] = await Promise.all([loadModel(), campaigns.people({ signal })]);
     if (visit !== this.#visit) return;
     this.setTitle(text.form.title);
     const chosen = query.getAll("f").map((name) => ({ source: name.slice(0, name.lastIndexOf(":")), index: name.slice(name.lastIndexOf(":") + 1) }));
@@ -91,11 +92,11 @@ class LabelPage extends Page {
 
   async #one(visit, { campaign: id, view }, query) {
     const { signal } = this;
-    const campaign = await api.campaign(id, { signal });
+    const campaign = await campaigns.one(id, { signal });
     if (visit !== this.#visit) return;
     this.setTitle(view === "review" ? text.decide.title(campaign.name) : campaign.name);
     if (view === "change") {
-      const { items } = await api.campaignPeople({ signal });
+      const { items } = await campaigns.people({ signal });
       if (visit !== this.#visit) return;
       const form = this.#form();
       form.change(campaign, items);

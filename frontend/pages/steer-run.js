@@ -11,6 +11,8 @@
  * @typedef {{tokens: Token[], text: string, state: "waiting"|"writing"|"done"|"broken", reason: string|null, seconds: number|null,
  *   outcome: {digest: string, exact: string}|null}} Stream `outcome`: digests of what was written, once it has ended
  */
+import { steering } from "../lib/api-steer.js";
+
 export class SteerRun {
   #ahead = {}; // what was said of each stream's next token
   /** @param {string[]} names streams expected, e.g. ["plain", "steered"] */
@@ -105,9 +107,7 @@ export class Generation {
   /** @type {object[]|null} */ #pending = null;
   #sending = false;
 
-  /** @param {typeof import("../lib/api.js").api} api */
-  constructor(api) {
-    this.api = api;
+  constructor() {
     this.run = new SteerRun();
     /** Has the request been sent? Until then, changes go into its body. */
     this.started = false;
@@ -122,7 +122,7 @@ export class Generation {
     const { signal } = this.#abort;
     this.started = true;
     try {
-      for await (const { event, data } of this.api.generate(body, { signal })) {
+      for await (const { event, data } of steering.generate(body, { signal })) {
         if (signal.aborted) return;
         onEvent(event, data, this.run.apply(event, data));
         if (event === "start") this.#send();
@@ -158,7 +158,7 @@ export class Generation {
         setTimeout(resolve, UPDATE_EVERY_MS);
       });
       // A refusal here is not worth a message: the generation may just have ended, and the next one sends everything.
-      await this.api.updateGeneration(this.run.requestId, interventions, { signal: this.#abort.signal }).catch(() => {});
+      await steering.updateGeneration(this.run.requestId, interventions, { signal: this.#abort.signal }).catch(() => {});
       await pause;
     }
     this.#sending = false;

@@ -12,9 +12,11 @@
 import { steerPath } from "./steer-link.js";
 import { formatMoves, parseMoves, sameMoves } from "./steer-moves.js";
 import { requestInterventions } from "./steer-request.js";
-import { share as text } from "./steer-strings.js";
+import { STREAMS } from "../components/stream-frame.js";
+import { share as text } from "./share-strings.js";
 
-export const STREAMS = ["plain", "steered"];
+export { sameMoves, text };
+
 const BUILD = ["version", "torch", "transformers", "device", "cpu", "threads", "dtype", "rows"];
 const FINGERPRINT_DIGITS = 16;
 const PARAMS = ["m", "r", "b"];

@@ -1,8 +1,8 @@
-/** What Steer and its components say. */
+/** What the Steer page says at first; what comes later brings its own: turn-, stream-, setting-, share-, run- and preset-strings.js. */
 
-import { formatInteger, formatSigned, formatValue } from "../lib/format.js";
+import { formatInteger } from "../lib/format.js";
 
-const tokens = (count) => `${formatInteger(count)} ${count === 1 ? "token" : "tokens"}`;
+export const tokens = (count) => `${formatInteger(count)} ${count === 1 ? "token" : "tokens"}`;
 
 export const steer = {
   title: "Steer",
@@ -25,16 +25,6 @@ export const steer = {
     const more = [penalties && "penalties", stop.length > 0 && "stops", biases.length > 0 && "token bias"];
     return [tokens(length), ...chance, ...more].filter(Boolean).join(" · ");
   },
-  hints: {
-    temperature: "0 always takes the likeliest token",
-    top_p: "Only the likeliest tokens that together reach this probability",
-    top_k: "Only so many of the likeliest tokens; 0 for all",
-    min_p: "Only tokens with at least this share of the likeliest one's probability",
-    repetition_penalty: "Above 1 against tokens that the prompt or the text has already",
-    frequency_penalty: "Taken from a token's logit for each time that the text has it",
-    presence_penalty: "Taken once from the logit of each token that the text has",
-    seed: "Of the random numbers; both texts share them",
-  },
   generate: "Generate",
   again: "Generate again",
   stop: "Stop",
@@ -43,18 +33,12 @@ export const steer = {
   copy: "Copy",
   copies: { link: "Link", curl: "curl", python: "Python", openai: "OpenAI's client" },
   share: "Copy link",
-  shared: "Link copied. It holds the prompt, the features and the settings.",
   curl: "Copy as curl",
-  curled: "Command copied.",
   python: "Copy as Python",
-  pythoned: "Program copied. It needs nothing but Python, and prints the steered text while it is written.",
   openai: "Copy for OpenAI's client",
-  openaied: "Program copied. It needs OpenAI's client (pip install openai) and has the steered text written.",
-  noModel: "The model is not there yet: its name is part of the program.",
-  copyFailed: "The browser did not allow copying. Copy it from here:",
-  close: "Close",
   plain: "Untouched",
   plainHint: "What the model writes by itself.",
+  tokenHint: "Point at a token to see how likely it was, what else the model considered, and which features fired. Click to keep it.",
   steered: "Steered",
   steeredHint: "What it writes with your features turned.",
   stale: "You changed something since this was written.",
@@ -67,20 +51,8 @@ export const steer = {
   presetsLead: "Start from one of these",
   presetsFailed: "The presets could not be loaded.",
   savePreset: "Save as preset",
-  presetName: "Name",
-  presetDescription: "What it does (optional)",
-  save: "Save",
-  cancel: "Cancel",
-  saved: (name) => `Saved “${name}”.`,
-  saveAs: "Save as",
-  nextVersion: (name, version) => `Version ${version} of “${name}”`,
-  newPreset: "A new preset",
   version: (number) => `v${number}`,
-  latest: "latest",
   versionsOf: (name) => `Versions of “${name}”`,
-  showVersion: "Show",
-  restoreVersion: "Go back to this",
-  restored: (version, now) => `Version ${now} says what version ${version} said.`,
   exportPresets: "Export presets",
   importPresets: "Import presets",
   imported: (created, changed, unchanged) => `Imported: ${created} new, ${changed} changed, ${unchanged} as they were.`,
@@ -93,14 +65,8 @@ export const steer = {
   finished: "Both texts are written.",
   added: (name) => `Added ${name}.`,
   removed: "Feature removed.",
-  stopAt: "Stop at",
-  stopPlaceholder: "One text a line",
-  stopHint: "A text ends before any of these, one a line. \\n stands for a line break, \\t for a tab.",
-  tooManyStops: (most) => `At most ${most} texts to stop at.`,
-  longStop: (most) => `A text to stop at has at most ${most} characters.`,
   idle: "",
   tooLong: (most) => `This is more than an address can hold (${formatInteger(most)} characters): it stays with this tab, a copied link does not carry it.`,
-  linkTooLong: (most) => `Link copied, but it is longer than the ${formatInteger(most)} characters that the server takes.`,
   writing: "Writing. Move a slider, and the text follows from its next token on.",
   followedLater: "This feature is followed from the next text on.",
   cameOut: ({ parting, streams: { plain, steered } }) => {
@@ -129,137 +95,5 @@ export const colouring = {
   },
 };
 
-/** Tokens that are made likelier or less likely. */
-export const bias = {
-  title: "Token bias",
-  token: "Token to make likelier or less likely",
-  placeholder: "Text, with its space",
-  hint: "Added to the logits of the tokens that this text is. Most words begin with a space.",
-  add: "Add",
-  added: (names) => `Added ${names.join(", ")}.`,
-  value: (name) => `Added to the logit of “${name}”`,
-  remove: (name) => `Remove “${name}”`,
-  unnamed: (id) => `token ${id}`,
-  tooMany: (most) => `At most ${formatInteger(most)} tokens.`,
-};
-
-/** Runs that were kept. */
-export const runs = {
-  title: "History",
-  run: "run",
-  runs: "runs",
-  empty: "nothing yet",
-  note: "What you had written, kept in this browser alone.",
-  clear: "Clear history",
-  cleared: "The history is empty.",
-  removed: "Run removed.",
-  restore: (prompt) => `Show again: “${prompt}”`,
-  remove: (prompt) => `Remove from the history: “${prompt}”`,
-  untouched: "nothing turned",
-  turned: (mode, value) => ({ set: `= ${formatValue(value ?? NaN)}`, add: formatSigned(value ?? NaN), scale: `× ${formatValue(value ?? NaN)}`, ablate: "off" })[mode],
-  moved: (count) => (count === 1 ? "moved once" : `moved ${count} times`),
-};
-
-/** What links say, and what is said of them. */
-export const share = {
-  withRun: "Link copied. Who opens it gets this text again, and is told if anything differs.",
-  withoutMoves: "Link copied, without the moves of the sliders: there are more than an address can hold.",
-  otherModel: (fingerprint) => `This link was made with another model (fingerprint ${fingerprint}…): its features are not those of this one.`,
-  otherBuild: (name, there, here) => `${name}: ${there} there, ${here} here.`,
-  build: { version: "MFN Studio", torch: "PyTorch", transformers: "transformers", device: "Device", cpu: "Processor", threads: "Threads", dtype: "Number format", rows: "Streams in one pass" },
-  buildLead: "This link was made on another build, on which sums are rounded in another order, so the text may come out different.",
-  comparing: "When both texts are written, they are compared with those of the link.",
-  exact: "Reproduced: both texts and every probability are those of the link, bit for bit.",
-  text: "Reproduced: both texts are those of the link. Their probabilities differ in the last digits.",
-  other: "Not reproduced: the text is not the one that the link was made from.",
-  otherHere: "Model, build and settings are the same, so something else has changed what the model computes.",
-};
-
-export const editor = {
-  loading: "Loading…",
-  unknown: (layer, index) => (layer === null ? `Feature ${index}` : `Feature ${index} of layer ${layer}`),
-  mode: "What to do with it",
-  modes: { set: "Set", add: "Add", scale: "Scale", ablate: "Off" },
-  modeTitles: {
-    set: "Fire with exactly this value at every token in reach, whether it would fire or not",
-    add: "Add this much to what it does anyway; a negative amount takes away",
-    scale: "Multiply what it does anyway",
-    ablate: "Never fire (ablate)",
-  },
-  value: "Value",
-  valueTyped: "Value, typed",
-  scope: "Where",
-  scopes: { both: "In prompt and new text", prompt: "In the prompt only", generation: "In the new text only", range: "From token to token" },
-  from: { range: "First token (0 is the start of the text)", generation: "First new token (0 is the first)" },
-  upTo: { range: "Up to, not including (empty: to the end)", generation: "For so many new tokens in, not beyond (empty: to the end)" },
-  tokens: "tokens",
-  end: "end",
-  more: "Ramp, condition",
-  rampFrom: "from",
-  rampOver: "over",
-  rampNone: "no ramp",
-  rampStart: "Ramp: the value at the first new token (empty: no ramp)",
-  rampSteps: "Ramp: tokens until the whole value is reached",
-  rampSaid: (start, steps) => `from ${start} over ${tokens(steps)}`,
-  conditionIf: "only if",
-  conditionAbove: "fires above",
-  conditionNone: "any",
-  condition: "Condition: a feature that must fire on the token, as 812 (same layer) or 3/812 (empty: none)",
-  above: "Condition: how strongly it must fire (empty: at all)",
-  conditionSaid: (name, above) => `only if ${name} fires${above === null ? "" : ` above ${above}`}`,
-  noCondition: "A feature's number, such as 812, or its layer and number, such as 3/812.",
-  noFeature: (layer, last) => `Layer ${layer} has features 0 to ${last}.`,
-  lateCondition: (layer) => `A condition on layer ${layer} can ask layer ${layer} or an earlier one.`,
-  remove: "Remove",
-  factor: (factor) => `times ${factor}`,
-  ofMaximum: (times, maximum) => `${times}× its maximum ${maximum}`,
-  unknownRange: "How far it goes by itself is not known: its range is a guess",
-  neverFires: "It never fired on the corpus: its range is a guess",
-  notNegative: "A value of 0 or more: a code cannot be negative.",
-  notNumber: "A number, please.",
-};
-
-export const picker = {
-  label: "Add a feature",
-  placeholder: "Word, label or id such as 3/812",
-  results: "Features found",
-  nothing: (query) => `No feature matches “${query}”.`,
-  found: (count) => `${count} features found`,
-  unindexed: "the model has no index",
-  facts: (promoted, rate) => (promoted ? `writes ${promoted} · fires on ${rate}` : `fires on ${rate}`),
-};
-
-export const stream = {
-  writing: "Writing…",
-  written: (count, pace) => (pace === null ? tokens(count) : `${tokens(count)}, ${formatInteger(Math.round(pace))} a second`),
-  broken: (count) => `Broke off after ${tokens(count)}`,
-  breaksOff: "The text breaks off here.",
-  changed: (step) => `From here, token ${step + 1}, your sliders' new values`,
-  space: "space",
-  reasons: { length: "", stop: "A text to stop at came next.", eos: "The model ends its text here.", context: "The model's context is full.", cancelled: "Stopped." },
-};
-
-export const detail = {
-  title: "Token",
-  hint: "Point at a token to see how likely it was, what else the model considered, and which features fired. Click to keep it.",
-  probability: "Probability",
-  logprob: (value) => `log probability ${value < 0 ? "−" : ""}${formatValue(Math.abs(value))}`,
-  kl: "Change against untouched",
-  klValue: (value) => `${formatValue(value)} nats`,
-  alternatives: "Considered",
-  chosen: "taken",
-  fired: "What fired to predict it",
-  firedPrompt: "What fires on it",
-  watched: "What you follow",
-  untouched: (value) => `was ${value}`,
-  nothing: "No feature was reported here.",
-  loading: "Looking…",
-  add: "Add",
-  addTitle: "Turn this feature",
-  colour: "Colour",
-  colourTitle: "Shade both texts by this feature",
-  already: "Turned",
-  prompt: "in the prompt",
-  generated: (stream, step) => `${stream}, token ${step + 1}`,
-  close: "Close",
-};
+/** Runs that were kept; what their list says is in run-strings.js. */
+export const history = { title: "History", run: "run", runs: "runs", empty: "nothing yet" };

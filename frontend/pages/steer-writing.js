@@ -2,9 +2,8 @@
  * The Steer page's generations: one at a time, the newest counts. Keeps what the texts on screen were begun with, and whether
  * it has been changed since.
  */
-import { api } from "../lib/api.js";
 import { steerPath } from "./steer-link.js";
-import { Generation } from "./steer-run.js";
+import { parts } from "./steer-parts.js";
 import { requestBody, requestInterventions } from "./steer-request.js";
 import { steer as text } from "./steer-strings.js";
 
@@ -13,10 +12,12 @@ import { steer as text } from "./steer-strings.js";
  * @property {(run: import("./steer-run.js").SteerRun) => void} begun
  * @property {(event: string, data: any, stream: string|null) => void} arrived
  * @property {(run: import("./steer-run.js").SteerRun, how: {stopped: boolean}) => void} ended
+ * @property {() => void} left it was stopped before it was begun
  * @property {(error: import("../lib/api.js").ApiError) => void} refused
  */
 export class Writing {
-  /** @type {Generation|null} */ #generation = null;
+  /** @type {object|null} */ #asked = null; // for what was asked for last, until it ends
+  /** @type {import("./steer-run.js").Generation|null} */ #generation = null; // from when it is begun
   #watchers;
   /** What the texts on screen were begun with, and the same as a path. Null where there are none. */
   /** @type {import("./steer-model.js").SteerState|null} */ begun = null;
@@ -37,7 +38,7 @@ export class Writing {
 
   /** Has it been asked for, and not ended? */
   get active() {
-    return this.#generation !== null;
+    return this.#asked !== null;
   }
 
   /** Is the request on its way? Until then, changes go into its body. */
@@ -47,7 +48,7 @@ export class Writing {
 
   /** The run on screen. */
   get run() {
-    return this.#generation?.run ?? this.last;
+    return this.#generation?.run ?? (this.#asked ? null : this.last);
   }
 
   /**
@@ -58,22 +59,28 @@ export class Writing {
    *   `changes`: moves of the sliders, to be made again
    */
   async start(settle, { changes = [], watch = [] } = {}) {
-    this.#generation?.stop();
-    const generation = new Generation(api);
-    this.#generation = generation;
-    const state = await settle();
-    if (generation !== this.#generation) return;
-    Object.assign(this, { begun: state, path: steerPath(state), last: null, changes, moved: false, watched: watch });
-    this.#watchers.begun(generation.run);
-    const arrived = (event, data, stream) => generation === this.#generation && this.#watchers.arrived(event, data, stream);
-    try {
-      await generation.start(requestBody(state, { changes, watch }), arrived, { brokenMessage: text.connectionBroke });
-      if (generation === this.#generation) this.#finish(generation.run, { stopped: false });
-    } catch (error) {
-      if (generation !== this.#generation) return;
-      this.#generation = null;
+    this.drop();
+    const asked = {};
+    this.#asked = asked;
+    const refused = (error) => {
+      if (asked !== this.#asked) return;
+      this.#asked = this.#generation = null;
       this.forget();
       this.#watchers.refused(error);
+    };
+    const settled = await Promise.all([settle(), parts.run()]).catch(refused);
+    if (!settled || asked !== this.#asked) return;
+    const [state, { Generation }] = settled;
+    const generation = new Generation();
+    this.#generation = generation;
+    Object.assign(this, { begun: state, path: steerPath(state), last: null, changes, moved: false, watched: watch });
+    this.#watchers.begun(generation.run);
+    const arrived = (event, data, stream) => asked === this.#asked && this.#watchers.arrived(event, data, stream);
+    try {
+      await generation.start(requestBody(state, { changes, watch }), arrived, { brokenMessage: text.connectionBroke });
+      if (asked === this.#asked) this.#finish(generation.run, { stopped: false });
+    } catch (error) {
+      refused(error);
     }
   }
 
@@ -85,16 +92,17 @@ export class Writing {
 
   /** Leave it as far as it came. */
   stop() {
+    if (!this.#asked) return;
     const generation = this.#generation;
-    if (!generation) return;
-    generation.stop();
-    this.#finish(generation.run, { stopped: true });
+    this.drop();
+    if (generation) this.#finish(generation.run, { stopped: true });
+    else this.#watchers.left();
   }
 
   /** Leave it without a word: the page is gone, or shows something else. */
   drop() {
     this.#generation?.stop();
-    this.#generation = null;
+    this.#asked = this.#generation = null;
   }
 
   /** Nothing is on screen. */
@@ -103,7 +111,7 @@ export class Writing {
   }
 
   #finish(run, how) {
-    this.#generation = null;
+    this.#asked = this.#generation = null;
     this.last = run;
     this.#watchers.ended(run, how);
   }

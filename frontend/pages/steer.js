@@ -6,28 +6,27 @@
  * feature of what this tab showed last.
  */
 import "../components/colour-choice.js";
-import "../components/run-provenance.js";
-import { errorView } from "../components/state-view.js";
+import { errorView, saidOf } from "../components/state-view.js";
 import "../components/steer-form.js";
 import "../components/steer-notice.js";
-import "../components/steer-streams.js";
 import "../components/steer-tools.js";
+import { streamFrames } from "../components/stream-frame.js";
+import { toast } from "../components/toast.js";
 import { featureOf, valueOf } from "../components/token-colour.js";
+import { ahead } from "../lib/ahead.js";
 import { announce, debounce, fill, h } from "../lib/dom.js";
 import { LONGEST_LINK, fitsLink, heldBack } from "../lib/link-limit.js";
 import { Page } from "../lib/page.js";
 import { navigate } from "../lib/router.js";
-import { withSheets } from "../lib/sheets.js";
 import { addShortcut } from "../lib/shortcuts.js";
 import { steerDraft, steerHistory } from "../lib/steer-history.js";
 import { loadModel } from "../lib/store.js";
 import { formatColour, steerPath } from "./steer-link.js";
 import { intervention, settingsOf } from "./steer-model.js";
-import { sameMoves } from "./steer-moves.js";
+import { next, parts } from "./steer-parts.js";
 import { requestInterventions, watchedFeatures } from "./steer-request.js";
 import { parseAdded, parseColour, parseQuery } from "./steer-reading.js";
-import { factsOf, formatFacts, isOf, parseFacts } from "./steer-share.js";
-import { share as shareText, steer as text } from "./steer-strings.js";
+import { steer as text } from "./steer-strings.js";
 import { Writing } from "./steer-writing.js";
 
 const WRITE_AGAIN_AFTER_MS = 400;
@@ -37,6 +36,8 @@ class SteerPage extends Page {
   #arrived = false;
   #entryIsWritten = false; // the current history entry was generated: the next change opens a new one
   /** @type {{path: string, facts: import("./steer-share.js").RunFacts}|null} */ #expected = null; // {path, facts}: what the link that was opened says of its run, and the state it says it of
+  /** @type {typeof import("./steer-share.js")|null} */ #share = null; // once a link or a run has something to say
+  #route = null;
   #preset = null; // the one that the form was last filled from
   #again = debounce(() => this.#generate(), WRITE_AGAIN_AFTER_MS);
   #remember = debounce(() => this.#updateUrl(), 150);
@@ -44,17 +45,18 @@ class SteerPage extends Page {
     begun: (run) => this.#begun(run),
     arrived: (...event) => this.streams.draw(...event),
     ended: (run, how) => this.#ended(run, how),
+    left: () => (this.form.writing = false),
     refused: (error) => this.#refused(error),
   });
 
   connectedCallback() {
     super.connectedCallback();
     if (!this.form) this.#build();
-    this.addEventListener("keydown", (event) => event.key === "Escape" && this.streams.closeDetail(), { signal: this.signal });
+    this.addEventListener("keydown", (event) => event.key === "Escape" && this.streams.closeDetail?.(), { signal: this.signal });
     const group = text.group;
     addShortcut("r", text.shortcuts.generate, () => this.#toggle(), { group, signal: this.signal });
     addShortcut("a", text.shortcuts.add, () => this.form.focusPicker(), { group, signal: this.signal });
-    if (!this.more) this.#fetchMore();
+    ahead(this, next, this.signal);
   }
 
   disconnectedCallback() {
@@ -70,6 +72,7 @@ class SteerPage extends Page {
   }
 
   onRoute(route) {
+    this.#route = route;
     this.setTitle(text.title);
     const held = heldBack(HELD);
     const query = held === null ? route.query : new URLSearchParams(held);
@@ -77,7 +80,8 @@ class SteerPage extends Page {
     const added = parseAdded(query);
     if (added.length) return this.#turnMore(added);
     const { state, problems } = parseQuery(`?${query}`);
-    const facts = parseFacts(`?${query}`);
+    if (query.has("r") && !this.#share) return this.#readShare(route, state);
+    const facts = this.#share?.parseFacts(`?${query}`) ?? null;
     if (facts) this.#expected = { path: steerPath(state), facts };
     this.#colour(parseColour(query));
     if (this.#arrived && steerPath(state) === steerPath(this.form.state)) return;
@@ -93,6 +97,28 @@ class SteerPage extends Page {
     if (!this.#arrived && !state.prompt && state.interventions.length) this.#offerDraft(state);
     this.#arrived = true;
     this.#showFirstRun();
+    if (!this.more) this.#fetchMore();
+  }
+
+  /** A link says what came of its run: the state is shown, and the rest waits for the code that reads that. */
+  async #readShare(route, state) {
+    this.#arrived = false;
+    this.#writing.drop();
+    this.form.writing = false;
+    this.#show(state);
+    const shown = steerPath(this.form.state);
+    try {
+      await this.#fetchShare();
+      // Whoever types meanwhile has another state in mind.
+      if (this.#route === route && steerPath(this.form.state) === shown) await this.onRoute(route);
+    } catch (error) {
+      if (this.#route === route) fill(this.lost, errorView(error, () => this.#readShare(route, state)));
+    }
+  }
+
+  async #fetchShare() {
+    this.#share = await parts.share();
+    return this.#share;
   }
 
   #build() {
@@ -110,11 +136,11 @@ class SteerPage extends Page {
     this.tools.state = () => this.form.state;
     this.tools.link = () => this.#link();
     this.colouring = on(h("mfn-colour-choice"), { colourchange: ({ colour }) => this.#choseColour(colour) });
-    this.streams = on(h("mfn-steer-streams"), {
+    // Until its code is there it has frames and no methods; nothing has been written by then.
+    this.streams = on(h("mfn-steer-streams", {}, streamFrames()), {
       featureadd: (feature) => this.form.add(feature),
       featurecolour: ({ source, index }) => this.#choseColour(`${source}/${index}`),
     });
-    this.streams.turned = (hit) => this.form.state.interventions.some((item) => item.source === hit.source && item.index === hit.index);
     this.below = on(h("div", { class: "steer-below" }), {
       strengthpick: (found) => this.#useStrength(found),
       presetpick: ({ preset }) => this.#usePreset(preset),
@@ -137,7 +163,9 @@ class SteerPage extends Page {
   /** What stands below the texts comes after them. */
   async #fetchMore() {
     try {
-      await withSheets(import("../components/steer-more.js"), "presets", "effect", "run-history");
+      const { first } = this;
+      await Promise.all([parts.more(), first || parts.effect()]); // together, so that nothing moves a second time
+      if (this.more) return;
       this.more = h("mfn-steer-more");
       fill(this.below, this.more);
       this.more.state = this.form.state;
@@ -195,7 +223,8 @@ class SteerPage extends Page {
     this.#generate();
   }
 
-  #savePreset() {
+  async #savePreset() {
+    if (!this.more) await this.#fetchMore();
     const { prompt, interventions, settings } = this.form.state;
     this.more?.save({ prompt, interventions: requestInterventions(interventions), settings }, this.#preset);
   }
@@ -220,7 +249,12 @@ class SteerPage extends Page {
   }
 
   /** A run that was kept: its state, its moves, and what came of it to compare with. */
-  #restore({ path, colour, facts, changes }) {
+  async #restore({ path, colour, facts, changes }) {
+    try {
+      await this.#fetchShare();
+    } catch (error) {
+      return toast(saidOf(error).message, { kind: "error" });
+    }
     const { state } = parseQuery(new URL(path, location.href).search);
     this.#expected = facts && { path, facts: { ...facts, moves: changes } };
     this.#again.cancel();
@@ -254,11 +288,16 @@ class SteerPage extends Page {
     this.#again.cancel();
     this.#writing.forget();
     this.notice.clear();
-    this.streams.clear();
+    this.streams.clear?.();
+  }
+
+  /** Is nothing turned, nor written? */
+  get first() {
+    return this.#writing.path === null && !this.#writing.active && !this.form.state.interventions.length;
   }
 
   #showFirstRun() {
-    const first = this.#writing.path === null && !this.#writing.active && !this.form.state.interventions.length;
+    const { first } = this;
     this.classList.toggle("is-first-run", first);
     if (this.more) this.more.first = first;
   }
@@ -268,7 +307,7 @@ class SteerPage extends Page {
   async #colour(colour) {
     if (colour === this.colouring.colour) return;
     await this.colouring.show(colour);
-    if (colour === this.colouring.colour) this.streams.colour(colour, this.colouring.maximum);
+    if (colour === this.colouring.colour) this.streams.colour?.(colour, this.colouring.maximum);
   }
 
   #choseColour(colour) {
@@ -287,7 +326,7 @@ class SteerPage extends Page {
   /** The address of what is in the form; with what a link said of its run, for as long as it says it of that. */
   #path() {
     const path = steerPath(this.form.state);
-    const facts = this.#expected?.path === path ? formatFacts(this.#expected.facts) : "";
+    const facts = this.#expected?.path === path ? this.#share?.formatFacts(this.#expected.facts) : "";
     return withParts(path, formatColour(this.colouring.colour), facts);
   }
 
@@ -296,29 +335,31 @@ class SteerPage extends Page {
    * and what came out.
    */
   async #link() {
+    const { formatFacts, isOf, text: shareText } = await this.#fetchShare();
     const { state } = this.form;
     const { active, begun, last } = this.#writing;
     const facts = !active && last && begun && isOf(last, begun, state) ? await this.#facts() : null;
     const to = (path, more = "") => withParts(path, formatColour(this.colouring.colour), more);
     let link = facts && begun ? to(steerPath(begun), formatFacts(facts)) : to(steerPath(state));
-    let said = facts ? shareText.withRun : text.shared;
+    let said = facts ? shareText.withRun : shareText.shared;
     if (!fitsLink(link) && facts?.moves.length) [link, said] = [to(steerPath(state)), shareText.withoutMoves];
-    if (!fitsLink(link)) said = text.linkTooLong(LONGEST_LINK);
+    if (!fitsLink(link)) said = shareText.linkTooLong(LONGEST_LINK);
     return { href: new URL(link, location.href).href, said };
   }
 
   /** What came of the run on screen, or null where it cannot be had again. */
   async #facts() {
     const { last } = this.#writing;
-    const model = await loadModel().catch(() => null);
-    return last && model && factsOf(last, model);
+    const [model, share] = await Promise.all([loadModel(), this.#fetchShare()]).catch(() => []);
+    return last && model && share ? share.factsOf(last, model) : null;
   }
 
   #showProvenance(/** @type {import("./steer-run.js").SteerRun|null} */ run = null) {
+    if (!this.#share) return; // nobody has said anything of a run
     const { active, moved, changes } = this.#writing;
     const facts = this.#expected?.path === steerPath(this.form.state) ? this.#expected.facts : null;
-    const writing = active && facts !== null && sameMoves(changes, facts.moves);
-    return this.provenance.show(facts, { run: moved ? null : run, writing });
+    const writing = active && facts !== null && this.#share.sameMoves(changes, facts.moves);
+    this.provenance.show(facts, { run: moved ? null : run, writing });
   }
 
   /* -- generation -------------------------------------------------------------------------------------------------- */
@@ -341,10 +382,17 @@ class SteerPage extends Page {
     const coloured = featureOf(this.colouring.colour);
     const watch = coloured ? [coloured] : [];
     const settle = async () => {
-      await this.form.ready; // a feature just added gets its value from its maximum
+      await Promise.all([this.form.ready, this.#fetchStreams()]); // a feature just added gets its value from its maximum
       return state ?? this.form.state;
     };
     this.#writing.start(settle, { changes, watch });
+    this.#fetchShare().catch(() => {}); // for when it is written; without it there is a link all the same
+  }
+
+  async #fetchStreams() {
+    await parts.streams();
+    this.streams.turned = (hit) => this.form.state.interventions.some((item) => item.source === hit.source && item.index === hit.index);
+    this.streams.colour(this.colouring.colour, this.colouring.maximum);
   }
 
   #begun(run) {
@@ -379,14 +427,15 @@ class SteerPage extends Page {
     const facts = await this.#facts();
     const { plain, steered } = run.streams;
     const texts = { plain: plain.text, steered: steered.text };
-    steerHistory.add({ path, colour: this.colouring.colour, facts: facts && { ...facts, moves: undefined }, changes: run.changes, texts });
+    steerHistory.add({ path, colour: this.colouring.colour, facts: facts && { ...facts, moves: [] }, changes: run.changes, texts });
   }
 
   #refused(error) {
     this.form.writing = false;
     this.#startOver();
     const retry = error.status === 422 ? null : () => this.#generate();
-    this.notice.show(error.message, { kind: "error", hint: error.hint, retry, retryAfter: error.retryAfter });
+    const { message, hint } = saidOf(error);
+    this.notice.show(message, { kind: "error", hint, retry, retryAfter: error.retryAfter });
   }
 
   #sayStale(message, changes = []) {

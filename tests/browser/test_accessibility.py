@@ -74,7 +74,7 @@ def test_who_wants_less_motion_gets_none(new_page: NewPage, studio: Studio) -> N
 def test_shaded_text_can_be_read(new_page: NewPage, studio: Studio) -> None:
     page = new_page()
     page.goto("/steer")
-    page.locator("mfn-stream-pane .stream-body").first.wait_for()
+    page.locator(".stream .stream-body").first.wait_for()
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
         contrasts = page.evaluate(CONTRASTS)
