@@ -43,6 +43,10 @@ LONG = (
 )
 """Files that take long, though their number of tests does not tell it: servers, commands, models that are loaded."""
 
+BROWSER_LIMIT, LIMIT, SLOW_LIMIT = 300, 900, 7_200
+"""Seconds after which a test is given up, with the stacks of all threads: far more than any takes, so that one that
+hangs fails and the others go on. Some of Playwright's calls, such as `page.evaluate`, wait for ever."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """What is run again is told with why. Without pytest-rerunfailures nothing is, and the tests run all the same."""
@@ -64,6 +68,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return not name.startswith("browser/"), long.get(name, -tests[item.path]), name
 
     items.sort(key=place)
+    if items and items[0].config.pluginmanager.hasplugin("timeout"):  # without pytest-timeout they run all the same
+        for item in items:
+            item.add_marker(pytest.mark.timeout(_limit(item)))
+
+
+def _limit(item: pytest.Item) -> int:
+    if item.get_closest_marker("slow") or item.get_closest_marker("interop"):
+        return SLOW_LIMIT
+    return BROWSER_LIMIT if item.path.is_relative_to(TESTS / "browser") else LIMIT
 
 
 @pytest.fixture(scope="session", autouse=True)
