@@ -130,7 +130,8 @@ def _entered(database: Database, said: Description) -> Served:
     )
 
 
-def _studio(request: Request) -> Studio:
+async def _studio(request: Request) -> Studio:
+    """It waits for nothing: were it no coroutine, FastAPI would have a thread of its pool run it, for every request."""
     studio: Studio = request.app.state.studio
     return studio
 
