@@ -11,7 +11,7 @@
 
 import { h } from "../lib/dom.js";
 import { Camera } from "../lib/camera.js";
-import { bounds, inside, simplified } from "../lib/lasso.js";
+import { MOST_CORNERS, bounds, inside } from "../lib/lasso.js";
 import { clear, paint } from "../lib/point-painter.js";
 import { PointGrid } from "../lib/point-grid.js";
 import { onThemeChange, themeColor } from "../lib/theme.js";
@@ -241,14 +241,23 @@ export class FeatureMap extends HTMLElement {
     const pressed = this.#pressed;
     this.#cancel(event);
     if (drawn && drawn.length > 2) {
-      this.ring = simplified(drawn);
-      this.dispatchEvent(new CustomEvent("lasso", { detail: this.ring }));
+      this.#close(drawn);
     } else if (pressed) {
       const i = this.#nearest(this.#at(event));
       if (event.pointerType === "touch") this.#hover(i); // a finger cannot rest over a point: the first tap says what it is
       if (i >= 0) this.dispatchEvent(new CustomEvent("pick", { detail: { point: i, touch: event.pointerType === "touch", aside: event.ctrlKey || event.metaKey } }));
     }
     this.#drawOver();
+  }
+
+  /** A line was drawn: it stands as it is until it is known with few corners. @param {import("../lib/lasso.js").Ring} drawn */
+  async #close(drawn) {
+    this.ring = drawn;
+    const evenly = (ring) => ring.filter((_, i) => i % Math.ceil(ring.length / MOST_CORNERS) === 0);
+    const { simplified } = await import("../lib/lasso-corners.js").catch(() => ({ simplified: evenly })); // without it, less well
+    if (this.#ring !== drawn || !this.isConnected) return; // another line, or none, meanwhile
+    this.ring = simplified(drawn);
+    this.dispatchEvent(new CustomEvent("lasso", { detail: this.ring }));
   }
 
   #cancel(event) {

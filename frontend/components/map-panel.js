@@ -30,7 +30,7 @@ export class MapPanel extends HTMLElement {
     this.setAttribute("aria-label", text.panel);
     this.heading = h("h2", { class: "map-heading" });
     this.choose = h("button", { type: "button", class: "quiet", onclick: () => this.#chooseAll() });
-    this.drop = h("button", { type: "button", class: "quiet", onclick: () => this.dispatchEvent(new Event("drop")) }, text.dropLasso);
+    this.drop = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.dispatchEvent(new Event("drop")) }, text.dropLasso);
     this.list = h("mfn-virtual-list", { class: "map-list" });
     this.list.setup({ label: text.panel, render: shortFeatureRow, selection, tooMany: () => toast(text.tooMany(MOST_CHOSEN)) });
     this.none = h("p", { class: "map-none muted", hidden: true });

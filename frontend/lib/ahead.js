@@ -1,5 +1,7 @@
 /** Code that is fetched when it is first needed, or a moment before. */
 
+import { NOT_SERVED } from "./api.js";
+
 /**
  * `load()`, called once: whoever asks while it is on its way, or afterwards, gets the same. One that failed is tried anew.
  * @template T @param {() => Promise<T>} load @returns {() => Promise<T>}
@@ -8,6 +10,7 @@ export function once(load) {
   /** @type {Promise<T>|null} */ let asked = null;
   return () => (asked ??= load().catch((error) => {
     asked = null;
+    dispatchEvent(new CustomEvent(NOT_SERVED)); // most likely the server is away: whoever watches over it looks at once
     throw error;
   }));
 }

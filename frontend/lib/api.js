@@ -156,10 +156,8 @@ export const api = {
 
   inspect: ({ text, top }, options) => json("/api/inspect", { ...options, method: "POST", body: { text, top } }),
 
-  /** Dashboards from elsewhere; params of the list: q, sort, limit, offset. */
+  /** Dashboards from elsewhere; pages/foreign.js has the rest. */
   foreign: (options) => json("/api/foreign", options),
-  foreignFeatures: (source, params, options) => json(`/api/foreign/${encodeURIComponent(source)}/features${queryString(params)}`, options),
-  foreignFeature: (source, index, options) => json(`/api/foreign/${encodeURIComponent(source)}/features/${encodeURIComponent(index)}`, options),
 
   /** Who is in, what one is called without accounts, and leaving. lib/api-accounts.js has the rest of what accounts take. */
   session: (options) => json("/api/session", options),

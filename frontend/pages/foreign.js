@@ -5,7 +5,7 @@
 import { contextList } from "../components/context-list.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { tokenChip } from "../components/token-chip.js";
-import { api } from "../lib/api.js";
+import { api, json, queryString } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { formatPercent, formatSigned, formatValue } from "../lib/format.js";
 import { Page } from "../lib/page.js";
@@ -17,6 +17,12 @@ const TYPING_MS = 250;
 
 const listPath = (key) => `/foreign/${encodeURIComponent(key)}`;
 const featurePath = (key, index) => `${listPath(key)}/${index}`;
+
+/** Calls that this page alone makes; params of the list: q, sort, limit, offset. */
+const elsewhere = {
+  features: (source, params, options) => json(`/api/foreign/${encodeURIComponent(source)}/features${queryString(params)}`, options),
+  feature: (source, index, options) => json(`/api/foreign/${encodeURIComponent(source)}/features/${encodeURIComponent(index)}`, options),
+};
 
 class ForeignPage extends Page {
   /** @type {any} */ list;
@@ -62,7 +68,7 @@ class ForeignPage extends Page {
 
   async #showList(source, query, stale) {
     const [q, sort] = [query.get("q") ?? "", query.get("sort") in text.sorts ? query.get("sort") : "index"];
-    const ask = (offset) => api.foreignFeatures(source.key, { q, sort, offset, limit: PAGE }, { signal: this.signal });
+    const ask = (offset) => elsewhere.features(source.key, { q, sort, offset, limit: PAGE }, { signal: this.signal });
     const first = await ask(0);
     if (stale()) return;
     if (this.list?.key !== source.key || !this.contains(this.list.body)) this.#buildList(source);
@@ -104,7 +110,7 @@ class ForeignPage extends Page {
   }
 
   async #showFeature(source, index, stale) {
-    const found = await api.foreignFeature(source.key, index, { signal: this.signal });
+    const found = await elsewhere.feature(source.key, index, { signal: this.signal });
     if (stale()) return;
     const { dashboard, previous, next } = found;
     this.setTitle(`${text.feature(found.index)} · ${source.set}`);
