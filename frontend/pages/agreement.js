@@ -1,7 +1,8 @@
 /** <agreement-page>: how far people agree. */
 
 import "../components/agreement-board.js";
-import { api, isAbort } from "../lib/api.js";
+import { isAbort } from "../lib/api.js";
+import { campaigns } from "../lib/api-campaigns.js";
 import { fill, h } from "../lib/dom.js";
 import { Page } from "../lib/page.js";
 import { agreement as text } from "./agreement-strings.js";
@@ -28,7 +29,7 @@ class AgreementPage extends Page {
     if (!campaign || this.scope.dataset.campaign === campaign) return;
     this.scope.dataset.campaign = campaign;
     try {
-      const { name } = await api.campaign(campaign, { signal });
+      const { name } = await campaigns.one(campaign, { signal });
       if (this.scope.dataset.campaign === campaign) fill(this.scope, text.inCampaign, h("b", {}, name), " ", h("a", { href: "/agreement" }, text.everything));
     } catch (error) {
       if (!isAbort(error)) fill(this.scope); // the board says what is wrong
