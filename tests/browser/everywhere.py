@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from playwright.sync_api import Page, TimeoutError
+from playwright.sync_api import Page, TimeoutError, ViewportSize
 
 from .studio import Studio
 
 APP = Path(__file__).parents[2] / "frontend" / "app.js"
 CAMPAIGN = uuid.UUID(int=8)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PHONE: ViewportSize = {"width": 360, "height": 740}
+ENLARGED: ViewportSize = {"width": 640, "height": 430}  # the desktop at 200 %
 TEXT = "The snow fell all night."
 
 Visit = Callable[[Page, Studio], None]

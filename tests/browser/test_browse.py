@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from .conftest import NewPage, Watch
+from .held import FRAMES, Held
 from .lists import IN_SIGHT, SCROLLER, in_sight
 from .studio import Studio
 
@@ -227,7 +228,15 @@ def test_features_are_chosen_and_compared_steered_and_copied(page: Page, studio:
     copied = page.evaluate("navigator.clipboard.readText()").splitlines()
     ids = [f"L{row['layer']} · {row['index']}" for row in (items[0], items[2])]
     assert [line.split("\t")[0] for line in copied] == ids
+    shown = [rows.nth(n).locator(".row-link").get_attribute("aria-label") or "" for n in (0, 2)]
+    assert [" ".join(line.split("\t")[:2]) for line in copied] == [" ".join(name.split()) for name in shown]
     assert copied[0].endswith(f"{studio.url}/feature/{items[0]['source']}/{items[0]['index']}")
+
+    label = bar.get_by_role("link", name="Label these")
+    assert label.get_attribute("href") == "/label/new?" + "&".join(f"f={key}" for key in pair)
+    label.click()
+    expect(page.get_by_label("One a line: SOURCE:INDEX")).to_have_value("\n".join(pair))
+    page.go_back()
 
     page.reload()
     expect(bar).to_contain_text("2 chosen")
@@ -310,6 +319,34 @@ def test_filters_act_at_once_and_keep_a_step_to_go_back_to(page: Page, studio: S
     expect(page.locator(".feature-row .row-link").first).to_have_text(name_at(studio, 0, "&sort=rate"))
 
 
+def test_the_list_that_was_asked_for_last_is_shown(page: Page, studio: Studio) -> None:
+    page.goto("/browse?sort=rate")
+    in_sight(page)
+    first, second = (Held(page, re.compile(rf"/api/features\?.*layer={layer}")) for layer in (1, 2))
+    layers = page.get_by_role("group", name="Layer")
+    layers.get_by_role("button", name="1", exact=True).click()
+    first.wait()
+    layers.get_by_role("button", name="2", exact=True).click()
+    second.wait()
+    second.let_go()
+    expect(page.locator(".feature-row .row-link").first).to_have_text(name_at(studio, 0, "&sort=rate&layer=2"))
+    first.let_go()
+    page.evaluate(FRAMES)
+    assert all(name.startswith("L2 ·") for name in names_in_sight(page))
+
+
+def test_filters_in_the_address_are_those_of_the_list(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?limit=40&sort=rate")["items"][-1]
+    limits = {"max_rate": "rate", "min_rate": "rate", "min_max": "max", "max_max": "max"}
+    for query in [f"{name}={row[of]}" for name, of in limits.items()]:
+        found = studio.get(f"/api/features?sort=rate&limit=1&{query}")
+        page.goto(f"/browse?sort=rate&{query}")
+        expect(page.locator(".total")).to_have_text(re.compile(f"^{found['total']} feature"))
+    for column, key in (("Max", "max"), ("Feature", "index"), ("Rate", "rate")):
+        page.get_by_role("columnheader", name=column).get_by_role("button").click()
+        expect(page.locator(".feature-row .row-link").first).to_have_text(name_at(studio, 0, f"&sort={key}&{query}"))
+
+
 def test_a_list_that_cannot_be_had_says_so_and_is_tried_again(page: Page, watch: Watch) -> None:
     watch.allowed.append("500")
     broken = {"error": {"code": "internal", "message": "something broke", "hint": None, "field": None}}
@@ -352,6 +389,31 @@ def test_browse_on_a_phone(new_page: NewPage, studio: Studio) -> None:
 def state_of(page: Page, script: str) -> Any:
     """A module of the dashboard, tried alone."""
     return page.evaluate(f"async () => {{ {script} }}")
+
+
+def test_rows_of_a_list_that_has_changed_are_read_anew(page: Page) -> None:
+    page.goto("/settings")
+    found = state_of(
+        page,
+        """const { RankedRows } = await import("/assets/lib/ranked-rows.js");
+        let [total, name] = [120, "old"];
+        const some = (start, count) => Array.from({ length: Math.min(count, total - start) }, () => ({ name }));
+        const list = new RankedRows(async (start, count) => ({ items: some(start, count), total }));
+        const until = (ready) => new Promise((done) => {
+          const look = () => ready() && done();
+          list.addEventListener("change", look);
+          look();
+        });
+        list.want(0, 40);
+        await until(() => list.row(0));
+        [total, name] = [130, "new"];
+        list.want(100, 120);
+        await until(() => list.row(100)?.name === "new");
+        list.want(0, 40);
+        await until(() => list.row(0));
+        return [list.row(0).name, list.total];""",
+    )
+    assert found == ["new", 130]
 
 
 def test_the_scale_of_a_long_list_leaves_nothing_out(page: Page) -> None:

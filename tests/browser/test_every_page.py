@@ -12,12 +12,10 @@ from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 
 from .accessible import violations
 from .conftest import PATIENCE_MS, Watch
-from .everywhere import OF_PEOPLE, PAGES, THEMES, routed, sticks_out
+from .everywhere import ENLARGED, OF_PEOPLE, PAGES, PHONE, THEMES, routed, sticks_out
 from .studio import Studio
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
-PHONE: ViewportSize = {"width": 360, "height": 740}
-ENLARGED: ViewportSize = {"width": 640, "height": 430}  # the desktop at 200 %
 MOST_STOPS = 160  # that are walked with Tab
 
 # What can be pressed or typed into, can be seen, and has no name that a screen reader could say.

@@ -93,6 +93,28 @@ def test_two_windows_show_each_others_work(new_page: Any, row: dict[str, Any]) -
     expect(bob.locator(".label-others")).to_be_hidden()
 
 
+STREAM_OF_OURS = """
+window.EventSource = class extends EventTarget {
+  constructor() {
+    super();
+    window.stream = this;
+  }
+  close() {}
+};
+"""
+
+
+def test_what_was_missed_is_read_when_the_stream_is_there_again(
+    page: Page, studio: Studio, row: dict[str, Any]
+) -> None:
+    page.add_init_script(STREAM_OF_OURS)  # it tells nothing of its own
+    open_box(page, row, "Ann")
+    expect(page.locator(".label-names")).to_contain_text("Nobody has named it yet")
+    say(studio, row, kind="propose", text="missed")
+    page.evaluate("stream.dispatchEvent(new Event('hello'))")
+    expect(names(page)).to_have_text(["missed"])
+
+
 @pytest.mark.parametrize("way", ["merge", "replace", "keep_both"])
 def test_a_conflict_is_resolved_on_the_page(
     page: Page, watch: Watch, studio: Studio, row: dict[str, Any], way: str

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from .accessible import violations
 from .conftest import NewPage, Watch
-from .everywhere import THEMES
+from .everywhere import ENLARGED, PHONE, THEMES, sticks_out
 from .held import FRAMES, Held
 from .studio import Studio, mfn, serve
 
@@ -50,11 +50,17 @@ def account_of(page: Page, name: str) -> None:
 
 
 def nothing_serious(page: Page) -> None:
-    """In neither theme does axe find anything."""
+    """In neither theme does axe find anything; and nothing sticks out, on a phone or at 200 %."""
     page.wait_for_load_state("networkidle")
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
         assert violations(page) == []
+    before = page.viewport_size
+    assert before is not None
+    for size in (PHONE, ENLARGED):
+        page.set_viewport_size(size)
+        assert sticks_out(page) is None
+    page.set_viewport_size(before)
 
 
 def test_from_an_invitation_to_too_many_tries(new_page: NewPage) -> None:

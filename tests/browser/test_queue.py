@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from .conftest import NewPage, Watch
+from .everywhere import sticks_out
 from .studio import Studio
 
 
@@ -20,10 +21,10 @@ def features(studio: Studio, begin: int, count: int) -> list[dict[str, Any]]:
     return rows
 
 
-def begin(studio: Studio, name: str, rows: list[dict[str, Any]]) -> str:
+def begin(studio: Studio, name: str, rows: list[dict[str, Any]], *, blind: bool = True) -> str:
     identity = str(uuid.uuid4())
     these = [{"source": row["source"], "index": row["index"]} for row in rows]
-    body = {"id": identity, "name": name, "opinions": 1, "instructions": "<b>What</b> do they share?"}
+    body = {"id": identity, "name": name, "opinions": 1, "blind": blind, "instructions": "<b>What</b> do they share?"}
     studio.post("/api/campaigns", {**body, "features": {"kind": "list", "features": these}})
     return identity
 
@@ -141,9 +142,13 @@ def test_a_queue_is_worked_through_and_decided_by_keyboard_alone(page: Page, stu
 
 def test_on_a_phone_what_is_judged_comes_before_the_keyboard(new_page: NewPage, studio: Studio) -> None:
     rows = features(studio, 8, 1)
+    said = {"id": str(uuid.uuid4()), "event": {"kind": "propose", "text": f"שלום {'w' * 300}"}}
+    studio.post(f"/api/features/{rows[0]['source']}/{rows[0]['index']}/events", said)
     page = new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
-    page.goto(f"/label/{begin(studio, 'On a phone', rows)}")
+    page.goto(f"/label/{begin(studio, 'On a phone', rows, blind=False)}")
     shown(page, "queue-work", rows[0])
+    expect(page.get_by_role("button", name="שלום")).to_be_visible()
+    assert sticks_out(page) is None
     expect(field(page)).not_to_be_focused()
     field(page).tap()
     page.keyboard.type("tapped")
