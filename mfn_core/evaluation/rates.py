@@ -11,10 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from mfn_core.data.mix import TokenRows
+from mfn_core.metrics import firing
 from mfn_core.model import MFNModel
-
-ULTRA_RARE = 1e-6  # fires on fewer than one token in a million
-NEAR = 2.0  # a rate is near its target if neither is more than this many times the other
 
 
 @dataclass(frozen=True)
@@ -34,19 +32,17 @@ class LayerRates:
     @property
     def dead(self) -> float:
         """Share of features that never fire."""
-        return float((self.counts == 0).mean())
+        return firing.dead(self.counts)
 
     @property
     def ultra_rare(self) -> float:
         """Share of features that fire on fewer than one token in a million, dead ones among them."""
-        return float((self.counts < ULTRA_RARE * self.tokens).mean())
+        return firing.ultra_rare(self.counts, self.tokens)
 
     @property
     def near_target(self) -> float:
         """Share of the live features, those that fire at all, with a rate from half to twice the target."""
-        rates = self.counts[self.counts > 0] / self.tokens
-        near = (rates <= NEAR * self.target) & (rates >= self.target / NEAR)
-        return float(near.mean()) if len(rates) else 0.0
+        return firing.near_target(self.counts, self.tokens, self.target)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: the shares, and quantiles of the rates in units of the target."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from mfn_core.coder import full_precision
 from mfn_core.data.mix import TokenRows
+from mfn_core.metrics.reconstruction import ReconstructionSums
 from mfn_core.model import MFNModel
 from mfn_core.run import LayerTrace
 from mfn_core.training.recompute import not_recomputed
@@ -64,8 +65,8 @@ class _LayerSums:
     def __init__(self, n_features: int, width: int, device: torch.device) -> None:
         self.fired = torch.zeros(n_features, device=device)
         self.counts = torch.zeros(2, dtype=torch.float64, device=device)  # entries, tokens
-        self.normed = _Variance(width, device)
-        self.stream = _Variance(width, device)
+        self.normed = ReconstructionSums(width, device)
+        self.stream = ReconstructionSums(width, device)
 
     def add(self, trace: LayerTrace, keep: Tensor) -> None:
         assert trace.x_hat is not None
@@ -83,27 +84,11 @@ class _LayerSums:
         if tokens == 0:
             return None
         return LayerScore(
-            self.normed.unexplained(world),
-            self.stream.unexplained(world),
+            self.normed.result(world.sum).fvu,
+            self.stream.result(world.sum).fvu,
             entries / tokens,
             1.0 - float((world.sum(self.fired) > 0).double().mean()),
         )
-
-
-class _Variance:
-    """Σ‖x − x̂‖² over Σ‖x − x̄‖², with x̄ the mean over everything added."""
-
-    def __init__(self, width: int, device: torch.device) -> None:
-        self.total = torch.zeros(width, dtype=torch.float64, device=device)
-        self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # tokens, squares, errors
-
-    def add(self, x: Tensor, x_hat: Tensor) -> None:
-        self.total += x.sum(0)
-        self.sums += torch.stack([x.new_tensor(len(x)), x.square().sum(), (x - x_hat).square().sum()])
-
-    def unexplained(self, world: World) -> float:
-        tokens, squares, errors = world.sum(self.sums).tolist()
-        return float(errors / (squares - float(world.sum(self.total).square().sum()) / tokens))
 
 
 @torch.no_grad()
