@@ -19,6 +19,7 @@ from mfn_server.backup.command import backup, restore
 from mfn_server.concepts import concepts
 from mfn_server.effects.command import effect
 from mfn_server.equipping import equip
+from mfn_server.evaluating import evaluate
 from mfn_server.labels.command import labels
 from mfn_server.naming.command import explain, score, suggest
 from mfn_server.options import Database, Device, Home, ModelFolder, RayMayBeBare, settings_of
@@ -405,6 +406,7 @@ app.command()(restore)
 app.command()(equip)
 app.command()(concepts)
 app.command()(rates)
+app.command("eval")(evaluate)
 app.command()(presets)
 app.command()(find_presets)
 

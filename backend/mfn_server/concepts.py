@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mfn_core.evaluation.labelled import LabelledText
 
 FEWEST = 6  # texts with a concept: with fewer, neither half of them could tell much
-BY_TEXT = frozenset({"topic", "discourse"})  # kinds of which not every word of a text is an instance
 
 
 def concepts(
@@ -65,6 +64,7 @@ def concepts(
     """
     from mfn_core.errors import ConfigError
     from mfn_core.evaluation.concept_table import ConceptTable, settings
+    from mfn_core.evaluation.concepts import BY_TEXT
     from mfn_core.evaluation.journal import Journal
     from mfn_core.evaluation.labelled import concepts_of, tokenise
     from mfn_core.files import replace_file
@@ -75,7 +75,7 @@ def concepts(
     loaded = MFNModel.from_pretrained(model)
     with telling() as tell:
         tell("reading text", 0.0)
-        texts = _texts(labels or [], scripts or [], rules or [], formats)
+        texts = labelled_texts(labels or [], scripts or [], rules or [], formats)
         names = concepts_of(texts, FEWEST)
         units: dict[str, Any] = {name: "text" if name.split("/")[0] in BY_TEXT else "token" for name in names}
         given = loaded.required_tokenizer, loaded.bos_token_id, loaded.max_context
@@ -104,7 +104,8 @@ def concepts(
         journal.remove()
 
 
-def _texts(labels: list[str], scripts: list[str], rules: list[Path], per_format: int) -> list[LabelledText]:
+def labelled_texts(labels: list[str], scripts: list[str], rules: list[Path], per_format: int) -> list[LabelledText]:
+    """Labelled text of files and folders, or what comes with MFN Studio where none are given."""
     from mfn_core.evaluation.labelled import read_labelled
     from mfn_core.evaluation.rules import read_rules, with_rules
     from mfn_core.evaluation.sources import formats, unlabelled, with_scripts

@@ -22,6 +22,7 @@ from mfn_core.intervals import Share, wilson
 from mfn_core.model import MFNModel
 
 Unit = Literal["token", "text"]
+BY_TEXT = frozenset({"topic", "discourse"})  # kinds of which not every word of a text is an instance
 LEVELS = 10  # thresholds that are tried: 0, 0.1, … of a feature's greatest strength in the half in which is chosen
 FOUND_PRECISION, FOUND_RECALL = 0.9, 0.3
 SHARES = ("precision", "recall", "base")  # of a detector

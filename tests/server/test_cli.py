@@ -75,7 +75,7 @@ def one_line_error(result: tuple[int, str, str]) -> str:
 def test_help_names_every_command(mfn: Mfn) -> None:
     code, text, _ = mfn("--help")
     assert code == 0
-    commands = ("demo", "serve", "train", "equip", "index", "weights", "info", "concepts", "rates", "presets")
+    commands = ("demo", "serve", "train", "equip", "index", "weights", "info", "concepts", "rates", "eval", "presets")
     for command in (*commands, "find-presets"):
         assert re.search(rf"^\W*{command}\b", text, re.MULTILINE)
         assert mfn(command, "--help")[0] == 0

@@ -1,0 +1,175 @@
+"""`mfn eval`: the paper's predictions, tested on a model against its baselines."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+from rich.table import Table
+
+from mfn_server.options import ModelFolder
+from mfn_server.printing import wide_console
+from mfn_server.progress import telling
+
+if TYPE_CHECKING:
+    from mfn_core.evaluation.evidence import Texts
+    from mfn_core.evaluation.verdicts import Condition, Verdict
+    from mfn_core.model import MFNModel
+
+FEWEST = 6  # texts with a concept, below which probes are not tried
+
+
+def evaluate(
+    model: ModelFolder,
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="Held-out text of the kind the model was trained on: a corpus.")
+    ],
+    twin: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(metavar="MODEL", help="The dense twin, trained alike: P5 is against it."),
+    ] = None,
+    sae: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="MODEL", help="The dense twin equipped with post-hoc SAEs of equal width and K: for P2."),
+    ] = None,
+    domain: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME=CORPUS", help="Text of a domain that was never trained on, for P5; repeatable."),
+    ] = None,
+    labels: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="FILE|FOLDER", help="Labelled text for P2, JSON lines; repeatable. [what comes with MFN Studio]"
+        ),
+    ] = None,
+    scripts: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="CORPUS", help="Text in many scripts, for P2; repeatable. [what comes with MFN Studio]"),
+    ] = None,
+    formats: Annotated[int, typer.Option(help="Generated documents of each format to add, for P2.", min=0)] = 60,
+    tokens: Annotated[int, typer.Option(help="Most tokens to read of each corpus.", min=1000)] = 200_000,
+    seed: Annotated[int, typer.Option(help="Of random codes, samples and intervals.")] = 0,
+    json_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Write the report to this file, too. What is done goes into FILE.journal until all is: a run that was "
+            "interrupted goes on there when the same is asked for again.",
+        ),
+    ] = None,
+) -> None:
+    """Test the paper's predictions on a model: P1 (rates and overlap), P2 (probes) and P5 (transfer).
+
+    A condition holds where all of its 95 % interval does, fails where none of it does, and is undecided otherwise. A
+    prediction holds where all of its conditions do, and fails where one fails.
+    """
+    from mfn_core.errors import ConfigError
+    from mfn_core.evaluation.concepts import BY_TEXT
+
+    try:
+        from mfn_core.evaluation.evidence import Material, verdicts
+    except ModuleNotFoundError as error:  # scikit-learn brings scipy
+        raise ConfigError(f"mfn eval needs {error.name}: pip install 'mfn-studio[eval]'") from error
+    from mfn_core.evaluation.journal import Journal
+    from mfn_core.evaluation.labelled import concepts_of, tokenise
+    from mfn_core.files import replace_file
+    from mfn_core.model import MFNModel
+    from mfn_server.concepts import labelled_texts
+
+    if json_file is not None and not json_file.resolve().parent.is_dir():  # rather now than at the end
+        raise ConfigError(f"{json_file} cannot be written: there is no such folder")
+    loaded = MFNModel.from_pretrained(model)
+    with telling() as tell:
+        tell("reading text", None)
+        labelled = labelled_texts(labels or [], scripts or [], [], formats)
+        names = concepts_of(labelled, FEWEST)
+        given = loaded.required_tokenizer, loaded.bos_token_id, loaded.max_context
+        material = Material(
+            loaded,
+            _texts(loaded, text, tokens),
+            None if twin is None else MFNModel.from_pretrained(twin),
+            None if sae is None else MFNModel.from_pretrained(sae),
+            {name: _texts(loaded, corpus, tokens) for name, corpus in _domains(domain or [])},
+            [tokenise(each, names, *given) for each in labelled],
+            {name: name.split("/")[0] in BY_TEXT for name in names},
+        )
+        settings = material.settings(seed)
+        kept = None if json_file is None else json_file.with_name(json_file.name + ".journal")
+        journal = Journal(kept, settings)
+        found = verdicts(material, journal, seed, tell)
+    out = wide_console()
+    for verdict in found:
+        out.print(_table(verdict))
+    if json_file is not None:
+        report = {
+            "kind": "evidence",
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": settings,
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in ("mfn-studio", "torch", "transformers", "scikit-learn", "scipy")},
+            "verdicts": [verdict.to_json() for verdict in found],
+        }
+        written = json.dumps(report, indent=1).encode() + b"\n"
+        replace_file(json_file, lambda file: file.write(written))
+        journal.remove()
+
+
+def _domains(given: list[str]) -> Iterator[tuple[str, str]]:
+    from mfn_core.errors import ConfigError
+
+    for spec in given:
+        name, equals, corpus = spec.partition("=")
+        if not (name and equals and corpus):
+            raise ConfigError(f"--domain takes NAME=CORPUS, such as reviews=reviews.jsonl, not {spec!r}")
+        yield name, corpus
+
+
+def _texts(model: MFNModel, corpus: str, tokens: int) -> Texts:
+    """The first texts of a corpus, up to so many tokens, in windows.
+
+    Raises:
+        CorpusError: it cannot be read, or holds no text.
+    """
+    from mfn_core.data.corpus import read_corpus
+    from mfn_core.errors import CorpusError
+    from mfn_core.evaluation.text_costs import windows
+
+    found: list[Any] = []
+    held = 0
+    for document in read_corpus(corpus):
+        ids = model.required_tokenizer.encode(document.text, add_special_tokens=False)[: tokens - held]
+        if ids:
+            found.append(windows(ids, model.bos_token_id, model.max_context))
+            held += len(ids)
+        if held >= tokens:
+            break
+    if not found:
+        raise CorpusError(f"{corpus} holds no text")
+    return found
+
+
+def _table(verdict: Verdict) -> Table:
+    table = Table(box=None, header_style="bold", title=f"{verdict.name} {verdict.status}", title_justify="left")
+    table.caption, table.caption_justify = verdict.claim, "left"
+    table.add_column("condition")
+    for name in ("measured", "95 %", "asked"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for condition in verdict.conditions:
+        table.add_row(condition.claim, *_numbers(condition), condition.status)
+    return table
+
+
+def _numbers(condition: Condition) -> tuple[str, str, str]:
+    asked = f"{condition.sense} {condition.bound:g}"
+    if condition.estimate is None:
+        return condition.why_not, "", asked
+    low, high = condition.estimate.low, condition.estimate.high
+    return f"{condition.estimate.value:.3f}", f"{low:.3f} to {high:.3f}", asked

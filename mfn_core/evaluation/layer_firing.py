@@ -1,0 +1,86 @@
+"""How the layers of a model fire on a text, and how a random code of the same width and K does on the same streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mfn_core.codes import SparseCodes, top_k
+from mfn_core.evaluation.late_start import padded_ids
+from mfn_core.evaluation.predictions.p1 import LayerFiring
+from mfn_core.metrics.overlap import CoFiring
+from mfn_core.model import MFNModel
+
+PAIRED = 512  # features of a layer whose pairs are counted, spread evenly over it
+
+Progress = Callable[[int, int], None]
+
+
+class _Count:
+    def __init__(self, n_features: int, k: int) -> None:
+        self.counts = np.zeros(n_features, dtype=np.int64)
+        self.tokens, self.target = 0, k / n_features
+        chosen = torch.linspace(0, n_features - 1, min(PAIRED, n_features)).round().long()
+        self.overlap = CoFiring(n_features, chosen)
+
+    def add(self, codes: SparseCodes) -> None:
+        fired = codes.indices[codes.fires].cpu().numpy()
+        self.counts += np.bincount(fired, minlength=len(self.counts))
+        self.tokens += codes.n_tokens
+        self.overlap.add(codes)
+
+    def result(self) -> LayerFiring:
+        return LayerFiring(self.counts, self.tokens, self.target, self.overlap)
+
+
+@torch.no_grad()
+def layer_firing(
+    model: MFNModel,
+    rows: Sequence[NDArray[np.int64]],
+    batch: int = 16,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> tuple[dict[int, LayerFiring], dict[int, LayerFiring]]:
+    """Counts firings of a model's MFNs, and of random codes in their place.
+
+    A random code is TopK(ReLU(W x)) with rows of W drawn from a sphere, x the same normalised stream, centred on its
+    mean over the first batch: an untrained SAE that is given the bias a trained one begins with.
+
+    Args:
+        model: with MFNs.
+        rows: token ids; the first of each is left out.
+        batch: rows in a forward pass.
+        seed: of the random codes.
+        progress: told how many rows have been read, and of how many.
+
+    Returns:
+        By layer, of the model and of the random codes.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    layers = model.mfn_layers
+    ours = {n: _Count(layer.n_features, layer.k) for n, layer in layers.items()}
+    random = {n: _Count(layer.n_features, layer.k) for n, layer in layers.items()}
+    encoders = {
+        n: torch.nn.functional.normalize(torch.randn(layer.n_features, layer.d_model, generator=rng), dim=1)
+        for n, layer in layers.items()
+    }
+    means: dict[int, Tensor] = {}
+    order = sorted(rows, key=len)
+    for at in range(0, len(order), batch):
+        ids, lengths = padded_ids(order[at : at + batch], model.device)
+        place = torch.arange(ids.shape[1], device=ids.device)
+        keep = (place > 0) & (place < torch.tensor(lengths, device=ids.device)[:, None])
+        for number, trace in model(ids, record=True, logits_to_keep=1).traces.items():
+            if number not in layers:
+                continue
+            assert trace.x is not None
+            x = trace.x[keep].float()
+            mean = means.setdefault(number, x.mean(0))
+            ours[number].add(SparseCodes(trace.codes.indices[keep], trace.codes.values[keep], trace.codes.n_features))
+            random[number].add(top_k((x - mean) @ encoders[number].to(x.device).T, layers[number].k))
+        progress(min(at + batch, len(order)), len(order))
+    return {n: c.result() for n, c in ours.items()}, {n: c.result() for n, c in random.items()}
