@@ -37,6 +37,7 @@ LONG = (
     "server/worker/test_worker.py",
     "server/steering/test_load.py",
     "server/test_index_resuming.py",
+    "server/together/test_together.py",
     "server/operating/test_process.py",
     "repo/test_wheel.py",
     "repo/test_demo.py",
