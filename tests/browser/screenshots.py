@@ -1,17 +1,21 @@
 """Writes screenshots of every page: `python -m tests.browser.screenshots FOLDER [--url URL] [--only NAME ...]`.
 
-Without `--url`, the demo is started for it. Each page is taken for desktop and phone, light and dark. `--readme` takes
-those that README shows, by the names that it has there: `make screenshots` writes them into docs/images.
+Without `--url`, the demo is started for it, and a campaign is opened in it; a server that somebody runs is not written
+to. Each page is taken for desktop and phone, light and dark. `--readme` takes those that README shows, by the names
+that it has there: `make screenshots` writes them into docs/images.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
@@ -22,6 +26,7 @@ SIZES: dict[str, ViewportSize] = {
     "desktop": {"width": 1320, "height": 860},
     "phone": {"width": 360, "height": 740},
 }
+MAP_WITHIN_S = 60.0
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 PROMPT = "The old house stood at the end of the road"
@@ -52,7 +57,18 @@ def browse_preview(page: Page, studio: Studio) -> None:
 
 
 def map_layers(page: Page, studio: Studio) -> None:
+    _until_drawn(studio)
     _map(page, "")
+
+
+def _until_drawn(studio: Studio) -> None:
+    """By UMAP, which takes a while after the start; where it is not installed, nobody waits long."""
+    until = time.monotonic() + MAP_WITHIN_S
+    while time.monotonic() < until:
+        with suppress(HTTPError):  # it is not drawn at all yet
+            if "umap" in studio.get("/api/map")["methods"]:
+                return
+        time.sleep(1)
 
 
 def map_labels(page: Page, studio: Studio) -> None:
@@ -123,6 +139,16 @@ def steer(page: Page, studio: Studio) -> None:
     page.locator("mfn-token-detail .hit").first.wait_for()
 
 
+def steer_preset(page: Page, studio: Studio) -> None:
+    page.goto("/steer")
+    page.get_by_role("button", name="DNA").click()
+    page.locator("mfn-stream-pane[name=steered][data-state=done]").wait_for(timeout=60_000)
+    page.get_by_role("radio", name="Change (KL)").check(force=True)
+    page.locator("mfn-stream-pane[name=steered] [data-step='4']").click()
+    page.locator("mfn-token-detail .hit").first.wait_for()
+    page.evaluate("scrollTo(0, 0)")
+
+
 def steer_by_feature(page: Page, studio: Studio) -> None:
     row = _strong_feature(studio)
     feature = f"{row['source']}/{row['index']}"
@@ -178,6 +204,7 @@ def feature_named(page: Page, studio: Studio) -> None:
     row = studio.get("/api/features?label=moment&layer=3&limit=1")["items"][0]
     page.goto(f"/feature/{row['source']}/{row['index']}?try=" + TEXT.replace(" ", "+"))
     page.locator(".try-result mark").first.wait_for()
+    page.locator(".logit-shape svg").wait_for(timeout=60_000)  # right after the start it is still worked out
     _drawn(page)
 
 
@@ -239,6 +266,57 @@ def compare(page: Page, studio: Studio) -> None:
 def compare_empty(page: Page, studio: Studio) -> None:
     page.goto("/compare")
     page.locator("state-view").wait_for()
+
+
+CAMPAIGN = uuid.UUID(int=7)
+SAID = 4  # opinions that are there already
+
+
+def label(page: Page, studio: Studio) -> None:
+    _campaign(studio)
+    page.goto("/label")
+    page.locator(".campaign").wait_for()
+
+
+def label_queue(page: Page, studio: Studio) -> None:
+    _campaign(studio)
+    page.goto(f"/label/{CAMPAIGN}")
+    page.locator("queue-work[data-item] .contexts mark").first.wait_for()
+    _drawn(page)
+
+
+def label_review(page: Page, studio: Studio) -> None:
+    _campaign(studio)
+    page.goto(f"/label/{CAMPAIGN}/review")
+    page.locator("queue-review[data-item] .contexts mark").first.wait_for()
+
+
+def label_new(page: Page, studio: Studio) -> None:
+    rows = studio.get("/api/features?limit=3")["items"]
+    page.goto("/label/new?" + "&".join(f"f={row['source']}:{row['index']}" for row in rows))
+    page.locator("queue-form form").wait_for()
+
+
+def agreement(page: Page, studio: Studio) -> None:
+    page.goto("/agreement")
+    page.locator(".agreement-table td").first.wait_for()
+
+
+def _campaign(studio: Studio) -> None:
+    """Opened once, with the opinions of somebody who agrees with the names that came with the model."""
+    rows = studio.get("/api/features?sort=telling&limit=12")["items"]
+    these = {"kind": "list", "features": [{"source": row["source"], "index": row["index"]} for row in rows]}
+    words = "Look at the contexts first. Name what they share, not the token."
+    terms = {"name": "The most telling features", "opinions": 1, "blind": False, "instructions": words}
+    path = f"/api/campaigns/{CAMPAIGN}"
+    if studio.post("/api/campaigns", {"id": str(CAMPAIGN), **terms, "features": these})["progress"]["mine"]:
+        return
+    for n in range(SAID):
+        lease = str(uuid.UUID(int=n))
+        item = studio.post(f"{path}/next", {"lease": lease})["item"]
+        name = studio.get(f"/api/features/{item['source']}/{item['index']}")["label"]
+        given = {"id": str(uuid.uuid4()), "source": item["source"], "index": item["index"], "text": name}
+        studio.post(f"{path}/opinions", {**given, "confidence": "high", "one_concept": "yes"})
 
 
 def evidence(page: Page, studio: Studio) -> None:
@@ -311,12 +389,18 @@ SHOTS: list[Shot] = [
     inspect_refused,
     steer_first_run,
     steer,
+    steer_preset,
     steer_by_feature,
     steer_history,
     steer_refused,
     steer_prediction,
     steer_sweep,
     steer_spot,
+    label,
+    label_queue,
+    label_review,
+    label_new,
+    agreement,
     evidence,
     settings,
     palette,
@@ -325,9 +409,15 @@ SHOTS: list[Shot] = [
     menu,
     missing,
 ]
+WRITING: tuple[Shot, ...] = (label, label_queue, label_review)
+"""What these show is not on every server: they write it themselves."""
+
 README: dict[str, tuple[Shot, Scheme]] = {
+    "browse.png": (browse_preview, "light"),
     "feature.png": (feature_named, "light"),
-    "steer.png": (steer, "light"),
+    "steer.png": (steer_preset, "light"),
+    "map.png": (map_layers, "dark"),
+    "label.png": (label_queue, "light"),
 }
 
 
@@ -348,14 +438,19 @@ def main() -> None:
         taken = (
             take_for_readme(browser, studio, given.folder)
             if given.readme
-            else take(browser, studio, given.folder, given.only)
+            else take(browser, studio, given.folder, given.only, writes=given.url is None)
         )
         for path in taken:
             print(path)
 
 
-def take(browser: Browser, studio: Studio, folder: Path, only: list[str] | None = None) -> Iterator[Path]:
-    """Takes every page, or those named `only`, in every size and scheme, into PAGE-SIZE-SCHEME.png."""
+def take(
+    browser: Browser, studio: Studio, folder: Path, only: list[str] | None = None, *, writes: bool
+) -> Iterator[Path]:
+    """Takes every page, or those named `only`, in every size and scheme, into PAGE-SIZE-SCHEME.png.
+
+    `writes`: whether the server may be written to, which some of them take.
+    """
     for size, viewport in SIZES.items():
         for scheme in SCHEMES:
             phone = size == "phone"
@@ -365,7 +460,7 @@ def take(browser: Browser, studio: Studio, folder: Path, only: list[str] | None 
             page = context.new_page()
             for shot in SHOTS:
                 name = shot.__name__.replace("_", "-")
-                if only is not None and name not in only:
+                if (only is not None and name not in only) or (shot in WRITING and not writes):
                     continue
                 context.set_offline(False)
                 page.unroute_all(behavior="ignoreErrors")

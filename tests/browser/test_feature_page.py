@@ -319,6 +319,17 @@ def test_what_tokens_are_made_of(page: Page) -> None:
     assert shown == "A\u202e\n☃ ש\t", "copying copies the truth"
 
 
+SHADES = """async () => {
+  const { heatLevel } = await import("/assets/components/token-strip.js");
+  return [0, 0.01, 1, 1.01, 5, 5.01, 9.99, 10, 11, -3].map((value) => heatLevel(value, 10));
+}"""
+
+
+def test_shades_are_tenths_of_the_maximum_and_what_fires_at_all_has_one(page: Page) -> None:
+    page.goto("/settings")
+    assert page.evaluate(SHADES) == [0, 1, 1, 2, 5, 6, 10, 10, 10, 0]
+
+
 def test_letters_are_found_in_order(page: Page) -> None:
     page.goto("/settings")
     assert page.evaluate(SCORE, ["zq", "Go to Browse"]) is None

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def test_an_enter_that_comes_before_the_results_acts_on_them(page: Page, named: 
     features.wait()
     page.keyboard.press("Enter")  # the field has settled, its results have not come
     expect(page.get_by_role("dialog").get_by_role("status")).to_have_text("Searching…")
-    page.keyboard.type("s")  # and this takes it back
+    with page.expect_event("requestfailed", lambda request: "/api/features?" in request.url):
+        page.keyboard.type("s")  # and this takes it back: what was asked is given up
     features.wait(2)
     features.let_go()
     expect(page.get_by_role("option")).to_have_count(2)  # nothing is called zebras: to search, and to inspect
@@ -209,6 +211,31 @@ def test_going_from_page_to_page_moves_focus_title_and_what_is_said(page: Page) 
     page.go_back()
     expect(page).to_have_title(re.compile("^Evidence"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Evidence")
+
+
+def test_a_new_page_begins_at_its_top_and_the_way_back_leads_to_where_one_was(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?limit=1")["items"][0]
+    page.goto(f"/feature/{row['source']}/{row['index']}")
+    page.locator(".band").first.wait_for()
+    page.evaluate("scrollTo(0, 400)")
+    page.wait_for_function("() => history.state?.scroll === 400")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Evidence").click()
+    page.locator(".verdict-mark").first.wait_for()
+    assert page.evaluate("[scrollY, document.documentElement.scrollHeight > innerHeight + 200]") == [0, True]
+    page.go_back()
+    page.wait_for_function("() => scrollY === 400")
+
+
+def test_what_is_not_served_is_told_at_once(page: Page, watch: Watch) -> None:
+    """Not only when the server's health is asked for, which no clock does here."""
+    watch.allowed.extend(["ERR_", "Failed to load"])
+    page.clock.install()
+    page.goto("/inspect?text=snow")
+    expect(page.locator(".heat-token").first).to_be_visible()
+    page.clock.pause_at(datetime.now() + timedelta(hours=1))
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Inspect").click()
+    expect(page.locator(".banner")).to_contain_text("The server does not answer")
 
 
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
