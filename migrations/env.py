@@ -7,7 +7,8 @@ from alembic import context
 from sqlalchemy import Connection
 
 import mfn_server.db.access_tables
-import mfn_server.db.campaign_tables  # noqa: F401 - so that both are known
+import mfn_server.db.campaign_tables
+import mfn_server.db.score_tables  # noqa: F401 - so that all are known
 from mfn_server.db.search import SEARCH_TABLES
 from mfn_server.db.session import Database
 from mfn_server.db.tables import Table

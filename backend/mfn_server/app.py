@@ -37,6 +37,7 @@ from mfn_server.inspecting.routes import router as inspecting
 from mfn_server.labels.routes import router as labels
 from mfn_server.live.routes import router as live
 from mfn_server.model_info.routes import router as model_info
+from mfn_server.naming.routes import router as naming
 from mfn_server.openai.errors import openai_error_response
 from mfn_server.openai.routes import router as openai
 from mfn_server.operating.measured import Measured
@@ -72,7 +73,7 @@ OF_ONE_KIND = (
 )
 """Routers all of whose routes ask for the same."""
 
-OF_MANY_KINDS = (model_info, labels, agreement, campaigns, live, presets, operating, login, account, admin)
+OF_MANY_KINDS = (model_info, labels, naming, agreement, campaigns, live, presets, operating, login, account, admin)
 """Routers whose routes say each what it asks for."""
 
 

@@ -18,6 +18,7 @@ import { commentList } from "./comment-list.js";
 import "./conflict-dialog.js";
 import { labelList } from "./label-list.js";
 import "./label-history.js";
+import { labelAgreement, scoresByLabel } from "./label-scores.js";
 import { labelTags } from "./label-tags.js";
 import { adoptable, suggestionList, wayOf } from "./suggestion-list.js";
 import { toast } from "./toast.js";
@@ -32,6 +33,7 @@ class LabelBox extends HTMLElement {
 
   /** @type {any} */ #feature = null;
   /** @type {Discussion|null} */ #discussion = null;
+  /** @type {any} */ #scores = null;
   #me = NOBODY;
   #id = uuid();
   /** @type {any} */ #replyTo = null;
@@ -96,6 +98,7 @@ class LabelBox extends HTMLElement {
     this.others = h("p", { class: "muted small label-others", "aria-live": "polite" });
     this.names = h("div", { class: "label-names" });
     this.suggestions = h("div", {});
+    this.agreement = h("div", {});
     this.tags = h("div", {});
     this.comments = h("div", { class: "label-comments" });
     this.remark = h("textarea", { rows: "2", maxlength: "5000", "aria-label": text.comment, placeholder: text.commentPlaceholder, dir: "auto", oninput: () => this.#typing() });
@@ -106,7 +109,7 @@ class LabelBox extends HTMLElement {
     this.conflict = h("conflict-dialog", {});
     this.append(
       h("div", { class: "label-left" }, this.form, this.tags, this.others),
-      h("div", { class: "label-right" }, this.names, this.suggestions),
+      h("div", { class: "label-right" }, this.names, this.suggestions, this.agreement),
       h("div", { class: "label-discussion" }, h("h3", {}, text.discussion), this.comments, this.remarkForm, this.history),
       this.conflict);
   }
@@ -135,8 +138,12 @@ class LabelBox extends HTMLElement {
   async #load() {
     const feature = this.#feature;
     try {
-      const discussion = await Discussion.load(feature.source, feature.index, { signal: this.#left?.signal });
+      const signal = this.#left?.signal;
+      // names do not wait for their scores, nor are they lost with them
+      const scores = api.scores(feature.source, feature.index, { signal }).then((found) => found, (error) => (isAbort(error) ? null : { labels: [], agreement: [] }));
+      const discussion = await Discussion.load(feature.source, feature.index, { signal });
       if (feature !== this.#feature) return;
+      scores.then((found) => feature === this.#feature && found && this.#scored(found));
       const known = this.#discussion?.state.version ?? feature.version;
       this.#discussion = discussion;
       this.#render();
@@ -144,6 +151,12 @@ class LabelBox extends HTMLElement {
     } catch (error) {
       if (!isAbort(error) && feature === this.#feature) this.#fail(error);
     }
+  }
+
+  #scored(found) {
+    const same = JSON.stringify(found) === JSON.stringify(this.#scores);
+    this.#scores = found;
+    if (!same) this.#render();
   }
 
   /** The page's copy of the feature is older than what is said of it. */
@@ -157,9 +170,11 @@ class LabelBox extends HTMLElement {
     if (!this.#discussion) return;
     const { state } = this.#discussion;
     const say = (event, options) => this.#say(event, options);
+    const scores = scoresByLabel(this.#scores);
     const named = { ...state, labels: state.labels.filter(({ suggestion }) => !suggestion) };
-    if (!this.names.querySelector(".is-edited")) refill(this.names, labelList(named, this.#me, say));
-    refill(this.suggestions, suggestionList(state, this.#me, (suggestion) => this.#adopt(suggestion)));
+    if (!this.names.querySelector(".is-edited")) refill(this.names, labelList(named, this.#me, say, scores));
+    refill(this.suggestions, suggestionList(state, this.#me, (suggestion) => this.#adopt(suggestion), scores));
+    refill(this.agreement, labelAgreement(this.#scores?.agreement, named.labels));
     if (!this.tags.querySelector("input")?.value) refill(this.tags, labelTags(state, this.#me, say));
     refill(this.comments, commentList(state.comments, this.#me, { say, reply: (comment) => this.#reply(comment) }));
     this.history.show(this.#discussion, this.#me, say);
@@ -276,6 +291,7 @@ class LabelBox extends HTMLElement {
 
   #clear() {
     this.#discussion = null;
+    this.#scores = null;
     this.form.elements.text.value = "";
     this.form.elements.reason.value = "";
     this.remark.value = "";

@@ -4,18 +4,20 @@ import { h } from "../lib/dom.js";
 import { formatTime } from "../lib/format.js";
 import { labels as text } from "../pages/label-strings.js";
 import { automaticBadge } from "./automatic-badge.js";
+import { labelScores } from "./label-scores.js";
 
 /**
  * @param {any} state - a Discussion's state
  * @param {object} me - who is asking: { id, permissions }
  * @param {(event: object, options?: object) => Promise<object|null>} say - says something; null where it was not taken in
+ * @param {Map<number, object[]>} scores - what labels score, by their stream
  */
-export function labelList(state, me, say) {
+export function labelList(state, me, say, scores = new Map()) {
   if (state.labels.length === 0) return h("p", { class: "muted small" }, text.none);
-  return h("ol", { class: "proposals" }, state.labels.map((label) => row(label, me, say, state.version)));
+  return h("ol", { class: "proposals" }, state.labels.map((label) => row(label, me, say, state.version, scores.get(label.stream))));
 }
 
-function row(label, me, say, version) {
+function row(label, me, say, version, scores) {
   const automatic = label.origin === "automatic";
   const mine = (label.revised_by ?? label.author).id === me.id || me.permissions.includes("review");
   const said = label.redacted ? text.redacted : label.unclear ? text.unclear : label.text;
@@ -26,7 +28,7 @@ function row(label, me, say, version) {
     me.permissions.includes("review") && !label.accepted && label.text && button("accept", label, text.accept, () => say({ kind: "accept", label: label.stream })),
     !automatic && button("revise", label, text.revise, () => edit(item, label, say, version)),
     !automatic && mine && button("retract", label, text.retract, () => say({ kind: "retract", target: label.stream })));
-  item.append(...[words, facts(label, automatic), label.reason && h("span", { class: "small", dir: "auto" }, label.reason), buttons].filter(Boolean));
+  item.append(...[words, facts(label, automatic), label.reason && h("span", { class: "small", dir: "auto" }, label.reason), labelScores(label.stream, scores), buttons].filter(Boolean));
   return item;
 }
 

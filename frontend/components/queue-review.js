@@ -13,6 +13,7 @@ import { addShortcut } from "../lib/shortcuts.js";
 import { forgetFeature } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { queue } from "../pages/label-queue-strings.js";
+import { labelAgreement, labelScores, scoresByLabel } from "./label-scores.js";
 import "./queue-evidence.js";
 import { errorView, skeleton } from "./state-view.js";
 import { toast } from "./toast.js";
@@ -102,26 +103,29 @@ class QueueReview extends HTMLElement {
         fill(this.body, h("state-view", { kind: "empty", heading: text.none, hint: text.noneHint, action: queue.back, href: "/label" }));
         return;
       }
-      const feature = await api.feature(this.#item.source, this.#item.index, { signal });
-      if (visit === this.#visit) this.#render(feature);
+      const { source, index } = this.#item;
+      const [feature, scores] = await Promise.all([api.feature(source, index, { signal }), api.scores(source, index, { signal })]);
+      if (visit === this.#visit) this.#render(feature, scores);
     } catch (error) {
       if (!isAbort(error) && visit === this.#visit) fill(this.body, errorView(error, () => this.#load()));
     }
   }
 
-  #render(feature) {
+  #render(feature, scores) {
     const { source, index, opinions, disagreement, complete, decided, label, accepted } = this.#item;
     if (!this.body.contains(this.work)) fill(this.body, this.work);
     this.dataset.item = `${source}:${index}`;
     this.error.textContent = "";
     this.reason.value = "";
     this.own.value = "";
+    const scored = scoresByLabel(scores);
     const apart = disagreement === 0 ? text.same : disagreement === 1 ? text.apart : text.partly;
     fill(
       this.opinions,
       h("p", { class: "muted small" }, [opinions.length > 1 && apart, !complete && text.incomplete].filter(Boolean).join(" · ")),
       decided && h("p", { class: "queue-decided" }, text.decided(accepted === null ? null : label)),
-      h("ol", { class: "queue-opinions" }, opinions.map((opinion, i) => this.#opinion(opinion, i + 1, accepted))),
+      h("ol", { class: "queue-opinions" }, opinions.map((opinion, i) => this.#opinion(opinion, i + 1, accepted, scored.get(opinion.stream)))),
+      labelAgreement(scores.agreement, opinions.map((opinion) => ({ stream: opinion.stream, text: opinion.text }))),
     );
     this.#shown.abort();
     this.#shown = new AbortController();
@@ -134,7 +138,7 @@ class QueueReview extends HTMLElement {
     scrollTo(0, 0);
   }
 
-  #opinion(opinion, place, accepted) {
+  #opinion(opinion, place, accepted, scores) {
     const { person, text: name, flag, evidence, tags, stands, stream } = opinion;
     const answers = Object.entries(text.of).filter(([field]) => opinion[field] !== null).map(([field, words]) => `${words}: ${opinion[field]}`);
     return h(
@@ -143,6 +147,7 @@ class QueueReview extends HTMLElement {
       h("p", { class: "queue-words", dir: "auto" }, name ?? "–", flag && h("span", { class: "tag" }, queue.item.flags[flag])),
       h("p", { class: "muted small" }, h("bdi", {}, person.name), answers.length > 0 && ` · ${answers.join(" · ")}`),
       evidence && h("p", { class: "small", dir: "auto" }, evidence),
+      labelScores(stream, scores),
       tags.length > 0 && h("p", { class: "queue-tags" }, tags.map((tag) => h("span", { class: "tag" }, tag))),
       name !== null && (stands ? h("button", { type: "button", onclick: () => this.#decide(stream) }, text.accept(place, place <= MOST_KEYED)) : h("span", { class: "muted small" }, text.gone)),
     );

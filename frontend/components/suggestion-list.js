@@ -3,6 +3,7 @@
 import { h } from "../lib/dom.js";
 import { labels as text } from "../pages/label-strings.js";
 import { automaticBadge } from "./automatic-badge.js";
+import { labelScores } from "./label-scores.js";
 
 const PREFIX = "suggest.";
 const ORDER = ["high", "medium", "low", null];
@@ -26,8 +27,9 @@ export const wayOf = ({ author }) => author.name.slice(author.name.startsWith(PR
  * @param {object} state - a Discussion's state
  * @param {{ permissions: string[] }} me - who is asking
  * @param {(suggestion: object) => void} adopt
+ * @param {Map<number, object[]>} scores - what labels score, by their stream
  */
-export function suggestionList(state, me, adopt) {
+export function suggestionList(state, me, adopt, scores = new Map()) {
   const all = suggestions(state);
   if (all.length === 0) return null;
   const open = adoptable(state);
@@ -38,6 +40,7 @@ export function suggestionList(state, me, adopt) {
       h("span", { class: "proposal", dir: "auto" }, label.text, " ", automaticBadge(label.origin)),
       h("span", { class: "muted small" }, [text.suggestedBy[wayOf(label)] ?? wayOf(label), label.confidence && text.confidence[label.confidence]].filter(Boolean).join(" · ")),
       label.reason && h("span", { class: "small", dir: "auto" }, label.reason),
+      labelScores(label.stream, scores.get(label.stream)),
       me.permissions.includes("label") && (mine ? h("div", { class: "label-buttons" }, button) : h("span", { class: "muted small" }, text.adopted)));
   };
   return [h("h3", {}, text.suggestions), h("ol", { class: "proposals suggestions" }, all.map(row))];

@@ -138,6 +138,8 @@ export const api = {
 
   /** What stands of a feature; params: at. */
   discussion: (source, index, params, options) => json(`${featureUrl(source, index)}/labels${queryString(params)}`, options),
+  /** What the labels of a feature score, and how far they agree: { labels: [{ label, scores }], agreement }. */
+  scores: (source, index, options) => json(`${featureUrl(source, index)}/scores`, options),
   /** Everything said of a feature, the latest first; params: before, limit. */
   featureHistory: (source, index, params, options) => json(`${featureUrl(source, index)}/history${queryString(params)}`, options),
   /** Who has said something of features: { items: [{ id, name }] }. */

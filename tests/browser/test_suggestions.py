@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from mfn_server.db.migrate import open_database
 from mfn_server.db.tables import Source
 from mfn_server.labels.automatic import Statement, record_statements
 from mfn_server.labels.log import lock_log
+from mfn_server.naming.figures import Figure
+from mfn_server.naming.runs import Starter, new_run
+from mfn_server.naming.score_store import Judged, add_scores
 
 from .studio import Studio
 
@@ -54,3 +58,46 @@ def test_a_suggestion_is_adopted_with_one_key(page: Page, studio: Studio, indexe
     expect(page.locator(".suggestions li").first).to_contain_text("adopted")
     page.get_by_role("button", name="Adopt “writes <b>ships</b>”").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("writes <b>ships</b>")
+
+
+def test_scores_stand_beside_names_and_say_what_they_mean(
+    page: Page, studio: Studio, indexed: tuple[Path, Path]
+) -> None:
+    rows = studio.get("/api/features?limit=100&status=unlabelled&sort=index")["items"]
+    row = next(r for r in rows[80:] if studio.get(f"/api/features/{r['source']}/{r['index']}/labels")["version"] == 0)
+    path = f"/api/features/{row['source']}/{row['index']}"
+    said: list[dict[str, Any]] = []
+    for text in ("<i>tides</i>", "waves"):
+        body = {"id": str(uuid.uuid4()), "event": {"kind": "propose", "text": text}}
+        body["base_version"] = said[-1]["stream"] if said else 0
+        said.append(studio.post(f"{path}/events", body))
+    store = open_database(f"sqlite:///{indexed[1]}")
+    with store.write() as connection:
+        place = connection.scalar(select(Source.id).where(Source.key == row["source"])) or 0, row["index"]
+        model = connection.scalar(select(Source.model_id).where(Source.id == place[0])) or 0
+        found = []
+        for event, told in zip(said, ("1100", "1000"), strict=True):
+            figure = Figure(0.875, 0.5, 0.97, 4, details={"told": told, "true": "1100"})
+            about = place, event["stream"], event["stream"]
+            found.append(Judged(*about, "detection", "", figure, 0.5, 0.45, "q"))
+            found.append(Judged(*about, "embedding", "words", Figure(None, why="no word of it is known")))
+        told = {"corpus": "tides.jsonl", "seed": 0}
+        add_scores(connection, new_run(connection, model, "score", told, Starter()), found)
+    store.close()
+    page.goto(f"/feature/{row['source']}/{row['index']}")
+    page.get_by_role("button", name=re.compile("^Names")).click()
+    name = page.locator(".label-names li", has_text="tides")
+    summary = name.locator("summary")
+    expect(summary).to_have_text("detection 0.88")
+    summary.click()
+    table = name.locator("table")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("0.50 to 0.97")
+    expect(table.get_by_role("row").nth(2)).to_contain_text("no word of it is known")
+    expect(name).to_contain_text("1 is best; chance is what guessing gives")
+    agreement = page.locator(".label-agreement")
+    agreement.locator("summary").click()
+    expect(agreement.locator("li")).to_have_text(re.compile("“waves”.*κ 0.50.*with where it fires.*4 snippets"))
+    # what others say meanwhile leaves open what is open
+    studio.post(f"{path}/events", {"id": str(uuid.uuid4()), "event": {"kind": "comment", "text": "<b>so</b>"}})
+    expect(page.locator(".comments")).to_contain_text("<b>so</b>")
+    expect(table).to_be_visible()

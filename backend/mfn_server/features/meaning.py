@@ -91,6 +91,12 @@ class Meanings:
         return np.stack(listed) if listed else np.zeros((0, DIMENSIONS), np.float32)
 
 
+def vector_of(connection: Connection, run_id: int, words: Sequence[str]) -> NDArray[np.float32] | None:
+    """Where the words of a text lie in the space of a run's corpus: float32 [128], a unit vector; None if nowhere."""
+    vector = _sum(words, _vectors(connection, run_id, words))
+    return vector if vector.any() else None
+
+
 def _parts(directions: NDArray[np.int8]) -> list[NDArray[np.int8]]:
     """Pieces that fit a cache once they are float32."""
     return [directions[begin : begin + _ROWS_AT_ONCE] for begin in range(0, len(directions), _ROWS_AT_ONCE)]

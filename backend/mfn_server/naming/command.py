@@ -133,6 +133,15 @@ def score(
     db: Database = None,
     home: Home = None,
     documents: Annotated[int, typer.Option(help="Read at most so many documents.", min=1)] = 2_000,
+    snippets: Annotated[int, typer.Option(help="Snippets a feature.", min=10, max=200)] = 20,
+    scorer: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--scorer",
+            metavar="NAME",
+            help="tokens, detection, fuzzing, intruder, embedding or simulation; repeatable. [all that can be]",
+        ),
+    ] = None,
     layer: Layers = None,
     feature: Features = None,
     rules: Rules = None,
@@ -142,18 +151,38 @@ def score(
     local: LocalFolder = None,
     price: Price = None,
     budget: Budget = None,
+    embedder: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FOLDER", help="A Hugging Face encoder of sentences. [words, as search by meaning has them]"
+        ),
+    ] = None,
+    baselines: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Score another feature's label and a random token, too. [yes, unless a language model is asked]",
+        ),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Do not go on with a run that was broken off.")] = False,
     json_file: TableFile = None,
 ) -> None:
     """Score labels, people's and programs', by how well they tell where their features fire in text they never saw.
 
     A label is taken at its word: strings in quotation marks, /regular expressions/, scripts and kinds of tokens are
     looked for. Labels that hold nothing of the kind are counted, and not scored. With --reader or --local a language
-    model reads the labels instead; with --json its answers are kept, so that a run that was broken off goes on.
+    model reads the labels instead. Scores are kept in the database, and shown beside the labels. Called again, it goes
+    on where it stood.
     """
-    from mfn_server.naming.score_run import ScoreOrder, run_score, summary, table_of, write_report
+    from mfn_server.naming.score_report import summary, table_of, write_report
+    from mfn_server.naming.score_run import ScoreOrder, run_score
+    from mfn_server.naming.scorers import SCORERS
     from mfn_server.printing import wide_console
     from mfn_server.progress import telling
 
+    if unknown := set(scorer or ()) - set(SCORERS):
+        raise ConfigError(f"--scorer: there is no {min(unknown)!r}; there are {', '.join(SCORERS)}")
+    asks = bool(reader or local)
     order = ScoreOrder(
         model=model,
         database_url=settings_of(home=home, database=db).database_url,
@@ -163,16 +192,22 @@ def score(
         features=read_features(feature) if feature else None,
         rules=tuple(rules or ()),
         seed=seed,
-        reader=reader_order(endpoint, reader, local, price, budget) if reader or local else None,
-        journal=None if json_file is None else json_file.with_name(json_file.name + ".journal"),
+        snippets=snippets,
+        scorers=None if scorer is None else [name for name in SCORERS if name in scorer],
+        reader=reader_order(endpoint, reader, local, price, budget) if asks else None,
+        embedder=embedder,
+        baselines=not asks if baselines is None else baselines,
+        anew=anew,
     )
     with telling() as tell:
         scored = run_score(order, tell)
-    wide_console().print(table_of(summary(scored.labels)))
-    if scored.reader is not None:
-        typer.echo("{name}: {read:,} tokens read, {written:,} written, cost {cost:.4f}".format(**scored.reader))
+    wide_console().print(table_of(summary(scored.lines)))
+    if asks:
+        typer.echo(f"{scored.read:,} tokens read, {scored.written:,} written, cost {scored.cost:.4f}")
+    if scored.message:
+        typer.echo(f"stopped: {scored.message}; call it again to go on")
     if json_file is not None:
-        write_report(json_file, order, scored)
+        write_report(json_file, scored)
 
 
 def reader_order(

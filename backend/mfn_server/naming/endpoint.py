@@ -7,14 +7,14 @@ alone and goes to that address alone: a redirect is an answer that is refused, n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from mfn_core.errors import ConfigError
-from mfn_server.naming.reader import Answer, ReaderError
+from mfn_server.naming.reader import Answer, ReaderError, Said
 
 TIMEOUT = 120.0
 TRIES = 4
@@ -55,22 +55,31 @@ class Endpoint:
         self._host = parts.hostname
         self._model = model
         self._sleep = sleep
+        self._tells_logprobs = True
 
     @property
     def name(self) -> str:
         """The model, and where it is."""
         return f"{self._model} at {self._host}"
 
-    def ask(self, system: str, question: str, most_tokens: int) -> Answer:
-        """See `Reader`. Waits and tries again where the endpoint is busy."""
+    def ask(self, system: str, question: str, most_tokens: int, logprobs: int = 0) -> Answer:
+        """See `Reader`. Waits and tries again where the endpoint is busy.
+
+        An endpoint that refuses to be asked for log-probabilities (400, 422) is asked without, then and from then on.
+        """
+        more = {"logprobs": True, "top_logprobs": logprobs} if logprobs and self._tells_logprobs else {}
         body = {
             "model": self._model,
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": question}],
             "max_tokens": most_tokens,
             "temperature": 0,
+            **more,
         }
         for number in range(TRIES):
             response = self._post(body)
+            if response is not None and response.status_code in (400, 422) and more:
+                self._tells_logprobs = False
+                return self.ask(system, question, most_tokens)
             if response is not None and response.status_code not in BUSY:
                 return self._read(response)
             if number + 1 < TRIES:
@@ -95,11 +104,19 @@ class Endpoint:
             raise ReaderError(f"{self._host} answered {response.status_code}: {response.text[:300]}")
         try:
             said = response.json()
-            text = said["choices"][0]["message"]["content"]
-            usage = said.get("usage") or {}
-            return Answer(str(text or ""), int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
+            choice, usage = said["choices"][0], said.get("usage") or {}
+            text = str(choice["message"]["content"] or "")
+            read, written = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
+            given = (choice.get("logprobs") or {}).get("content") or []
+            return Answer(text, read, written, tuple(map(_said, given)))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise ReaderError(f"{self._host} answered what is no chat completion: {response.text[:300]}") from None
+
+
+def _said(token: Mapping[str, Any]) -> Said:
+    own = (str(token["token"]), float(token["logprob"]))
+    others = [(str(each["token"]), float(each["logprob"])) for each in token.get("top_logprobs") or []]
+    return Said(own[0], others if own in others else [own, *others])
 
 
 def _pause(response: httpx.Response | None, number: int) -> float:

@@ -20,7 +20,7 @@ Place = tuple[int, int]
 
 SNIPPETS = 10
 FEWEST_FIRING, MOST_FIRING = 3, 7
-"""In how many of the snippets a feature fires: drawn, so that the number gives no answer away."""
+"""In how many of ten snippets a feature fires: drawn, so that the number gives no answer away."""
 
 BEFORE, AFTER = 32, 4
 """Tokens of a snippet around a position: most of them before it, since that is what a causal model has read there."""
@@ -133,25 +133,27 @@ class HeldOut:
         return chosen
 
 
-def draw_snippets(held_out: HeldOut, place: Place, seed: int, at_least: float = 0.0) -> list[tuple[Window, bool]] | str:
+def draw_snippets(
+    held_out: HeldOut, place: Place, seed: int, at_least: float = 0.0, n: int = SNIPPETS
+) -> list[tuple[Window, bool]] | str:
     """The snippets of one feature in the order in which they are shown, each with whether it fires there.
 
-    They depend on text, feature, seed and `at_least` alone, so that two atlases of a model can be compared on the same
-    ones. `at_least` is how strong a firing has to be to be drawn.
+    They depend on text, feature, seed, `at_least` and n alone, so that two atlases of a model can be compared on the
+    same ones. `at_least` is how strong a firing has to be to be drawn.
 
     Returns:
-        `SNIPPETS` of them; or why there are none.
+        n of them; or why there are none.
     """
     generator = np.random.default_rng([seed, *place])
-    n = int(generator.integers(FEWEST_FIRING, MOST_FIRING, endpoint=True))
-    firing = held_out.with_firing(place, n, at_least, generator)
+    fewest, most = (round(each * n / SNIPPETS) for each in (FEWEST_FIRING, MOST_FIRING))
+    firing = held_out.with_firing(place, int(generator.integers(fewest, most, endpoint=True)), at_least, generator)
     if len(firing) < FEWEST_FIRING:
         return f"fires{' strongly' if at_least else ''} in fewer than {FEWEST_FIRING} snippets that lie apart"
-    silent = held_out.without(place, SNIPPETS - len(firing), firing, generator)
-    if len(firing) + len(silent) < SNIPPETS:
+    silent = held_out.without(place, n - len(firing), firing, generator)
+    if len(firing) + len(silent) < n:
         return "fires in nearly every snippet"
     snippets = [*((window, True) for window in firing), *((window, False) for window in silent)]
-    return [snippets[n] for n in generator.permutation(SNIPPETS)]
+    return [snippets[at] for at in generator.permutation(n)]
 
 
 def _one_of_each_first(windows: Sequence[Window]) -> list[Window]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mfn_core.errors import ConfigError
-from mfn_server.naming.reader import Answer, ReaderError
+from mfn_server.naming.reader import Answer, ReaderError, Said
 
 
 class LocalReader:
@@ -31,7 +32,7 @@ class LocalReader:
         return self._folder.name
 
     @torch.inference_mode()
-    def ask(self, system: str, question: str, most_tokens: int) -> Answer:
+    def ask(self, system: str, question: str, most_tokens: int, logprobs: int = 0) -> Answer:
         """See `Reader`. Raises ReaderError where the question is longer than the model's context."""
         if self._tokenizer.chat_template:
             messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
@@ -44,11 +45,34 @@ class LocalReader:
             raise ReaderError(f"{self.name} reads {context} tokens, and {ids.shape[1]} + {most_tokens} were asked for")
         ids = ids.to(self._model.device)
         pad = self._tokenizer.pad_token_id
-        written = self._model.generate(
+        found = self._model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=most_tokens,
             do_sample=False,
             pad_token_id=self._tokenizer.eos_token_id if pad is None else pad,
-        )[0, ids.shape[1] :]
-        return Answer(self._tokenizer.decode(written, skip_special_tokens=True), ids.shape[1], len(written))
+            return_dict_in_generate=True,
+            output_logits=logprobs > 0,
+        )
+        written = found.sequences[0, ids.shape[1] :]
+        text = self._tokenizer.decode(written, skip_special_tokens=True)
+        tokens = self._said(written, found.logits, logprobs) if logprobs else ()
+        return Answer(text, ids.shape[1], len(written), tokens)
+
+    def _said(self, written: torch.Tensor, logits: Sequence[torch.Tensor], n: int) -> Sequence[Said]:
+        """Tokens by what each adds to the text before it, which is what the text is made of."""
+        special = set(self._tokenizer.all_special_ids)
+        kept = [(place, token) for place, token in enumerate(written.tolist()) if token not in special]
+        said, before = [], ""
+        for number, (place, _) in enumerate(kept, 1):
+            after = self._tokenizer.decode([token for _, token in kept[:number]])
+            if after.endswith("\ufffd") and number < len(kept):  # part of a character, which the next token completes
+                after = before
+            best = torch.log_softmax(logits[place][0].double(), dim=-1).topk(min(n, logits[place].shape[-1]))
+            likely = [
+                (self._tokenizer.decode([each]), chance)
+                for each, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            ]
+            said.append(Said(after[len(before) :], likely))
+            before = after
+        return said

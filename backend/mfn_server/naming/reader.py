@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,12 +18,25 @@ class BudgetSpentError(MFNError):
 
 
 @dataclass(frozen=True)
+class Said:
+    """A token of an answer. `likely` are tokens that could have stood there, itself among them, with the logarithms of
+    their probabilities."""
+
+    text: str
+    likely: Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What a language model said, and how many tokens it read and wrote for it."""
+    """What a language model said, and how many tokens it read and wrote for it.
+
+    `tokens` are those of the text, where log-probabilities were asked for and given.
+    """
 
     text: str
     read: int
     written: int
+    tokens: Sequence[Said] = ()
 
 
 class Reader(Protocol):
@@ -33,8 +47,11 @@ class Reader(Protocol):
         """Which model it is."""
         ...
 
-    def ask(self, system: str, question: str, most_tokens: int) -> Answer:
-        """Its answer, the same for the same question as far as it can. Raises ReaderError."""
+    def ask(self, system: str, question: str, most_tokens: int, logprobs: int = 0) -> Answer:
+        """Its answer, the same for the same question as far as it can. Raises ReaderError.
+
+        `logprobs`: of how many tokens that could stand in each place their probabilities are wanted; it may know none.
+        """
         ...
 
 
@@ -43,15 +60,21 @@ class Purse:
 
     Attributes:
         spent: so far, in the unit of the prices.
-        read, written: tokens so far.
+        read, written: tokens so far, by this purse.
     """
 
-    def __init__(self, reader: Reader, prices: tuple[float, float] = (0.0, 0.0), budget: float | None = None) -> None:
-        """Prices are of a million tokens read and of a million written."""
+    def __init__(
+        self,
+        reader: Reader,
+        prices: tuple[float, float] = (0.0, 0.0),
+        budget: float | None = None,
+        spent: float = 0.0,
+    ) -> None:
+        """Prices are of a million tokens read and of a million written; `spent` of the budget was spent before."""
         self._reader = reader
         self._prices = prices
         self._budget = budget
-        self.spent = 0.0
+        self.spent = spent
         self.read = 0
         self.written = 0
 
@@ -60,7 +83,7 @@ class Purse:
         """The reader's."""
         return self._reader.name
 
-    def ask(self, system: str, question: str, most_tokens: int) -> Answer:
+    def ask(self, system: str, question: str, most_tokens: int, logprobs: int = 0) -> Answer:
         """The reader's answer.
 
         Raises:
@@ -73,7 +96,7 @@ class Purse:
             raise BudgetSpentError(
                 f"{self.spent:.4f} of {self._budget:g} are spent, and the next question might cost {most:.4f}"
             )
-        answer = self._reader.ask(system, question, most_tokens)
+        answer = self._reader.ask(system, question, most_tokens, logprobs)
         self.read += answer.read
         self.written += answer.written
         self.spent += self.cost(answer.read, answer.written)

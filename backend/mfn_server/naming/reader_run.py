@@ -1,10 +1,9 @@
-"""What language models do for labels: suggest them (`mfn labels explain`), and be asked what they are worth."""
+"""Which language model is asked about labels, and its suggestions (`mfn labels explain`)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from mfn_core.errors import ConfigError
-from mfn_core.evaluation.journal import Journal
 from mfn_server.atlas.dossier import dossier
 from mfn_server.campaigns.blind import NOTHING
+from mfn_server.db.score_tables import WorkState
 from mfn_server.db.tables import Label, LabelEvent
 from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.reading import feature_page
@@ -23,29 +22,16 @@ from mfn_server.features.schemas import FeaturePage
 from mfn_server.labels.automatic import Statement, record_statements
 from mfn_server.labels.fold import SUGGESTS
 from mfn_server.labels.log import Place, lock_log
-from mfn_server.naming.asking import (
-    JUDGING,
-    LIST_TOKENS,
-    MARK_SYSTEM,
-    NAME_SYSTEM,
-    NAME_TOKENS,
-    NAMING,
-    TELL_SYSTEM,
-    numbered,
-    read_list,
-    read_name,
-)
+from mfn_server.naming.asking import NAME_SYSTEM, NAME_TOKENS, NAMING, read_name
 from mfn_server.naming.corpus import IndexedModel, open_indexed
 from mfn_server.naming.endpoint import Endpoint
-from mfn_server.naming.held_out import HeldOut, Window
 from mfn_server.naming.reader import BudgetSpentError, Purse
 from mfn_server.naming.run import FEWEST_FIRINGS
-from mfn_server.naming.scoring import Questions, Score, score_of
+from mfn_server.naming.runs import LIMITS, Work, begin_work
 from mfn_server.progress import Tell
 
 KEY = "MFN_READER_KEY"
 AUTHOR = f"{SUGGESTS.removeprefix('program:')}reader"
-NOT_READ = "an answer of the language model could not be read"
 
 
 @dataclass(frozen=True)
@@ -77,6 +63,22 @@ class ReaderOrder:
         assert self.folder is not None
         return Purse(LocalReader(self.folder), self.prices, self.budget)
 
+    def whom(self) -> dict[str, Any]:
+        """Which model it is, as plain data. There is no key in it."""
+        folder = None if self.folder is None else str(self.folder.resolve())
+        return {"endpoint": None if self.endpoint is None else list(self.endpoint), "folder": folder}
+
+    def limits(self) -> dict[str, Any]:
+        """What it may cost, as plain data."""
+        return {"prices": list(self.prices), "budget": self.budget}
+
+    @classmethod
+    def from_json(cls, whom: Mapping[str, Any], limits: Mapping[str, Any]) -> ReaderOrder:
+        """What `whom` and `limits` gave."""
+        endpoint, folder, (read, written) = whom["endpoint"], whom["folder"], limits["prices"]
+        where = None if endpoint is None else (endpoint[0], endpoint[1])
+        return cls(where, None if folder is None else Path(folder), (read, written), limits["budget"])
+
 
 @dataclass(frozen=True)
 class ExplainOrder:
@@ -89,100 +91,93 @@ class ExplainOrder:
     features: Sequence[tuple[int, int]] | None = None
     anew: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """What a run is told, as plain data."""
+        return {
+            "layers": None if self.layers is None else sorted(self.layers),
+            "features": None if self.features is None else [list(each) for each in self.features],
+            "reader": self.reader.whom(),
+            "anew": self.anew,
+            LIMITS: self.reader.limits(),
+        }
 
-def run_explain(order: ExplainOrder, tell: Tell) -> str:
+    @classmethod
+    def from_json(cls, model: Path, database_url: str, told: Mapping[str, Any]) -> ExplainOrder:
+        """What `to_json` gave."""
+        layers, features = told["layers"], told["features"]
+        return cls(
+            model=model,
+            database_url=database_url,
+            reader=ReaderOrder.from_json(told["reader"], told[LIMITS]),
+            layers=None if layers is None else frozenset(layers),
+            features=None if features is None else [(layer, number) for layer, number in features],
+            anew=told["anew"],
+        )
+
+
+def run_explain(order: ExplainOrder, tell: Tell, run_id: uuid.UUID | None = None) -> str:
     """Ask for names, each stored as soon as it is there, and say in a line what came of it.
 
     Raises:
         MFNError: what is wrong with the model, the index or what was asked for; or the language model does not answer.
             What was stored before stays, and is not asked again.
+        RunStoppedError: somebody asked it to end; the same holds.
     """
     purse = order.reader.open()
     tell("reading the model", 0.0)
+    with (
+        open_indexed(order.model, order.database_url) as known,
+        begin_work(known.database, known.model_id, "explain", order.to_json(), tell, run_id) as work,
+    ):
+        work.pays(purse)
+        return _explain(order, known, work, purse)
+
+
+def _explain(order: ExplainOrder, known: IndexedModel, work: Work, purse: Purse) -> str:
+    with known.database.snapshot() as connection:
+        layers = None if order.layers is None else set(order.layers)
+        wanted = order.features or known.alive(connection, layers, FEWEST_FIRINGS)
+        known.check(wanted)
+        done = set() if order.anew else _named_by(connection, known, purse.name)
+        catalogue = Catalogues().current(connection, known.model_id, known.facts.fingerprint, NOTHING)
+    left = [each for each in wanted if (known.sources[each[0]][0], each[1]) not in done]
     named = unread = 0
     end = ""
-    with open_indexed(order.model, order.database_url) as known:
+    for number, (layer, feature) in enumerate(left):
+        work.tell(f"layer {layer}, feature {feature}", number / len(left))
         with known.database.snapshot() as connection:
-            layers = None if order.layers is None else set(order.layers)
-            wanted = order.features or known.alive(connection, layers, FEWEST_FIRINGS)
-            known.check(wanted)
-            done = set() if order.anew else _named_by(connection, known, purse.name)
-            catalogue = Catalogues().current(connection, known.model_id, known.facts.fingerprint, NOTHING)
-        left = [each for each in wanted if (known.sources[each[0]][0], each[1]) not in done]
-        for number, (layer, feature) in enumerate(left):
-            tell(f"layer {layer}, feature {feature}", number / len(left))
-            with known.database.snapshot() as connection:
-                source_id, key = known.sources[layer]
-                page = feature_page(connection, catalogue, known.model_id, key, feature, known.token_texts)
-            try:
-                before = purse.spent
-                answer = purse.ask(NAME_SYSTEM, dossier(FeaturePage.model_validate(page)), NAME_TOKENS)
-            except BudgetSpentError as error:
-                end = f"; stopped, since {error}"
-                break
-            name = read_name(answer.text)
-            if name is None:
-                unread += 1
-                continue
-            facts = {
-                "reader": purse.name,
-                "prompt": NAME_SYSTEM,
-                "version": NAMING,
-                "run": known.run_id,
-                "read": answer.read,
-                "written": answer.written,
-                "cost": round(purse.spent - before, 8),
-            }
-            with known.database.write() as connection:
-                lock_log(connection)
-                payload = {"text": name, "explanation": facts}
-                record_statements(connection, [Statement((source_id, feature), AUTHOR, payload, f"by {purse.name}")])
-            named += 1
-    return (
+            source_id, key = known.sources[layer]
+            page = feature_page(connection, catalogue, known.model_id, key, feature, known.token_texts)
+        before = purse.spent
+        try:
+            answer = purse.ask(NAME_SYSTEM, dossier(FeaturePage.model_validate(page)), NAME_TOKENS)
+        except BudgetSpentError as error:
+            end = f"; stopped, since {error}"
+            work.outcome = WorkState.STOPPED
+            break
+        name = read_name(answer.text)
+        if name is None:
+            unread += 1
+            continue
+        facts = {
+            "reader": purse.name,
+            "prompt": NAME_SYSTEM,
+            "version": NAMING,
+            "run": known.run_id,
+            "read": answer.read,
+            "written": answer.written,
+            "cost": round(purse.spent - before, 8),
+        }
+        with known.database.write() as connection:
+            lock_log(connection)
+            payload = {"text": name, "explanation": facts}
+            record_statements(connection, [Statement((source_id, feature), AUTHOR, payload, f"by {purse.name}")])
+        named += 1
+    work.message = (
         f"{named:,} names for {len(left):,} features; {unread:,} answers could not be read; "
         f"{purse.read:,} tokens read, {purse.written:,} written, cost {purse.spent:.4f}{end}"
     )
-
-
-class ReadingJudge:
-    """Has a language model say what labels expect, and keeps each answer, so that no question is asked twice."""
-
-    def __init__(self, purse: Purse, journal: Journal, token_texts: Sequence[str]) -> None:
-        self._purse = purse
-        self._journal = journal
-        self._texts = token_texts
-
-    @staticmethod
-    def settings(purse: Purse) -> dict[str, Any]:
-        """What answers depend on, for the journal."""
-        return {"reader": purse.name, "version": JUDGING}
-
-    def score(self, held_out: HeldOut, label: str, asked: Questions) -> Score | str:
-        """The score for the answers; or why there is none. Raises BudgetSpentError, ReaderError."""
-        snippets = [self._shown(held_out, window) for window, _ in asked.snippets]
-        told = self._numbers(TELL_SYSTEM, label, snippets)
-        marked = [self._shown(held_out, window, set(marks.tolist())) for window, marks, _ in asked.marks]
-        right = self._numbers(MARK_SYSTEM, label, marked) if marked else set()
-        if told is None or right is None:
-            return NOT_READ
-        return score_of(
-            asked,
-            [number in told for number in range(1, len(snippets) + 1)],
-            [number in right for number in range(1, len(marked) + 1)],
-            None,
-        )
-
-    def _numbers(self, system: str, label: str, snippets: Sequence[str]) -> set[int] | None:
-        question = numbered(label, snippets)
-        key = hashlib.sha256(json.dumps([system, question]).encode()).hexdigest()
-        answer = self._journal.once(key, lambda: self._purse.ask(system, question, LIST_TOKENS).text)
-        return read_list(answer, len(snippets))
-
-    def _shown(self, held_out: HeldOut, window: Window, marked: set[int] | None = None) -> str:
-        begin = int(held_out.offsets[window.document]) + window.start
-        pieces = [self._texts[number] for number in held_out.tokens(window).tolist()]
-        shown = [f"«{piece}»" if begin + n in (marked or ()) else piece for n, piece in enumerate(pieces)]
-        return "".join(shown).replace("\n", "↵").replace("\r", "↵").replace("\t", "⇥")
+    return work.message
 
 
 def _named_by(connection: Connection, known: IndexedModel, reader: str) -> set[Place]:

@@ -38,6 +38,7 @@ TABLE = {
     "GET /api/features/{source}/{index}": "read",
     "GET /api/features/{source}/{index}/labels": "read",
     "GET /api/features/{source}/{index}/history": "read",
+    "GET /api/features/{source}/{index}/scores": "read",
     "POST /api/features/{source}/{index}/events": "label",
     "POST /api/features/{source}/{index}/decisions": "review",
     "POST /api/features/{source}/{index}/redactions": "administer",

@@ -31,6 +31,9 @@ from mfn_server.db.tables import Source
 from mfn_server.labels.automatic import Statement, record_statements
 from mfn_server.labels.log import lock_log
 from mfn_server.live.hub import LiveHub
+from mfn_server.naming.figures import Figure
+from mfn_server.naming.runs import Starter, new_run
+from mfn_server.naming.score_store import Judged, add_scores
 from mfn_server.settings import Settings
 from tests.conftest import TINY_TEXTS
 from tests.server.access.people import ORIGIN, Team, cheap
@@ -134,6 +137,7 @@ TABLE: dict[str, Tells | Silent | Apart] = {
     "GET /api/features/{source}/{index}/history": Tells(
         lambda case: get(f"{case.feature}/history", f"{case.feature}/history?before={case.label + 2}")
     ),
+    "GET /api/features/{source}/{index}/scores": Tells(lambda case: get(f"{case.feature}/scores")),
     "POST /api/features/{source}/{index}/events": Tells(
         lambda case: [
             ("POST", f"{case.feature}/events", said("revise", label=case.label, text="mine")),
@@ -457,6 +461,10 @@ def speak(team: Server, database: Database, case: Case) -> None:
         lock_log(connection)
         statement = Statement((source_id, case.index), "atlas", {"text": f"{MARK} atlas", "confidence": "low"}, "seen")
         record_statements(connection, [statement])
+        run_id = new_run(connection, 1, "score", {"corpus": MARK, "seed": 0}, Starter())
+        figure = Figure(0.75, 0.5, 0.9, 20, details={"told": "01", "true": "01"})
+        place = (source_id, case.index)
+        add_scores(connection, run_id, [Judged(place, case.label, case.label, "detection", f"{MARK} reader", figure)])
     tell("rate", label=case.label, specificity=2, evidence=f"{MARK} evidence")
     tell("tag", tag=f"{MARK} tag")
     tell("flag", flag="polysemantic", parts=[f"{MARK} part", "other"])

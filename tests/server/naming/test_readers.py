@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -15,23 +16,26 @@ from typer.testing import CliRunner
 
 from mfn_core.data.tokenizer import fit_tokenizer
 from mfn_core.errors import ConfigError
-from mfn_core.evaluation.journal import Journal
 from mfn_server.cli import app
 from mfn_server.db.session import Database
 from mfn_server.db.tables import Label, LabelEvent
-from mfn_server.naming.asking import TELL_SYSTEM, numbered, read_list, read_name
+from mfn_server.naming.asking import enumerated, numbered, read_list, read_name, read_number, read_strengths
 from mfn_server.naming.endpoint import TRIES, Endpoint
-from mfn_server.naming.held_out import HeldOut
+from mfn_server.naming.judging import Wording
 from mfn_server.naming.local_reader import LocalReader
-from mfn_server.naming.reader import Answer, BudgetSpentError, Purse, ReaderError
-from mfn_server.naming.reader_run import NOT_READ, ExplainOrder, ReaderOrder, ReadingJudge, run_explain
-from mfn_server.naming.scoring import Score, questions_of, score
+from mfn_server.naming.questions import Questions, questions_of
+from mfn_server.naming.reader import Answer, BudgetSpentError, Purse, ReaderError, Said
+from mfn_server.naming.reader_run import ExplainOrder, ReaderOrder, run_explain
+from mfn_server.naming.reading_judge import ReadingJudge
+from mfn_server.naming.scorers import CHANCE, NOT_READ
 from mfn_server.settings import Settings
 from tests.conftest import TINY_TEXTS
+from tests.server.naming.planted import PLACE, SCORERS, TEXTS, Scripted, guesses, knows_cats, planted
 from tests.server.steering.site import running_site
 
 Handler = Callable[[httpx.Request], httpx.Response]
-DONE = {"choices": [{"message": {"content": "LABEL: cats"}}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+CHOICE: dict[str, Any] = {"message": {"content": "LABEL: cats"}}
+DONE: dict[str, Any] = {"choices": [CHOICE], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
 
 
 def endpoint(handler: Handler, waited: list[float] | None = None) -> Endpoint:
@@ -104,6 +108,10 @@ def test_this_projects_own_endpoint(tiny_bundle: Path, tmp_path: Path) -> None:
         url = str(site.client.base_url.join("/v1"))
         reader = Endpoint(url, "tiny")
         answer = reader.ask("Say something.", "The ship", 5)
+        sure = reader.ask("Say something.", "The ship", 5, logprobs=4)
+        assert (sure.text, sure.tokens[0].text) == (answer.text, answer.text[: len(sure.tokens[0].text)])
+        assert len(sure.tokens) == 5
+        assert all(max(chance for _, chance in token.likely) <= 0 for token in sure.tokens)
         assert answer.written == 5
         assert answer.read > 5
         assert answer == reader.ask("Say something.", "The ship", 5)
@@ -129,6 +137,9 @@ def test_a_model_on_this_machine(language_model: Path, tmp_path: Path) -> None:
     assert 0 < answer.written <= 5
     assert answer.read > 3
     assert answer == reader.ask("Say something.", "The ship", 5)
+    sure = reader.ask("Say something.", "The ship", 5, logprobs=4)
+    assert "".join(token.text for token in sure.tokens) == sure.text == answer.text
+    assert [len(token.likely) for token in sure.tokens] == [4] * len(sure.tokens)
     with pytest.raises(ReaderError, match="reads 64 tokens"):
         reader.ask("Say something.", "The ship " * 30, 5)
     with pytest.raises(ConfigError, match="no language model"):
@@ -146,20 +157,6 @@ def test_answers_are_read_or_they_are_not() -> None:
         assert read_list(answer, 5) is None
 
 
-class Scripted:
-    """Answers what a function says, and counts."""
-
-    name = "scripted"
-
-    def __init__(self, answer: Callable[[str, str], str]) -> None:
-        self.answer = answer
-        self.asked: list[str] = []
-
-    def ask(self, system: str, question: str, most_tokens: int) -> Answer:
-        self.asked.append(question)
-        return Answer(self.answer(system, question), 100, 10)
-
-
 def test_a_budget_is_never_overdrawn() -> None:
     reader = Scripted(lambda system, question: "yes")
     purse = Purse(reader, (1000.0, 2000.0), 0.5)
@@ -171,38 +168,87 @@ def test_a_budget_is_never_overdrawn() -> None:
     assert len(reader.asked) == 2
 
 
-def test_a_language_model_that_reads_well_scores_as_the_label_does(tmp_path: Path) -> None:
-    texts = ["<s>", " cat", " dog", " sat", " ran"]
-    rng = np.random.default_rng(0)
-    documents = [np.concatenate([[0], rng.choice([2, 3, 4], 50)]).astype(np.uint32) for _ in range(40)]
-    for document in documents[::2]:
-        document[rng.integers(5, 45)] = 1
-    tokens = np.concatenate(documents)
-    fires = np.flatnonzero(tokens == 1)
-    held_out = HeldOut(documents, np.arange(40) * 51, {(0, 0): fires}, {(0, 0): np.ones(len(fires), np.float32)})
-    asked = questions_of(held_out, (0, 0), 0)
-    assert not isinstance(asked, str)
-
-    def read(system: str, question: str) -> str:
-        sought = "cat" if system == TELL_SYSTEM else "« cat»"
-        lines = question.split("\n")[2:]
-        return str([number for number, line in enumerate(lines, 1) if sought in line])
-
-    reader, path = Scripted(read), tmp_path / "journal"
-    judge = ReadingJudge(Purse(reader), Journal(path, {"reader": "scripted"}), texts)
-    found, executed = judge.score(held_out, "cats", asked), score(held_out, (0, 0), fires, 0)
-    assert isinstance(found, Score)
-    assert isinstance(executed, Score)
-    assert (found.detection, found.fuzzing, found.fit) == (1, 1, None)
-    assert (executed.detection, executed.fuzzing) == (1, 1)
-    assert len(reader.asked) == 2
-
-    again = ReadingJudge(Purse(reader), Journal(path, {"reader": "scripted"}), texts)
-    assert again.score(held_out, "cats", asked) == found
-    assert len(reader.asked) == 2, "what was answered is not asked again"
-    mute = ReadingJudge(Purse(Scripted(lambda system, question: "hm")), Journal(None, {}), texts)
-    assert mute.score(held_out, "cats", asked) == NOT_READ
+@pytest.mark.parametrize("seed", range(3))
+def test_a_language_model_that_knows_scores_1_and_its_figures_are_kept(seed: int) -> None:
+    text = planted(seed)
+    asked = questions_of(text, PLACE, seed, 20)
+    assert isinstance(asked, Questions)
+    reader = Scripted(knows_cats)
+    judge = ReadingJudge(text, TEXTS, Purse(reader), seed)
+    found = {scorer: judge.judge(scorer, Wording("cats"), asked) for scorer in judge.scorers}
+    assert {name: (each.value, each.unread) for name, each in found.items()} == dict.fromkeys(judge.scorers, (1, 0))
+    n = {name: len([1 for system, _ in reader.asked if SCORERS[system] == name]) for name in judge.scorers}
+    halves = -(-len(asked.marks) // 10)
+    assert n == {"detection": 2, "fuzzing": halves, "intruder": len(asked.groups), "simulation": 20}
+    assert all(question.startswith("It fires on: cats\n") for _, question in reader.asked)
+    mute = ReadingJudge(text, TEXTS, Purse(Scripted(lambda system, question: "hm")), seed)
+    for scorer in judge.scorers:
+        unread = mute.judge(scorer, Wording("cats"), asked)
+        assert (unread.value, unread.why, unread.unread) == (None, NOT_READ, unread.n)
     assert numbered("cats", ["a", "b"]) == "It fires on: cats\n\n1. a\n2. b"
+    assert enumerated("cats", ["a", "b"]) == "It fires on: cats\n\n1 a\n2 b"
+
+
+def test_a_language_model_that_guesses_scores_what_chance_gives() -> None:
+    text = planted()
+    values: dict[str, list[float]] = {}
+    for seed in range(40):
+        asked = questions_of(text, PLACE, seed, 20)
+        assert isinstance(asked, Questions)
+        judge = ReadingJudge(text, TEXTS, Purse(Scripted(guesses(seed))), seed)
+        for scorer in judge.scorers:
+            found = judge.judge(scorer, Wording("cats"), asked).value
+            assert found is not None
+            values.setdefault(scorer, []).append(found)
+    for scorer in judge.scorers:
+        error = np.std(values[scorer]) / 40**0.5
+        assert abs(np.mean(values[scorer]) - CHANCE[scorer]) < 4 * error + 1e-9, scorer
+
+
+def test_strengths_are_read_with_what_could_have_been_said() -> None:
+    plain = Answer("1: 0\n2: 10", 1, 1)
+    found, wavering = read_strengths(plain, 2)
+    assert found is not None
+    assert (found.tolist(), wavering) == ([0, 10], False)
+    pieces = [("1", []), (":", []), (" 4", [(" 4", np.log(0.5)), (" 6", np.log(0.25)), (" x", np.log(0.25))])]
+    pieces += [("\n", []), ("2", []), (": ", []), ("10", [("10", np.log(0.9)), ("1", np.log(0.1))])]
+    tokens = [Said(token, likely) for token, likely in pieces]
+    found, wavering = read_strengths(Answer("1: 4\n2: 10", 1, 1, tokens), 2)
+    assert found is not None
+    assert wavering
+    assert found.tolist() == pytest.approx([(0.5 * 4 + 0.25 * 6) / 0.75, 0.9 * 10 + 0.1 * 1])
+    apart = [Said("1", [("1", 0.0)]), Said("0", [("0", 0.0)])]  # 10 in two tokens: neither says how likely it is
+    assert read_strengths(Answer("1: 10", 1, 1, [Said("1", []), Said(": ", []), *apart]), 1)[1] is False
+    for answer in ("1: 0", "1: 0\n2: 11", "1: 0\n1: 0\n2: 1", "1 0\n2 1", ""):
+        assert read_strengths(Answer(answer, 1, 1), 2) == (None, False)
+    assert (read_number("It is 3.", 5), read_number("3 or 4", 5), read_number("6", 5), read_number("x3", 5)) == (
+        3,
+        None,
+        None,
+        None,
+    )
+
+
+def test_an_endpoint_gives_log_probabilities_or_is_asked_without() -> None:
+    bodies: list[dict[str, Any]] = []
+    token = {"token": " 4", "logprob": -0.7, "top_logprobs": [{"token": " 4", "logprob": -0.7}]}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        choice = {**CHOICE, "logprobs": {"content": [token]}}
+        return httpx.Response(200, json={**DONE, "choices": [choice]})
+
+    assert endpoint(answer).ask("s", "q", 9, logprobs=5).tokens == (Said(" 4", [(" 4", -0.7)]),)
+    assert (bodies[0]["logprobs"], bodies[0]["top_logprobs"]) == (True, 5)
+    bodies.clear()
+
+    def refuses(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(400, text="no logprobs") if "logprobs" in bodies[-1] else httpx.Response(200, json=DONE)
+
+    reader = endpoint(refuses)
+    assert [reader.ask("s", "q", 9, logprobs=5).text for _ in range(2)] == ["LABEL: cats"] * 2
+    assert ["logprobs" in body for body in bodies] == [True, False, False]
 
 
 def test_names_are_kept_one_by_one_and_not_asked_for_twice(
