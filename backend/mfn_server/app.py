@@ -37,7 +37,9 @@ from mfn_server.inspecting.routes import router as inspecting
 from mfn_server.labels.routes import router as labels
 from mfn_server.live.routes import router as live
 from mfn_server.model_info.routes import router as model_info
+from mfn_server.naming.desk import NamingDesk
 from mfn_server.naming.routes import router as naming
+from mfn_server.naming.starting import read_price
 from mfn_server.openai.errors import openai_error_response
 from mfn_server.openai.routes import router as openai
 from mfn_server.operating.measured import Measured
@@ -96,6 +98,7 @@ def create_app(settings: Settings, plan: Plan | None = None, passwords: Password
     plan = plan or plan_of(settings.model, settings.rows)
     meters = Meters()
     settings.check_chat_template()
+    read_price(settings.reader_price)
     dashboards = ForeignStore.of_folders(settings.dashboards)
     backups = None if settings.database_url.startswith("sqlite") else settings.home / "backups"
     database = open_database(settings.database_url, backups=backups)
@@ -106,6 +109,7 @@ def create_app(settings: Settings, plan: Plan | None = None, passwords: Password
         indexing, generation = IndexTask(settings, database), GenerationService(worker, meters, limits_of(settings))
         studio = Studio(settings, database, worker, indexing, generation, dashboards, meters)
         studio.passwords = passwords or studio.passwords
+        studio.naming = NamingDesk(settings, database)
         app.state.studio = studio
         studio.startup = asyncio.create_task(_start(studio))
         try:
@@ -115,6 +119,7 @@ def create_app(settings: Settings, plan: Plan | None = None, passwords: Password
             await asyncio.gather(studio.startup, return_exceptions=True)
             await studio.live.close()
             await studio.generation.close()
+            await studio.naming.stop()
             await studio.index_task.stop()
             await studio.templates.close()
             await worker.close()

@@ -21,7 +21,7 @@ from mfn_server.effects.command import effect
 from mfn_server.equipping import equip
 from mfn_server.evaluating import evaluate
 from mfn_server.labels.command import labels
-from mfn_server.naming.command import explain, score, suggest
+from mfn_server.naming.command import explain, score, suggest, work
 from mfn_server.options import Database, Device, Home, ModelFolder, RayMayBeBare, settings_of
 from mfn_server.presets.finding import find_presets
 from mfn_server.presets.measuring import presets
@@ -399,6 +399,7 @@ app.add_typer(effect)
 labels.command()(suggest)
 labels.command()(explain)
 labels.command()(score)
+labels.command()(work)
 app.add_typer(labels)
 app.add_typer(users)
 app.command()(backup)

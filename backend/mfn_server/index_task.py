@@ -6,11 +6,8 @@ its progress travels through the database like anyone else's.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import func, select
 
 from mfn_core.errors import MFNError
+from mfn_server.background import BackgroundCommand
 from mfn_server.db.session import Database
 from mfn_server.db.tables import IndexRun, Model, RunState, Source
 from mfn_server.settings import Settings
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 State = Literal["ready", "building", "missing", "error"]
-LOW_PRIORITY = 10
-"""Of work in the background, as `nice` counts: whoever reads or writes texts meanwhile goes first."""
 _SILENCE = timedelta(seconds=90)  # after which a run that says nothing is taken for dead
 
 
@@ -49,14 +45,13 @@ class IndexTask:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._process: asyncio.subprocess.Process | None = None
-        self._waiting: asyncio.Task[None] | None = None
+        self._command = BackgroundCommand(self._ended)
         self._error: str | None = None
 
     @property
     def working(self) -> bool:
         """Whether a process computes in the background."""
-        return self._process is not None and self._process.returncode is None
+        return self._command.working
 
     def has_index(self, served: Served) -> bool:
         """Whether every source of the model shows a finished run."""
@@ -105,25 +100,13 @@ class IndexTask:
         if command == "weights" or "--import" in arguments:
             # What comes of the weights meets a server that is in use already, and whose model has half of the cores
             # (`served_model.load`). Threads that wait for each other's cores would take several times as long.
-            threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))}
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "mfn_server.cli", command, str(self._settings.model), *arguments),
-            # by environment, since a URL may hold a password, which a command line would show to everyone
-            env={**threads, **os.environ, "MFN_DATABASE": self._settings.database_url, "MFN_MAP": self._settings.map},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        with suppress(OSError, AttributeError):  # it has ended already; or this system knows no priorities
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, LOW_PRIORITY)
-        self._waiting = asyncio.create_task(self._wait(self._process))
+            threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))}
+        env = {**threads, "MFN_DATABASE": self._settings.database_url, "MFN_MAP": self._settings.map}
+        await self._command.start(command, str(self._settings.model), *arguments, env=env)
 
     async def stop(self) -> None:
         """End the process, if it is still at it. The next start goes on where it stood."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-        if self._waiting is not None:
-            await self._waiting
+        await self._command.stop()
 
     def status(self, served: Served) -> IndexStatus:
         """How the index is now."""
@@ -141,13 +124,11 @@ class IndexTask:
             return IndexStatus("error", 0.0, error)
         return IndexStatus("missing", 0.0, "this model has no index yet: make one with `mfn index MODEL CORPUS`")
 
-    async def _wait(self, process: asyncio.subprocess.Process) -> None:
-        _, errors = await process.communicate()
-        if process.returncode:
-            lines = [line.strip() for line in errors.decode(errors="replace").splitlines() if line.strip()]
-            self._error = (lines or [f"it ended with code {process.returncode}"])[-1].removeprefix("Error: ")
-            if process.returncode > 0:  # else it was ended, by `stop`, say
-                logger.warning("indexing in the background: %s", self._error)
+    async def _ended(self, status: int, error: str) -> None:
+        if status:
+            self._error = error
+            if status > 0:  # else it was ended, by `stop`, say
+                logger.warning("indexing in the background: %s", error)
 
     def _refuse_foreign(self, served: Served) -> None:
         statement = (

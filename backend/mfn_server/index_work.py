@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,6 @@ class IndexWork:
     def done(self) -> None:
         """The index is stored: the work goes, and that of other runs of this database."""
         shutil.rmtree(self._root, ignore_errors=True)
-
-
-def corpus_names(corpora: Sequence[str]) -> list[str]:
-    """Corpora by names that mean the same wherever one stands."""
-    return [name if name.startswith("hf:") else str(Path(name).resolve()) for name in corpora]
 
 
 def _hash(text: str) -> str:

@@ -273,7 +273,8 @@ def _work(order: IndexOrder, model: MFNModel, database: Database) -> IndexWork |
     if not order.corpora:
         return None
     from mfn_core.indexing.checkpoint import identity
-    from mfn_server.index_work import IndexWork, corpus_names
+    from mfn_server.corpus_names import corpus_names
+    from mfn_server.index_work import IndexWork
 
     corpora = {"corpora": corpus_names(order.corpora), "text_field": order.text_field, "limit": order.limit}
     return IndexWork(database, order.home, {**identity(model, _settings(order)), **corpora})

@@ -58,6 +58,23 @@ class Settings(BaseSettings):
         default=None,
         description="Automatic labels that come with the model (JSON lines). Empty: atlas.jsonl in its folder.",
     )
+    held_out: str = Field(
+        default="",
+        description="Text that the index was not made of, to score labels on: a file, or hf:NAME.",
+    )
+    reader_url: str = Field(
+        default="", description="OpenAI-compatible endpoint, up to /v1, of a language model that reads labels."
+    )
+    reader_model: str = Field(default="", description="What that model is called there. Its key is in MFN_READER_KEY.")
+    reader_folder: Path | None = Field(
+        default=None, description="A Hugging Face language model on this machine that reads labels instead."
+    )
+    reader_price: str = Field(
+        default="", description="What a million tokens read, and written, cost there, such as 3/15."
+    )
+    reader_budget: float = Field(
+        default=0.0, ge=0, description="The most that one run which is started on the page may cost there."
+    )
     map: Literal["auto", "pca", "umap"] = Field(
         default="auto",
         description="How the map of features is drawn besides by PCA: `umap` (needs the extra `map`), `pca` for not at "

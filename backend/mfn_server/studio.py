@@ -35,6 +35,7 @@ from mfn_server.worker.standing import PATIENCE
 if TYPE_CHECKING:
     from mfn_server.foreign.store import ForeignStore
     from mfn_server.index_task import IndexTask
+    from mfn_server.naming.desk import NamingDesk
     from mfn_server.steering.service import GenerationService
 
 READERS = 4
@@ -91,6 +92,7 @@ class Studio:
     startup: asyncio.Task[None] | None = None
     live: LiveHub = field(init=False)
     writer: Writer = field(init=False)
+    naming: NamingDesk = field(init=False)
 
     def __post_init__(self) -> None:
         self.live = LiveHub(self.database)

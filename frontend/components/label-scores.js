@@ -33,7 +33,7 @@ function table(scores) {
     h("td", { title: text.text(score), dir: "auto" }, score.reader || text.carriedOut));
   return h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": text.columns.scorer },
     h("table", { class: "scores-table" },
-      h("thead", {}, h("tr", {}, Object.values(columns).map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", {}, h("tr", {}, [columns.scorer, columns.value, columns.interval, columns.chance, columns.shuffled, columns.random, columns.n, columns.reader].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, scores.map(row))));
 }
 

@@ -146,6 +146,13 @@ export const api = {
   authors: (options) => json("/api/labels/people", options),
   /** How far people agree; params: question, period, source, tag, since, until. */
   agreement: (params, options) => json(`/api/labels/agreement${queryString(params)}`, options),
+  /** Labels by what they score: { items, total }; params: scorer, order, at, limit. */
+  scoreList: (params, options) => json(`/api/labels/scores${queryString(params)}`, options),
+  /** Runs that suggest names and score labels: { items, busy, held_out, reader, budget }; starting, stopping, going on. */
+  runs: (options) => json("/api/labels/runs", options),
+  startRun: (body, options) => json("/api/labels/runs", { ...options, method: "POST", body }),
+  stopRun: (id, options) => json(`/api/labels/runs/${encodeURIComponent(id)}/stop`, { ...options, method: "POST" }),
+  resumeRun: (id, options) => json(`/api/labels/runs/${encodeURIComponent(id)}/resume`, { ...options, method: "POST" }),
   /** Says where this tab is: { tab, source, index, typing }. */
   present: (body, options) => json("/api/live/presence", { ...options, method: "POST", body }),
 

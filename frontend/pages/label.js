@@ -15,6 +15,7 @@ import { loadPerson } from "../lib/person.js";
 import { navigate, rankOf } from "../lib/router.js";
 import { loadModel } from "../lib/store.js";
 import { queue as text } from "./label-queue-strings.js";
+import { runs } from "./naming-run-strings.js";
 
 const SETTLE_MS = 300;
 
@@ -45,7 +46,7 @@ class LabelPage extends Page {
     this.setTitle(text.title);
     fill(this, skeleton(6));
     try {
-      const show = params.campaign === undefined ? this.#list(visit) : params.campaign === "new" ? this.#make(visit, query) : this.#one(visit, params, query);
+      const show = params.campaign === undefined ? this.#list(visit) : params.campaign === "new" ? this.#make(visit, query) : params.campaign === "runs" ? this.#runs(visit) : this.#one(visit, params, query);
       await show;
     } catch (error) {
       if (isAbort(error) || visit !== this.#visit) return;
@@ -61,7 +62,7 @@ class LabelPage extends Page {
     if (visit !== this.#visit) return;
     this.#listed = items;
     const may = permissions.includes("review");
-    const ways = h("div", { class: "campaign-actions" }, h("a", { class: "button", href: "/agreement", dataset: { key: "agreement" } }, text.agreement), may && h("a", { class: "button primary", href: "/label/new", dataset: { key: "make" } }, text.make));
+    const ways = h("div", { class: "campaign-actions" }, h("a", { class: "button", href: "/agreement", dataset: { key: "agreement" } }, text.agreement), may && h("a", { class: "button", href: "/label/runs", dataset: { key: "runs" } }, runs.link), may && h("a", { class: "button primary", href: "/label/new", dataset: { key: "make" } }, text.make));
     const body = items.length
       ? campaignList(items, permissions, (campaign, kind) => this.#act(campaign, kind))
       : h("state-view", { kind: "empty", heading: text.none, hint: may ? text.noneHint : `${text.noneHint} ${text.noneForYou}` });
@@ -106,6 +107,18 @@ class LabelPage extends Page {
     const element = h(view === "review" ? "queue-review" : "queue-work", {});
     fill(this, element);
     await element.show(campaign, rankOf(query.get("at")));
+  }
+
+  async #runs(visit) {
+    // whoever labels does without these
+    await Promise.all([import("../components/naming-runs.js"), import("../components/score-list.js")]);
+    if (visit !== this.#visit) return;
+    this.setTitle(runs.heading);
+    const work = h("naming-runs", {});
+    const list = h("score-list", {});
+    const head = h("div", {}, h("a", { href: "/label" }, runs.back), h("h1", {}, runs.heading), h("p", { class: "muted" }, runs.lead));
+    fill(this, h("header", { class: "label-page-head" }, head), work, list);
+    await Promise.all([work.show(), list.show()]);
   }
 
   #form() {

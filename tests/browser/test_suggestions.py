@@ -11,11 +11,12 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from mfn_server.db.migrate import open_database
+from mfn_server.db.score_tables import WorkState
 from mfn_server.db.tables import Source
 from mfn_server.labels.automatic import Statement, record_statements
 from mfn_server.labels.log import lock_log
 from mfn_server.naming.figures import Figure
-from mfn_server.naming.runs import Starter, new_run
+from mfn_server.naming.runs import Starter, end_broken_off, new_run
 from mfn_server.naming.score_store import Judged, add_scores
 
 from .studio import Studio
@@ -82,7 +83,9 @@ def test_scores_stand_beside_names_and_say_what_they_mean(
             found.append(Judged(*about, "detection", "", figure, 0.5, 0.45, "q"))
             found.append(Judged(*about, "embedding", "words", Figure(None, why="no word of it is known")))
         told = {"corpus": "tides.jsonl", "seed": 0}
-        add_scores(connection, new_run(connection, model, "score", told, Starter()), found)
+        run_id = new_run(connection, model, "score", told, Starter())
+        add_scores(connection, run_id, found)
+        end_broken_off(connection, run_id, WorkState.DONE, "")  # or it would wait for a process
     store.close()
     page.goto(f"/feature/{row['source']}/{row['index']}")
     page.get_by_role("button", name=re.compile("^Names")).click()
@@ -101,3 +104,22 @@ def test_scores_stand_beside_names_and_say_what_they_mean(
     studio.post(f"{path}/events", {"id": str(uuid.uuid4()), "event": {"kind": "comment", "text": "<b>so</b>"}})
     expect(page.locator(".comments")).to_contain_text("<b>so</b>")
     expect(table).to_be_visible()
+
+
+def test_a_run_is_started_from_the_page_and_says_what_came_of_it(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?limit=1&sort=rate&status=unlabelled")["items"][0]
+    page.goto("/label")
+    page.get_by_role("link", name="Suggestions and scores").click()
+    expect(page.get_by_role("radio", name=re.compile("^Score labels"))).to_be_disabled()
+    expect(page.locator("naming-runs")).to_contain_text("no held-out text")
+    field = page.get_by_role("textbox", name=re.compile("^These features"))
+    field.fill("nothing")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("alert").filter(has_text="is not SOURCE:INDEX")).to_be_visible()
+    field.fill(f"{row['source']}:{row['index']}")
+    page.get_by_role("button", name="Start").click()
+    run = page.locator("[data-run]").first
+    expect(run).to_have_attribute("data-state", "done")
+    expect(run).to_contain_text("1 feature")
+    expect(run).to_contain_text("suggestions for 1 features")
+    expect(page.get_by_role("button", name="Start")).to_be_enabled()

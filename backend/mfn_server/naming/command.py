@@ -69,7 +69,7 @@ def suggest(
     interrupted, it goes on where it stood.
     """
     from mfn_server.naming.run import SuggestOrder, run_suggest
-    from mfn_server.naming.suggesting import WAYS
+    from mfn_server.naming.scorers import WAYS
     from mfn_server.progress import telling
 
     ways = tuple(way for way in WAYS if by is None or way in by)
@@ -210,20 +210,44 @@ def score(
         write_report(json_file, scored)
 
 
+def work(
+    model: ModelFolder,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id.")],
+    db: Database = None,
+    home: Home = None,
+) -> None:
+    """Do a run that was started on the Label page, or go on with it. The server calls this itself.
+
+    It asks the language model that the run was told of; the key is in MFN_READER_KEY.
+    """
+    from mfn_server.naming.runs import RunStoppedError
+    from mfn_server.naming.working import do_run
+    from mfn_server.progress import telling
+
+    with telling() as tell:
+        try:
+            said = do_run(model, settings_of(home=home, database=db).database_url, run, tell)
+        except RunStoppedError as error:
+            said = f"stopped: {error}"
+    typer.echo(said)
+
+
 def reader_order(
     endpoint: str | None, reader: str | None, local: Path | None, price: str | None, budget: float | None
 ) -> ReaderOrder:
     """Which language model the options mean. Raises ConfigError."""
     from mfn_server.naming.reader_run import ReaderOrder
+    from mfn_server.naming.starting import read_price
 
-    prices = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)", price or "0/0")
-    if prices is None:
-        raise ConfigError(f"--price: {price!r} is no READ/WRITTEN, such as 3/15")
+    try:
+        prices = read_price(price or "")
+    except ConfigError as error:
+        raise ConfigError(f"--price: {error}") from None
     url = endpoint or os.environ.get("MFN_READER_URL")
     if reader is not None and url is None:
         raise ConfigError("--reader is a model of an endpoint: say where, with --endpoint or MFN_READER_URL")
     where = None if reader is None or url is None else (url, reader)
-    return ReaderOrder(where, local, (float(prices[1]), float(prices[2])), budget)
+    return ReaderOrder(where, local, prices, budget)
 
 
 def read_features(named: list[str]) -> list[tuple[int, int]]:

@@ -11,7 +11,8 @@ from mfn_server.db.tables import Label, LabelEvent
 from mfn_server.labels.automatic import Statement, record_statements
 from mfn_server.labels.fold import SUGGESTS
 from mfn_server.labels.log import Place, lock_log
-from mfn_server.naming.suggesting import VERSION, WAYS, Suggestion, Way
+from mfn_server.naming.scorers import WAYS, Way
+from mfn_server.naming.suggesting import VERSION, Suggestion
 
 
 def author_of(way: Way) -> str:

@@ -19,7 +19,8 @@ from mfn_server.labels.log import Place
 from mfn_server.naming.corpus import IndexedModel, corpus_of, open_indexed
 from mfn_server.naming.keeping import keep, settled
 from mfn_server.naming.runs import Work, begin_work
-from mfn_server.naming.suggesting import WAYS, Suggester, Suggestion, Way
+from mfn_server.naming.scorers import WAYS, Way
+from mfn_server.naming.suggesting import Suggester, Suggestion
 from mfn_server.progress import Tell
 
 BATCH = 100

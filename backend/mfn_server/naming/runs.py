@@ -29,6 +29,8 @@ Kind = Literal["score", "suggest", "explain"]
 SILENCE = timedelta(seconds=90)
 """After which a run of which nothing is heard is taken for dead."""
 
+SILENT = "nothing has been heard of it; it goes on where it stood"
+
 LIMITS = "limits"
 """What of the things that a run is told may be changed when it is taken up again: what it may cost."""
 
@@ -52,9 +54,16 @@ class Starter:
     name: str = "the command line"
 
 
-def new_run(connection: Connection, model_id: int, kind: Kind, told: Mapping[str, Any], by: Starter) -> uuid.UUID:
+def new_run(
+    connection: Connection,
+    model_id: int,
+    kind: Kind,
+    told: Mapping[str, Any],
+    by: Starter,
+    identity: uuid.UUID | None = None,
+) -> uuid.UUID:
     """A run that waits for a process. Needs a write."""
-    now, run_id = datetime.now(UTC), uuid.uuid4()
+    now, run_id = datetime.now(UTC), identity or uuid.uuid4()
     fields = {"progress": 0.0, "phase": "", "message": None, "tokens_read": 0, "tokens_written": 0, "cost": 0.0}
     who = {"author_id": by.id, "author": by.name, "worker": None, "stop": False}
     connection.execute(
@@ -90,6 +99,31 @@ def unfinished(connection: Connection, model_id: int, kind: Kind, told: Mapping[
     return found
 
 
+def run_by_id(connection: Connection, run_id: uuid.UUID) -> Any:
+    """A run, which nobody else changes until the transaction is over. Raises MFNError: there is none."""
+    row = find_run(connection, run_id)
+    if row is None:
+        raise MFNError(f"there is no run {run_id}")
+    return row
+
+
+def find_run(connection: Connection, run_id: uuid.UUID) -> Any | None:
+    """The same; None where there is none."""
+    return connection.execute(select(NamingRun).where(NamingRun.id == run_id).with_for_update()).one_or_none()
+
+
+def list_runs(connection: Connection, model_id: int, limit: int) -> list[Any]:
+    """Runs over labels of a model, the latest first."""
+    of_model = select(NamingRun).where(NamingRun.model_id == model_id)
+    return list(connection.execute(of_model.order_by(NamingRun.created_at.desc(), NamingRun.id).limit(limit)))
+
+
+def any_alive(connection: Connection, model_id: int) -> bool:
+    """Whether a process is at one of a model's runs."""
+    busy = NamingRun.model_id == model_id, NamingRun.state.in_([WorkState.WAITING, WorkState.WORKING])
+    return any(is_alive(row) for row in connection.execute(select(NamingRun).where(*busy)))
+
+
 def is_alive(run: Any) -> bool:
     """Whether a process is at it, or will be soon, as far as one can know."""
     return run.state in (WorkState.WAITING, WorkState.WORKING) and datetime.now(UTC) - run.heard_at < SILENCE
@@ -97,7 +131,7 @@ def is_alive(run: Any) -> bool:
 
 def ask_to_stop(connection: Connection, run_id: uuid.UUID) -> None:
     """Have a run end at the next feature. One that nobody is at has ended with that. Needs a write."""
-    row = connection.execute(select(NamingRun).where(NamingRun.id == run_id).with_for_update()).one()
+    row = run_by_id(connection, run_id)
     if row.state not in (WorkState.WAITING, WorkState.WORKING):
         return
     ended = {} if is_alive(row) else {"state": WorkState.STOPPED, "finished_at": datetime.now(UTC)}
@@ -105,20 +139,23 @@ def ask_to_stop(connection: Connection, run_id: uuid.UUID) -> None:
 
 
 def free_again(connection: Connection, run_id: uuid.UUID) -> None:
-    """Make a run that has ended, or died, wait for a process. Needs a write. Raises RunBusyError, MFNError."""
-    row = connection.execute(select(NamingRun).where(NamingRun.id == run_id).with_for_update()).one()
+    """Make a run that has ended, or died, wait for a process. Needs a write.
+
+    Raises RunBusyError: it is at work, or at its end.
+    """
+    row = run_by_id(connection, run_id)
     if is_alive(row):
         raise RunBusyError("it is at work")
     if row.state == WorkState.DONE:
-        raise MFNError("it has got to its end")
+        raise RunBusyError("it has got to its end")
     fresh = {"state": WorkState.WAITING, "stop": False, "worker": None, "message": None, "finished_at": None}
     connection.execute(update(NamingRun).where(NamingRun.id == run_id).values(heard_at=datetime.now(UTC), **fresh))
 
 
-def fail(connection: Connection, run_id: uuid.UUID, why: str) -> None:
-    """Note that a run whose process has ended will not go on by itself. Needs a write."""
+def end_broken_off(connection: Connection, run_id: uuid.UUID, state: WorkState, why: str) -> None:
+    """Note that a run whose process has ended, without a word, will not go on by itself. Needs a write."""
     dead = NamingRun.id == run_id, NamingRun.state.in_([WorkState.WAITING, WorkState.WORKING])
-    values = {"state": WorkState.FAILED, "message": why, "finished_at": datetime.now(UTC)}
+    values = {"state": state, "message": why, "finished_at": datetime.now(UTC)}
     connection.execute(update(NamingRun).where(*dead).values(**values))
 
 
@@ -217,7 +254,7 @@ def begin_work(
             run_id = unfinished(connection, model_id, kind, told) or new_run(
                 connection, model_id, kind, told, Starter()
             )
-        row = connection.execute(select(NamingRun).where(NamingRun.id == run_id).with_for_update()).one()
+        row = run_by_id(connection, run_id)
         if row.state == WorkState.WORKING and is_alive(row):
             raise RunBusyError("another process is at this run")
         claim = {"state": WorkState.WORKING, "worker": worker, "heard_at": datetime.now(UTC), "told": dict(told)}

@@ -16,9 +16,17 @@ from mfn_server.campaigns.blind import hidden_from
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.labels.fold import fold
 from mfn_server.labels.log import events_of
-from mfn_server.naming.score_schemas import BehaviouralAgreement, FeatureScores, KappaView, LabelScores, ScoreView
-from mfn_server.naming.score_store import scores_of_features
-from mfn_server.naming.scorers import CHANCE, SCORERS
+from mfn_server.naming.score_schemas import (
+    BehaviouralAgreement,
+    FeatureScores,
+    KappaView,
+    LabelScores,
+    ScoredLabel,
+    ScoreList,
+    ScoreView,
+)
+from mfn_server.naming.score_store import last_scores, scores_of_features
+from mfn_server.naming.scorers import CHANCE, SCORERS, Scorer
 
 
 def feature_scores(connection: Connection, model_id: int, key: str, index: int, person: Person) -> FeatureScores:
@@ -39,6 +47,31 @@ def feature_scores(connection: Connection, model_id: int, key: str, index: int, 
         LabelScores(label=stream, revision=stand[stream], scores=_latest(rows)) for stream, rows in of.items() if rows
     ]
     return FeatureScores(source=key, index=index, labels=labels, agreement=_agreement(of))
+
+
+def score_list(
+    connection: Connection, model_id: int, person: Person, scorer: Scorer, *, descending: bool, at: int, limit: int
+) -> ScoreList:
+    """A page of labels by what they score, without features of which something is hidden from whoever asks."""
+    hidden = hidden_from(connection, person).places
+    rows = [
+        row
+        for row in last_scores(connection, model_id, scorer, descending=descending)
+        if (row.source_id, row.number) not in hidden
+    ]
+    items = [
+        ScoredLabel(
+            source=row.key,
+            layer=row.layer,
+            index=row.number,
+            label=row.label,
+            text=row.text,
+            origin=row.origin,
+            score=score_view(row),
+        )
+        for row in rows[at : at + limit]
+    ]
+    return ScoreList(items=items, total=len(rows))
 
 
 def _latest(rows: Sequence[Any]) -> list[ScoreView]:

@@ -20,9 +20,9 @@ from mfn_core.errors import ConfigError, CorpusError
 from mfn_core.naming.executing import ReadText
 from mfn_core.naming.lexicon import Lexicon
 from mfn_core.naming.text import NamedText
+from mfn_server.corpus_names import corpus_names
 from mfn_server.db.score_tables import WorkState
 from mfn_server.db.tables import Label, LabelEvent
-from mfn_server.index_work import corpus_names
 from mfn_server.naming.corpus import IndexedModel, digest_of, digests_of, open_indexed
 from mfn_server.naming.figures import Figure
 from mfn_server.naming.held_out import SNIPPETS, HeldOut, Place

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from mfn_server.db.tables import Origin
 from mfn_server.naming.scorers import Scorer
 from mfn_server.schemas import Schema
 
@@ -71,3 +72,22 @@ class FeatureScores(Schema):
     index: int
     labels: list[LabelScores]
     agreement: list[BehaviouralAgreement]
+
+
+class ScoredLabel(Schema):
+    """A label that stands, and what it scores."""
+
+    source: str
+    layer: int
+    index: int
+    label: int
+    text: str
+    origin: Origin
+    score: ScoreView
+
+
+class ScoreList(Schema):
+    """Labels by what they score."""
+
+    items: list[ScoredLabel]
+    total: int

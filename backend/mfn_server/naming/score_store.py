@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy.orm import aliased
 
 from mfn_server.db.score_tables import LabelScore, NamingRun
+from mfn_server.db.tables import Label, Source
 from mfn_server.labels.log import Place
 from mfn_server.naming.scorers import VERSION, Scorer
 
@@ -53,7 +55,8 @@ class Judged:
 def add_scores(connection: Connection, run_id: uuid.UUID, found: Sequence[Judged]) -> None:
     """Store scores of a run, none of which it has stored before. Needs a write."""
     if found:
-        connection.execute(insert(LabelScore), [_row(run_id, each) for each in found])
+        now = datetime.now(UTC)
+        connection.execute(insert(LabelScore), [{**_row(run_id, each), "created_at": now} for each in found])
 
 
 def scored_by(connection: Connection, run_id: uuid.UUID) -> set[tuple[int, str, str]]:
@@ -78,6 +81,30 @@ def scores_of_features(connection: Connection, places: Iterable[Place]) -> list[
         of = (LabelScore.source_id == source_id) & (LabelScore.number == number)
         found += connection.execute(_with_run().where(of).order_by(LabelScore.created_at.desc(), *_ORDER)).all()
     return found
+
+
+def last_scores(connection: Connection, model_id: int, scorer: Scorer, *, descending: bool) -> Iterator[Any]:
+    """The last score by each reader of every label that stands, by its value; none where there is no figure.
+
+    Rows have the fields of `scores_of_features` and, of the label, `text`, `origin`, of its source `key` and `layer`.
+    """
+    later = aliased(LabelScore)
+    same = (
+        (later.revision == LabelScore.revision)
+        & (later.scorer == LabelScore.scorer)
+        & (later.reader == LabelScore.reader)
+        & (later.created_at > LabelScore.created_at)
+    )
+    statement = (
+        _with_run()
+        .add_columns(Label.text, Label.origin, Source.key, Source.layer)
+        .join(Label, (Label.stream == LabelScore.label) & (Label.revision == LabelScore.revision))
+        .join(Source, Source.id == LabelScore.source_id)
+        .where(Source.model_id == model_id, LabelScore.scorer == scorer, LabelScore.value.is_not(None))
+        .where(~select(later.id).where(same).exists(), Label.text != "")
+        .order_by(LabelScore.value.desc() if descending else LabelScore.value, LabelScore.label, LabelScore.reader)
+    )
+    yield from connection.execute(statement)
 
 
 _ORDER = (LabelScore.source_id, LabelScore.number, LabelScore.revision, LabelScore.scorer, LabelScore.reader)
@@ -109,5 +136,4 @@ def _row(run_id: uuid.UUID, each: Judged) -> dict[str, Any]:
         "tokens_written": each.written,
         "cost": each.cost,
         "seconds": each.seconds,
-        "created_at": datetime.now(UTC),
     }

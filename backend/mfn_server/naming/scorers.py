@@ -1,9 +1,13 @@
-"""Ways to ask what a label is worth: their names, their versions, and what guessing gives."""
+"""Ways to suggest names and to score them: what they are called, their versions, and what guessing gives."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal, get_args
+
+Way = Literal["patterns", "logits", "neighbours"]
+WAYS: tuple[Way, ...] = get_args(Way)
+"""Ways to suggest a name without a language model."""
 
 IN_GROUP = 5
 """Snippets among which an intruder is looked for: in all but one the feature fires, so a fifth is chance."""

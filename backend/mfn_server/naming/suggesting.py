@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,8 @@ from mfn_core.naming.text import Conditions, NamedText
 from mfn_core.naming.wording import words_of
 from mfn_server.db.tables import Origin
 from mfn_server.naming.firings import firings_of, halves
+from mfn_server.naming.scorers import Way
 
-Way = Literal["patterns", "logits", "neighbours"]
-WAYS: tuple[Way, ...] = get_args(Way)
 VERSION = 1
 """Counts up with what is suggested for the same index, so that it is made anew."""
 

@@ -151,6 +151,12 @@ TABLE: dict[str, Tells | Silent | Apart] = {
     "POST /api/features/{source}/{index}/redactions": Tells(
         lambda case: [("POST", f"{case.feature}/redactions", said("redact", target=case.label + 1))]
     ),
+    "GET /api/labels/scores": Tells(lambda case: get("/api/labels/scores")),
+    "GET /api/labels/runs": Silent(lambda case: get("/api/labels/runs")),
+    "POST /api/labels/runs": Apart("starts work, and says nothing of a feature"),
+    "GET /api/labels/runs/{run}": Apart("says of a run what the list does"),
+    "POST /api/labels/runs/{run}/stop": Apart("says of a run what the list does"),
+    "POST /api/labels/runs/{run}/resume": Apart("says of a run what the list does"),
     "GET /api/labels/people": Tells(lambda case: get("/api/labels/people")),
     "GET /api/labels/people/{author}/history": Tells(
         lambda case: get(f"/api/labels/people/{case.bob}/history", "/api/labels/people/program:atlas/history?limit=1")
@@ -354,10 +360,12 @@ def test_nothing_hidden_comes_out_of_any_route(team: Server, indexed: Database) 
         assert answer.status_code == 201, answer.text
     assert ann.get(f"/api/campaigns/{blind}").json()["takes_part"]
     case = Case(row["source"], row["index"], mentioning, 1, bob, blind, opened)
+    with indexed.write() as connection:  # that something is scored somewhere is no secret
+        run_id = new_run(connection, 1, "score", {"corpus": "text", "seed": 0}, Starter())
     asked = {route: requests(entry, case) for route, entry in TABLE.items()}
 
     before = {who: ask_all(team, browser, asked, last=False) for who, browser in (("ann", ann), ("rick", rick))}
-    speak(team, indexed, case)
+    speak(team, indexed, case, run_id)
     after_ann = ask_all(team, ann, asked, last=True)
     after_rick = ask_all(team, rick, asked, last=True)
 
@@ -443,7 +451,7 @@ def hear(team: Server, browser: Someone) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-def speak(team: Server, database: Database, case: Case) -> None:
+def speak(team: Server, database: Database, case: Case, run_id: uuid.UUID) -> None:
     """Says everything that can be said of the feature, under another's name and a program's."""
     bob = team.someone("Bob")
 
@@ -461,7 +469,6 @@ def speak(team: Server, database: Database, case: Case) -> None:
         lock_log(connection)
         statement = Statement((source_id, case.index), "atlas", {"text": f"{MARK} atlas", "confidence": "low"}, "seen")
         record_statements(connection, [statement])
-        run_id = new_run(connection, 1, "score", {"corpus": MARK, "seed": 0}, Starter())
         figure = Figure(0.75, 0.5, 0.9, 20, details={"told": "01", "true": "01"})
         place = (source_id, case.index)
         add_scores(connection, run_id, [Judged(place, case.label, case.label, "detection", f"{MARK} reader", figure)])

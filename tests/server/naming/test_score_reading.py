@@ -14,7 +14,7 @@ from mfn_server.errors import APIError
 from mfn_server.labels.payloads import Propose, Redact, Revise
 from mfn_server.naming.figures import Figure
 from mfn_server.naming.runs import Starter, new_run
-from mfn_server.naming.score_reading import feature_scores
+from mfn_server.naming.score_reading import feature_scores, score_list
 from mfn_server.naming.score_store import Judged, add_scores, scores_of_features
 from tests.server.saying import ADA, ANN, BOB, MODEL, put
 
@@ -77,3 +77,24 @@ def test_labels_agree_as_far_as_they_expect_the_same(bare: Database) -> None:
         found = kappa(x, y)
         assert found is not None
         assert (view.value, view.low, view.high) == pytest.approx(tuple(found))
+
+
+def test_labels_are_listed_by_what_they_score_the_last_time(bare: Database) -> None:
+    with bare.write() as connection:
+        streams = [put(connection, ANN, Propose(text=f"label {n}"), feature=("a", n), base=0).stream for n in range(4)]
+        for n, value in ((0, 0.9), (1, 0.6), (2, 0.7)):
+            score(connection, judged(streams[n], streams[n], value, place=(1, n)))
+        score(connection, judged(streams[0], streams[0], 0.5, place=(1, 0)))
+        score(connection, judged(streams[3], streams[3], 0.1, place=(1, 3)))
+        put(connection, ANN, Revise(label=streams[3], text="other words"), feature=("a", 3), base=streams[3])
+
+    def listed(**query: Any) -> list[tuple[int, float]]:
+        asked = {"descending": False, "at": 0, "limit": 10, **query}
+        with bare.snapshot() as connection:
+            found = score_list(connection, MODEL, ANN, "detection", **asked)
+        assert found.total == 3
+        return [(item.index, item.score.value or 0.0) for item in found.items]
+
+    assert listed() == [(0, 0.5), (1, 0.6), (2, 0.7)]
+    assert listed(descending=True, limit=2) == [(2, 0.7), (1, 0.6)]
+    assert listed(at=2) == [(2, 0.7)]
