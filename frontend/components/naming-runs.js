@@ -56,12 +56,12 @@ class NamingRuns extends HTMLElement {
 
   #build() {
     const { held_out: heldOut, reader, budget } = this.#found;
-    const kinds = [["suggest", text.kinds.suggest, true], ["score", text.kinds.score, heldOut !== null], ["explain", text.kinds.explain, reader !== null]];
-    const choose = ([value, words, able], i) => h("label", { class: "run-kind" }, h("input", { type: "radio", name: "kind", value, checked: i === 0, disabled: !able }), h("span", {}, words), !able && h("span", { class: "muted small" }, text.missing[value]));
+    const able = { suggest: true, score: heldOut !== null, explain: reader !== null };
+    const choose = ([value, words], i) => h("label", { class: "run-kind" }, h("input", { type: "radio", name: "kind", value, checked: i === 0, disabled: !able[value] }), h("span", {}, words), !able[value] && h("span", { class: "muted small" }, text.missing[value]));
     this.submit = h("button", { type: "submit", class: "primary" }, text.start);
     fill(this.form,
       h("h2", {}, text.title),
-      h("fieldset", {}, h("legend", {}, text.what), kinds.map(choose)),
+      h("fieldset", {}, h("legend", {}, text.what), Object.entries(text.kinds).map(choose)),
       heldOut !== null && h("p", { class: "muted small", dataset: { only: "score" } }, text.on(heldOut)),
       reader !== null && h("label", { class: "run-kind", dataset: { only: "score" } }, h("input", { type: "checkbox", name: "reader" }), h("span", {}, text.asks(reader))),
       h("label", { class: "field" }, h("span", {}, text.features), h("textarea", { name: "features", rows: "2", placeholder: text.featuresHint, spellcheck: "false" })),

@@ -18,7 +18,7 @@ class ScoreList extends HTMLElement {
     if (this.#left.signal.aborted) this.#left = new AbortController();
     if (this.body) return;
     const choose = (words, options, name) => h("label", { class: "field" }, h("span", {}, words), h("select", { name, onchange: () => this.show() }, Object.entries(options).map(([value, shown]) => h("option", { value }, shown))));
-    this.form = h("form", { class: "score-choice", onsubmit: (event) => event.preventDefault() }, choose(text.columns.scorer, { detection: text.names.detection, ...text.names }, "scorer"), choose(text.order, text.orders, "order"));
+    this.form = h("form", { class: "score-choice", onsubmit: (event) => event.preventDefault() }, choose(text.columns.scorer, text.names, "scorer"), choose(text.order, text.orders, "order"));
     this.meaning = h("p", { class: "muted small" });
     this.body = h("div", {});
     this.append(h("h2", {}, text.list), this.form, this.meaning, this.body);

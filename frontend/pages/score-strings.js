@@ -3,7 +3,7 @@
 import { formatInteger, plural } from "../lib/format.js";
 
 export const scores = {
-  names: { tokens: "F1", detection: "detection", fuzzing: "fuzzing", intruder: "intruder", embedding: "embedding", simulation: "simulation" },
+  names: { detection: "detection", tokens: "F1", fuzzing: "fuzzing", intruder: "intruder", embedding: "embedding", simulation: "simulation" },
   means: {
     tokens: "Of the tokens on which the label expects it, on how many it fires; of its activation, how much the label expects. F1 of both; 0 is worst.",
     detection: "Of snippets, in some of which it fires: which ones? The share told right, those with a firing and those without counting alike.",

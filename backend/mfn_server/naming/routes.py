@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
+from sqlalchemy import Connection
 
 from mfn_server.access.person import Permission, Person, require
 from mfn_server.errors import ERROR_RESPONSES, APIError
@@ -98,15 +99,13 @@ async def post_run(studio: StudioDep, person: Reviewer, body: RunBody, response:
     served = await studio.served()
     told = told_by(body, studio.settings, served.facts)
 
-    def write() -> tuple[RunView, bool]:
-        with studio.database.write() as connection:
-            known = find_run(connection, body.id)
-            if known is not None:
-                return run_view(known), False
-            _check_free(studio, any_alive(connection, served.model_id))
-            by = Starter(person.id, person.name)
-            new_run(connection, served.model_id, body.kind, told, by, body.id)
-            return run_view(run_by_id(connection, body.id)), True
+    def write(connection: Connection) -> tuple[RunView, bool]:
+        known = find_run(connection, body.id)
+        if known is not None:
+            return run_view(known), False
+        _check_free(studio, any_alive(connection, served.model_id))
+        new_run(connection, served.model_id, body.kind, told, Starter(person.id, person.name), body.id)
+        return run_view(run_by_id(connection, body.id)), True
 
     view, new = await studio.write(write)
     if new:
@@ -128,11 +127,7 @@ async def post_stop(studio: StudioDep, person: Reviewer, run: UUID) -> RunView:
     served = await studio.served()
     await _view(studio, served, run)
 
-    def write() -> None:
-        with studio.database.write() as connection:
-            ask_to_stop(connection, run)
-
-    await studio.write(write)
+    await studio.write(lambda connection: ask_to_stop(connection, run))
     return await _view(studio, served, run)
 
 
@@ -142,13 +137,12 @@ async def post_resume(studio: StudioDep, person: Reviewer, run: UUID) -> RunView
     served = await studio.served()
     await _view(studio, served, run)
 
-    def write() -> None:
-        with studio.database.write() as connection:
-            _check_free(studio, any_alive(connection, served.model_id))
-            try:
-                free_again(connection, run)
-            except RunBusyError as error:
-                raise APIError(409, "not_possible", str(error)) from None
+    def write(connection: Connection) -> None:
+        _check_free(studio, any_alive(connection, served.model_id))
+        try:
+            free_again(connection, run)
+        except RunBusyError as error:
+            raise APIError(409, "not_possible", str(error)) from None
 
     await studio.write(write)
     await studio.naming.start(run)

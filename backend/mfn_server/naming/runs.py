@@ -276,6 +276,9 @@ def begin_work(
     except MFNError as error:
         message = str(error)
         raise
+    except Exception as error:
+        message = f"unexpected: {type(error).__name__}: {error}"
+        raise
     finally:
         work._ended.set()
         beat.join()

@@ -19,6 +19,7 @@ from mfn_server.naming.scorers import VERSION, Scorer
 if TYPE_CHECKING:
     from mfn_server.naming.figures import Figure
 
+_IDS_AT_ONCE = 500
 _IDS = uuid.UUID("6a0f7f0c-2a3b-5d51-9f4b-6a4c8f1f7f31")  # the name space of ids that follow from what is scored
 
 
@@ -53,10 +54,16 @@ class Judged:
 
 
 def add_scores(connection: Connection, run_id: uuid.UUID, found: Sequence[Judged]) -> None:
-    """Store scores of a run, none of which it has stored before. Needs a write."""
-    if found:
-        now = datetime.now(UTC)
-        connection.execute(insert(LabelScore), [{**_row(run_id, each), "created_at": now} for each in found])
+    """Store scores of a run, but for those that it has: of a process that was taken for dead, say. Needs a write."""
+    now = datetime.now(UTC)
+    rows = {row["id"]: row for row in ({**_row(run_id, each), "created_at": now} for each in found)}
+    ids = list(rows)
+    for begin in range(0, len(ids), _IDS_AT_ONCE):
+        known = select(LabelScore.id).where(LabelScore.id.in_(ids[begin : begin + _IDS_AT_ONCE]))
+        for each in connection.scalars(known).all():
+            del rows[each]
+    if rows:
+        connection.execute(insert(LabelScore), list(rows.values()))
 
 
 def scored_by(connection: Connection, run_id: uuid.UUID) -> set[tuple[int, str, str]]:
