@@ -69,4 +69,15 @@ def keep(
 def _payload(suggestion: Suggestion, run_id: int, ways: Sequence[Way]) -> dict[str, Any]:
     """`ways` are all that were tried: a feature for which one of them found nothing is not asked again."""
     explanation = {"run": run_id, "version": VERSION, "ways": sorted(ways), **suggestion.facts}
-    return {"text": suggestion.text, "confidence": suggestion.confidence, "explanation": explanation}
+    said = {"text": suggestion.text, "confidence": suggestion.confidence, "explanation": explanation}
+    shown: dict[str, Any] = _shown(said)
+    return shown
+
+
+def _shown(value: Any) -> Any:
+    """Data in which NUL, which a token can be and no database keeps, is shown by its sign."""
+    if isinstance(value, str):
+        return value.replace("\0", "␀")
+    if isinstance(value, Mapping):
+        return {name: _shown(each) for name, each in value.items()}
+    return [_shown(each) for each in value] if isinstance(value, list) else value

@@ -18,12 +18,13 @@ from mfn_server.db.tables import Label, LabelEvent
 from mfn_server.labels.automatic import Statement, record_statements
 from mfn_server.labels.fold import fold
 from mfn_server.labels.log import events_of, lock_log
-from mfn_server.labels.payloads import Propose
+from mfn_server.labels.payloads import Propose, StoredPropose
 from mfn_server.labels.projections import differences
 from mfn_server.naming import run
 from mfn_server.naming.firings import firings_of, halves
+from mfn_server.naming.keeping import keep
 from mfn_server.naming.run import SuggestOrder, run_suggest
-from mfn_server.naming.suggesting import Suggester, spelled_out
+from mfn_server.naming.suggesting import Suggester, Suggestion, spelled_out
 from tests.server.saying import ANN, put
 
 WORDS = ["<s>", "a", "b", "c", "12", "7", ","]
@@ -134,6 +135,17 @@ def standing(database: Database) -> dict[tuple[Any, ...], Any]:
             (row.source_id, row.number, row.author): (row.text, row.reason, row.payload["explanation"])
             for row in connection.execute(statement)
         }
+
+
+def test_a_token_that_no_database_keeps_is_shown_by_its_sign(bare: Database) -> None:
+    said = Suggestion("writes “\0”", "so", facts={"promoted": ["\0", "a"]})
+    with bare.write() as connection:
+        assert keep(connection, 1, ["logits"], {(1, 0): {"logits": said}}) == 1
+    with bare.read() as connection:
+        (event,) = events_of(connection, (1, 0))
+    assert isinstance(event.payload, StoredPropose)
+    assert event.payload.text == "writes “␀”"
+    assert (event.payload.explanation or {})["promoted"] == ["␀", "a"]
 
 
 def test_a_run_that_was_broken_off_goes_on(
