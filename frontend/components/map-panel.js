@@ -15,6 +15,8 @@ import { shortFeatureRow } from "./short-feature-row.js";
 import { toast } from "./toast.js";
 import "./virtual-list.js";
 
+const USUAL = 10_000; // features, as wide as most counts are
+
 export class MapPanel extends HTMLElement {
   /** @type {import("../lib/selection.js").Selection} */ selection;
   /** @type {AbortController} */ leaving;
@@ -28,13 +30,13 @@ export class MapPanel extends HTMLElement {
     this.classList.add("panel");
     this.setAttribute("role", "region");
     this.setAttribute("aria-label", text.panel);
-    this.heading = h("h2", { class: "map-heading" });
+    this.heading = h("h2", { class: "map-heading" }, text.inView(USUAL)); // not seen before it is true, it keeps the room
     this.choose = h("button", { type: "button", class: "quiet", onclick: () => this.#chooseAll() });
     this.drop = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.dispatchEvent(new Event("drop")) }, text.dropLasso);
     this.list = h("mfn-virtual-list", { class: "map-list" });
     this.list.setup({ label: text.panel, render: shortFeatureRow, selection, tooMany: () => toast(text.tooMany(MOST_CHOSEN)) });
     this.none = h("p", { class: "map-none muted", hidden: true });
-    this.append(h("header", {}, this.heading, h("p", { class: "muted small" }, text.order), h("div", { class: "map-panel-actions" }, this.choose, this.drop)), this.list, this.none);
+    this.append(h("header", { class: "is-coming" }, this.heading, h("p", { class: "muted small" }, text.order), h("div", { class: "map-panel-actions" }, this.choose, this.drop)), this.list, this.none);
     const mark = (event) => this.dispatchEvent(new CustomEvent("mark", { detail: event.target.closest?.("[data-key]")?.dataset.key ?? null }));
     this.list.addEventListener("pointerover", mark);
     this.list.addEventListener("focusin", mark);
@@ -61,6 +63,7 @@ export class MapPanel extends HTMLElement {
    *   `name` is the same for the same features: the list then stays where it is
    */
   show({ count, featureAt, inLasso, name }) {
+    this.heading.parentElement?.classList.remove("is-coming");
     this.heading.textContent = (inLasso ? text.inLasso : text.inView)(count);
     this.drop.hidden = !inLasso;
     this.choose.hidden = count === 0;

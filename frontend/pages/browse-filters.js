@@ -4,6 +4,7 @@ import { debounce, fill, h } from "../lib/dom.js";
 import { setting } from "../lib/settings.js";
 import { browse as text } from "./browse-strings.js";
 
+const LAYERS_WITHIN_MS = 500;
 const SEARCH_MS = 220;
 const STATUSES = ["alive", "labelled", "unlabelled", "ultra_rare", "dead", "all"];
 
@@ -96,7 +97,7 @@ export function filterBar(change, signal) {
   } }, text.filters(0));
   const element = h(
     "form",
-    { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+    { class: "filters is-coming", role: "search", onsubmit: (event) => event.preventDefault() },
     search,
     toggle,
     h("div", { class: "filter" }, meaning),
@@ -108,6 +109,9 @@ export function filterBar(change, signal) {
     h("div", { class: "filter filter-sort" }, h("span", { class: "filter-name", "aria-hidden": "true" }, text.sort), sort),
     h("div", { class: "filter filter-total" }, position, total, reset),
   );
+
+  const reveal = () => element.classList.remove("is-coming");
+  setTimeout(reveal, LAYERS_WITHIN_MS); // a model that is still being loaded has layers to show later
 
   /** @type {Record<string, any>} */ let shown = {};
   const press = (group, value) => {
@@ -135,6 +139,7 @@ export function filterBar(change, signal) {
     search,
     show,
     setSources(sources) {
+      reveal();
       setLayers([...new Set(sources.map((source) => source.layer))].sort((a, b) => a - b));
       show(shown);
     },

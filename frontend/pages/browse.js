@@ -79,7 +79,7 @@ class BrowsePage extends Page {
     onStale(() => this.#show(new URLSearchParams(location.search)), { signal });
     signal.addEventListener("abort", () => clearTimeout(this.#waiting));
     this.#shortcuts(signal);
-    loadModel().then((model) => this.filters.setSources(model.sources), () => {});
+    loadModel().then((model) => this.filters.setSources(model.sources), () => this.filters.setSources([]));
   }
 
   /** The bar of what was chosen comes with the first choice. */
