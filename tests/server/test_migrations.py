@@ -22,6 +22,7 @@ from mfn_server.db import migrate
 from mfn_server.db.access_tables import Account
 from mfn_server.db.campaign_tables import Campaign, CampaignLease, LabelOpinion
 from mfn_server.db.migrate import open_database, upgrade
+from mfn_server.db.score_tables import LabelScore
 from mfn_server.db.search import found
 from mfn_server.db.session import Database
 from mfn_server.db.tables import (
@@ -125,6 +126,14 @@ ROWS: dict[str, list[str]] = {
         counted("label_event", 4),
         counted("campaign_event", 1),
     ],
+    "0015": [
+        "INSERT INTO naming_run (id, model_id, kind, told, author_id, author, state, stop, phase, progress, "
+        "tokens_read, tokens_written, cost, created_at, heard_at) "
+        f"VALUES ('{HEX}', 1, 'score', '{{}}', 'local', 'Ann', 'done', FALSE, '', 1, 0, 0, 0, '{TIME}', '{TIME}')",
+        "INSERT INTO label_score (id, run_id, source_id, number, label, revision, scorer, version, reader, value, n, "
+        "unread, questions, details, tokens_read, tokens_written, cost, seconds, created_at) "
+        f"VALUES ('{HEX}', '{HEX}', 1, 0, 1, 1, 'detection', 1, '', 0.75, 20, 0, 'q', '{{}}', 0, 0, 0, 1, '{TIME}')",
+    ],
 }
 
 
@@ -188,3 +197,5 @@ def check(connection: Connection, revision: str) -> None:
     for table, column in ((Campaign, Campaign.id), (CampaignLease, CampaignLease.campaign_id)):
         assert connection.scalars(select(column)).all() == ([CAMPAIGN] if "0014" in since else []), table
     assert connection.scalars(select(LabelOpinion.flag)).all() == (["dead"] if "0014" in since else [])
+    scores = connection.execute(select(LabelScore.value, LabelScore.revision)).all()
+    assert scores == ([(0.75, 1)] if "0015" in since else [])
