@@ -8,6 +8,8 @@ from sqlalchemy import Connection
 
 import mfn_server.db.access_tables
 import mfn_server.db.campaign_tables
+import mfn_server.db.collection_tables
+import mfn_server.db.installation
 import mfn_server.db.score_tables  # noqa: F401 - so that all are known
 from mfn_server.db.search import SEARCH_TABLES
 from mfn_server.db.session import Database

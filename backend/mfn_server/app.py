@@ -23,11 +23,14 @@ from mfn_server.agreement.routes import router as agreement
 from mfn_server.atlas.install import load_atlas
 from mfn_server.campaigns.blind import NOTHING
 from mfn_server.campaigns.routes import router as campaigns
+from mfn_server.collecting.routes import router as collections
 from mfn_server.db.index_lock import IndexBusyError, index_lock
 from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database
 from mfn_server.effects.routes import router as effects
 from mfn_server.errors import install_error_handlers
+from mfn_server.exchange.labels.routes import IMPORT
+from mfn_server.exchange.labels.routes import router as label_files
 from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.routes import router as features
 from mfn_server.foreign.routes import router as foreign
@@ -75,7 +78,21 @@ OF_ONE_KIND = (
 )
 """Routers all of whose routes ask for the same."""
 
-OF_MANY_KINDS = (model_info, labels, naming, agreement, campaigns, live, presets, operating, login, account, admin)
+OF_MANY_KINDS = (
+    model_info,
+    labels,
+    label_files,
+    naming,
+    agreement,
+    campaigns,
+    collections,
+    live,
+    presets,
+    operating,
+    login,
+    account,
+    admin,
+)
 """Routers whose routes say each what it asks for."""
 
 
@@ -138,7 +155,11 @@ def create_app(settings: Settings, plan: Plan | None = None, passwords: Password
     # takes a third of the time of level 5 and leaves a page little longer.
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=1)
     app.add_middleware(
-        Gate, allowed_hosts=_allowed(settings), max_body_bytes=settings.max_body_bytes, dialects=DIALECTS
+        Gate,
+        allowed_hosts=_allowed(settings),
+        max_body_bytes=settings.max_body_bytes,
+        dialects=DIALECTS,
+        longer={IMPORT: settings.max_import_bytes},
     )
     app.add_middleware(Measured, meters=meters)
     install_error_handlers(app, DIALECTS)

@@ -20,6 +20,7 @@ from mfn_server.concepts import concepts
 from mfn_server.effects.command import effect
 from mfn_server.equipping import equip
 from mfn_server.evaluating import evaluate
+from mfn_server.exchange.labels.command import export_labels, import_file
 from mfn_server.labels.command import labels
 from mfn_server.naming.command import explain, score, suggest, work
 from mfn_server.options import Database, Device, Home, ModelFolder, RayMayBeBare, settings_of
@@ -400,6 +401,8 @@ labels.command()(suggest)
 labels.command()(explain)
 labels.command()(score)
 labels.command()(work)
+labels.command("export")(export_labels)
+labels.command("import")(import_file)
 app.add_typer(labels)
 app.add_typer(users)
 app.command()(backup)

@@ -10,7 +10,7 @@ header and are let in: they are no browser that someone could misuse. Where a co
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -74,11 +74,20 @@ def comes_from_here(headers: Headers) -> bool:
 class Gate:
     """ASGI middleware: refuses what may not come in, and sets the headers on what goes out."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str], max_body_bytes: int, dialects: Dialects) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        allowed_hosts: Iterable[str],
+        max_body_bytes: int,
+        dialects: Dialects,
+        longer: Mapping[str, int] | None = None,
+    ) -> None:
+        """`longer`: paths at which a body may be longer than elsewhere, and how long."""
         self._app = app
         self._hosts = LOOPBACK | {host.lower() for host in allowed_hosts}
         self._max_body_bytes = max_body_bytes
         self._dialects = dialects
+        self._longer = dict(longer or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -99,7 +108,7 @@ class Gate:
         if refusal is not None:
             await respond(refusal, scope["path"], self._dialects)(scope, receive, send_with_headers)
             return
-        await self._app(scope, self._limited(receive), send_with_headers)
+        await self._app(scope, self._limited(receive, self._most(scope)), send_with_headers)
 
     def _refusal(self, scope: Scope) -> APIError | None:
         headers = Headers(scope=scope)
@@ -117,11 +126,15 @@ class Gate:
             if foreign_origin or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 return APIError(403, "cross_site", "requests from other sites are refused")
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_body_bytes:
-            return self._too_large()
+        most = self._most(scope)
+        if length.isdecimal() and int(length) > most:
+            return self._too_large(most)
         return None
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _most(self, scope: Scope) -> int:
+        return self._longer.get(scope["path"], self._max_body_bytes)
+
+    def _limited(self, receive: Receive, most: int) -> Receive:
         """Bodies without a Content-Length are counted as they come."""
         seen = 0
 
@@ -130,11 +143,11 @@ class Gate:
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
-                if seen > self._max_body_bytes:
-                    raise HTTPException(413, str(self._too_large()))
+                if seen > most:
+                    raise HTTPException(413, str(self._too_large(most)))
             return message
 
         return counting
 
-    def _too_large(self) -> APIError:
-        return APIError(413, "too_large", f"the request is longer than {self._max_body_bytes:,} bytes")
+    def _too_large(self, most: int) -> APIError:
+        return APIError(413, "too_large", f"the request is longer than {most:,} bytes")

@@ -128,6 +128,9 @@ class Settings(BaseSettings):
         default="1", description="How many replicas, with `ray`: a number, or `2-8` for as many as texts ask for."
     )
     max_body_bytes: int = Field(default=1_000_000, description="Longest request body that is read.")
+    max_import_bytes: int = Field(
+        default=200_000_000, description="Longest file of labels that is taken in over HTTP; the command has no limit."
+    )
 
     @property
     def database_url(self) -> str:

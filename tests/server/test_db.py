@@ -33,7 +33,7 @@ def test_migrations_make_what_the_tables_say(database: Database) -> None:
 def test_a_second_start_changes_nothing(database: Database) -> None:
     upgrade(database)
     with database.read() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0015"
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0016"
 
 
 OLD_ROWS = (

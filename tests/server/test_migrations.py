@@ -18,9 +18,12 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.engine import make_url
 
 from mfn_server.campaigns.log import campaign_differences
+from mfn_server.collecting.log import collection_differences
 from mfn_server.db import migrate
 from mfn_server.db.access_tables import Account
 from mfn_server.db.campaign_tables import Campaign, CampaignLease, LabelOpinion
+from mfn_server.db.collection_tables import CollectionItem
+from mfn_server.db.installation import Installation
 from mfn_server.db.migrate import open_database, upgrade
 from mfn_server.db.score_tables import LabelScore
 from mfn_server.db.search import found
@@ -134,6 +137,17 @@ ROWS: dict[str, list[str]] = {
         "unread, questions, details, tokens_read, tokens_written, cost, seconds, created_at) "
         f"VALUES ('{HEX}', '{HEX}', 1, 0, 1, 1, 'detection', 1, '', 0.75, 20, 0, 'q', '{{}}', 0, 0, 0, 1, '{TIME}')",
     ],
+    "0016": [
+        "INSERT INTO collection_event (stream, id, collection_id, model_id, type, author_id, author, created_at, "
+        f"payload, payload_version) VALUES (1, '{HEX}', '{HEX}', 1, 'make', 'local', 'Ann', '{TIME}', "
+        """'{"name": "seas", "items": [{"source": "k", "index": 0, "note": "salt"}]}', 1)""",
+        "INSERT INTO collection (id, model_id, version, name, n_items, author_id, author, created_at, changed_by_id, "
+        f"changed_by, changed_at, is_deleted) VALUES ('{HEX}', 1, 1, 'seas', 1, 'local', 'Ann', '{TIME}', 'local', "
+        f"'Ann', '{TIME}', FALSE)",
+        "INSERT INTO collection_item (collection_id, source_id, number, position, note) "
+        f"VALUES ('{HEX}', 1, 0, 0, 'salt')",
+        counted("collection_event", 1),
+    ],
 }
 
 
@@ -179,6 +193,9 @@ def check(connection: Connection, revision: str) -> None:
     since = {each for each in ROWS if each <= revision}
     assert list(differences(connection)) == []
     assert campaign_differences(connection) == []
+    assert collection_differences(connection) == []
+    assert connection.scalars(select(CollectionItem.note)).all() == (["salt"] if "0016" in since else [])
+    assert len(connection.scalars(select(Installation.id)).all()) == 1
     assert connection.execute(select(Label.text, Label.is_primary)).all() == [("seas", True)]
     searched = found(connection.dialect.name, "label_search", "seas")
     assert searched is not None

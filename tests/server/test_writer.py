@@ -32,7 +32,7 @@ def put_and_refuse(connection: Connection) -> None:
 
 def names(database: Database) -> list[str]:
     with database.read() as connection:
-        built_in = ("label_event", "live_tab", "campaign_event")
+        built_in = ("label_event", "live_tab", "campaign_event", "collection_event")
         found = connection.scalars(select(Counter.name).where(Counter.name.not_in(built_in)))
         return sorted(str(name) for name in found)
 

@@ -36,6 +36,7 @@ class Action(enum.StrEnum):
     PASSWORD_RESET = "password.reset"  # noqa: S105
     TOKEN_MADE = "token.made"  # noqa: S105
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    LABELS_IMPORTED = "labels.imported"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from mfn_server.features.catalogue import Catalogue
+from mfn_server.features.collected import members_of
 from mfn_server.features.cursor import SortKey, after, decode_cursor, encode_cursor, values_of
 from mfn_server.features.filters import passing
 from mfn_server.features.schemas import FeatureQuery
@@ -63,6 +64,7 @@ def _listed(
     connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts
 ) -> tuple[NDArray[np.int32], str, list[SortKey]]:
     """The rows of a list, the name of its order, and the terms of that."""
+    members = None if query.collection is None else members_of(connection, catalogue, query.collection)
     searched = query.q is not None and query.q.strip() != ""
     sort = query.sort or ("relevance" if searched else "rate")
     if sort == "relevance" and not searched:
@@ -76,6 +78,8 @@ def _listed(
 
     def make() -> NDArray[np.int32]:
         passes = passing(connection, catalogue, query, tokens)
+        if members is not None:
+            passes &= members.mask(catalogue.columns.n)
         if scores is not None:
             passes &= scores > 0
             if query.by == "meaning":
@@ -83,7 +87,8 @@ def _listed(
         return _in_order(catalogue, passes, sort, descending, scores)
 
     asked = query.model_dump(exclude=set(_PAGING) | {"sort", "order"})
-    return catalogue.kept.get(("list", name, tuple(asked.items())), make), name, keys
+    version = 0 if members is None else members.version
+    return catalogue.kept.get(("list", name, version, tuple(asked.items())), make), name, keys
 
 
 def _scores(

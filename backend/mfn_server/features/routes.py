@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import StringConstraints
@@ -13,6 +14,7 @@ from sqlalchemy import Connection
 from mfn_server.access.person import CurrentPerson, Person
 from mfn_server.campaigns.blind import Hidden, hidden_from
 from mfn_server.errors import ERROR_RESPONSES, APIError
+from mfn_server.features.collected import version_of
 from mfn_server.features.columns import ColumnsMissingError
 from mfn_server.features.contexts import Fields
 from mfn_server.features.edition import Edition, is_known, read_edition
@@ -53,7 +55,7 @@ async def get_features(
         paging = {"total": page.total, "start": page.start, "next_cursor": page.next_cursor}
         return feature_list(connection, catalogue, page.rows, served.token_texts, **paging)
 
-    return await studio.read(_answer, studio, served, person, request, if_none_match, read)
+    return await studio.read(_answer, studio, served, person, request, if_none_match, read, query.collection)
 
 
 @router.get("/rows", response_model=FeatureRows, responses=_UNCHANGED)
@@ -101,12 +103,14 @@ def _answer(
     request: Request,
     if_none_match: str | None,
     read: Callable[[Connection, Edition, Hidden], Fields],
+    collection: UUID | None = None,
 ) -> Response:
     """What `read` finds in the present edition, or 304 where the client has it. Everything else waits for that."""
     with studio.database.snapshot() as connection:
         edition = read_edition(connection, served.model_id, served.facts.fingerprint)
         hidden = hidden_from(connection, person)
-        etag = edition.etag(f"{request.url.path}?{request.url.query} {hidden.name}")
+        version = version_of(connection, served.model_id, collection, hidden)
+        etag = edition.etag(f"{request.url.path}?{request.url.query} {hidden.name} {version}")
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if is_known(etag, if_none_match):
             return Response(status_code=304, headers=headers)

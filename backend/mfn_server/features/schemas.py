@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Literal, Self
+from uuid import UUID
 
 from pydantic import Field, model_validator
 
@@ -60,6 +61,9 @@ class FeatureQuery(Schema):
     )
     tag: Text | None = Field(
         default=None, max_length=200, description="Features with a stored context in a document that has this tag."
+    )
+    collection: UUID | None = Field(
+        default=None, description="Features of this collection, of those that `status` lets pass."
     )
     sort: Sort | None = Field(
         default=None,

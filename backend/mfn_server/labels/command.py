@@ -28,20 +28,23 @@ _SHOWN = 20
 def verify(db: Database = None, home: Home = None) -> None:
     """Compare all labels, votes, tags, comments and flags with what follows from the log. Differences end it with 1."""
     from mfn_server.campaigns.log import campaign_differences
+    from mfn_server.collecting.log import collection_differences
     from mfn_server.labels.projections import count_log, differences
 
-    with _opened(db, home) as database, database.snapshot() as connection:
+    with opened(db, home) as database, database.snapshot() as connection:
         events, features = count_log(connection)
         found = list(differences(connection))
-        of_campaigns = campaign_differences(connection)
+        of_campaigns = [(each.campaign_id, each) for each in campaign_differences(connection)]
+        of_collections = [(each.collection_id, each) for each in collection_differences(connection)]
     for each in found[:_SHOWN]:
         typer.echo(
             f"source {each.place[0]}, feature {each.place[1]}: {each.table} is {each.found}, not {each.expected}"
         )
-    for other in of_campaigns[:_SHOWN]:
-        typer.echo(f"campaign {other.campaign_id}: {other.table} is {other.found}, not {other.expected}")
-    if of_campaigns:
-        raise MFNError(f"{len(of_campaigns):,} tables of campaigns are not what their log says; restore a backup")
+    for name, differing in (("campaign", of_campaigns), ("collection", of_collections)):
+        for identity, other in differing[:_SHOWN]:
+            typer.echo(f"{name} {identity}: {other.table} is {other.found}, not {other.expected}")
+        if differing:
+            raise MFNError(f"{len(differing):,} tables of {name}s are not what their log says; restore a backup")
     if found:
         raise MFNError(f"{len(found):,} differences from the log; `mfn labels replay` makes the tables anew from it")
     typer.echo(f"{events:,} events on {features:,} features; the tables are what follows from them")
@@ -53,14 +56,14 @@ def replay(db: Database = None, home: Home = None) -> None:
     from mfn_server.labels.log import lock_log
     from mfn_server.labels.projections import rebuild
 
-    with _opened(db, home) as database, database.write() as connection:
+    with opened(db, home) as database, database.write() as connection:
         lock_log(connection)
         n = rebuild(connection)
     typer.echo(f"made the tables of {n:,} features anew")
 
 
 @contextmanager
-def _opened(db: Database, home: Home) -> Iterator[Store]:
+def opened(db: Database, home: Home) -> Iterator[Store]:
     """A database that exists. What is wrong with it, or with an event in it, is told in one line."""
     from mfn_server.db.migrate import open_database
     from mfn_server.db.session import explain

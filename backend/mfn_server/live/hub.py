@@ -25,12 +25,13 @@ from sqlalchemy import Connection, select
 from mfn_server.access.roles import Person
 from mfn_server.campaigns.blind import hidden_from
 from mfn_server.campaigns.log import CAMPAIGNS
+from mfn_server.collecting.log import COLLECTIONS
 from mfn_server.db.session import Database
 from mfn_server.db.tables import Counter
 from mfn_server.labels.log import STREAM
 from mfn_server.labels.reading import events_after
 from mfn_server.labels.schemas import EventView
-from mfn_server.live.schemas import HelloEvent, PresenceEvent, ResetEvent, TabView
+from mfn_server.live.schemas import CollectionsEvent, HelloEvent, PresenceEvent, ResetEvent, TabView
 from mfn_server.live.tabs import TABS, open_tabs, remove_tab
 from mfn_server.schemas import Schema
 from mfn_server.threads import to_the_end
@@ -50,17 +51,18 @@ REPLAY = 1000
 """Of so many events that were missed each is told; of more, that there were."""
 
 _PAGE = 200
-_COUNTERS = select(Counter.name, Counter.value).where(Counter.name.in_((STREAM, TABS, CAMPAIGNS)))
+_COUNTERS = select(Counter.name, Counter.value).where(Counter.name.in_((STREAM, TABS, CAMPAIGNS, COLLECTIONS)))
 
 T = TypeVar("T")
 
 
 class Counts(NamedTuple):
-    """How far the log of labels is, the tabs, and the log of campaigns."""
+    """How far the log of labels is, the tabs, and the logs of campaigns and collections."""
 
     log: int
     tabs: int
     campaigns: int
+    collections: int
 
 
 class Page(NamedTuple):
@@ -128,6 +130,7 @@ class LiveHub:
         self._closed = False
         self._log = 0
         self._campaigns = 0
+        self._collections = 0
         self._tabs: list[TabView] = []
 
     def wake(self) -> None:
@@ -147,7 +150,7 @@ class LiveHub:
         """
         async with self._joining:
             if self._following is None or self._following.done():
-                self._log, _, self._campaigns = await self._counters()
+                self._log, _, self._campaigns, self._collections = await self._counters()
                 self._tabs = await self._read(lambda connection: open_tabs(connection, model_id))
                 self._following = asyncio.create_task(self._follow(model_id))
             listener = Listener(tab, person)
@@ -213,12 +216,15 @@ class LiveHub:
         while self._listeners:
             self._woken.clear()
             try:
-                log, tabs, campaigns = await self._counters()
+                log, tabs, campaigns, collections = await self._counters()
                 while self._log < log:
                     await self._tell_log(model_id, log)
                 if campaigns != self._campaigns:  # what is hidden from whom may be something else now
                     self._campaigns = campaigns
                     self._tell(Message("reset", None, ResetEvent(stream=self._log)))
+                if collections != self._collections:  # which one is not told: it may hold what is hidden from some
+                    self._collections = collections
+                    self._tell(Message("collections", None, CollectionsEvent(version=collections)))
                 if tabs != seen_tabs or time.monotonic() - read_at > LOOK_AGAIN:
                     seen_tabs, read_at = tabs, time.monotonic()
                     await self._tell_tabs(model_id)
@@ -260,7 +266,7 @@ class LiveHub:
 
     async def _counters(self) -> Counts:
         values = await self._read(_values)
-        return Counts(values[STREAM], values[TABS], values[CAMPAIGNS])
+        return Counts(values[STREAM], values[TABS], values[CAMPAIGNS], values[COLLECTIONS])
 
     async def _read(self, function: Callable[[Connection], T]) -> T:
         def read() -> T:

@@ -26,7 +26,8 @@ RETRY = 1000
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "`hello` (HelloEvent); `said` (EventView) for each label event, whose number is the `id`; "
-        "`reset` (ResetEvent) instead of very many; `presence` (PresenceEvent), without an `id`, whenever it changes. "
+        "`reset` (ResetEvent) instead of very many; `collections` (CollectionsEvent) when one has changed; "
+        "`presence` (PresenceEvent), without an `id`, whenever it changes. "
         "Comments keep the connection alive. The stream of a reader that cannot keep up ends: come back by `id`.",
         "content": {"text/event-stream": {}},
     },

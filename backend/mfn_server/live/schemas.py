@@ -53,3 +53,9 @@ class ResetEvent(Schema):
     """`reset`: more has happened than is told one by one, up to event `stream`: read anew what is shown."""
 
     stream: int
+
+
+class CollectionsEvent(Schema):
+    """`collections`: something was done to one of them, up to its event `version`: read anew what is shown of them."""
+
+    version: int

@@ -76,6 +76,7 @@ class Case:
         bob: the id of the one who says it.
         blind: the campaign that hides it.
         open: another campaign, in which it is not hidden.
+        collection: a collection that it is put into.
     """
 
     source: str
@@ -85,6 +86,7 @@ class Case:
     bob: str
     blind: str
     open: str
+    collection: str
 
     @property
     def feature(self) -> str:
@@ -126,7 +128,7 @@ TABLE: dict[str, Tells | Silent | Apart] = {
     "GET /api/health": Silent(lambda case: get("/api/health")),
     "GET /metrics": Apart("counts requests by route, without a feature, a person or a word"),
     "GET /api/model": Tells(lambda case: get("/api/model")),
-    "GET /api/features": Tells(lambda case: get(*LISTS)),
+    "GET /api/features": Tells(lambda case: get(*LISTS, f"/api/features?collection={case.collection}&status=all")),
     "GET /api/features/rows": Tells(lambda case: get(f"/api/features/rows?f={case.source}:{case.index}")),
     "GET /api/features/{source}/{index}": Tells(
         lambda case: get(case.feature, f"/api/features/{case.source}/{case.beside}")
@@ -164,6 +166,11 @@ TABLE: dict[str, Tells | Silent | Apart] = {
     "GET /api/labels/agreement": Tells(
         lambda case: get("/api/labels/agreement?question=verdict", f"/api/labels/agreement?tag={MARK}+tag")
     ),
+    # files leave the server, so what is hidden from anybody is in none: the answer is the same for all
+    "GET /api/labels/export": Silent(
+        lambda case: get(*(f"/api/labels/export?format={format}" for format in ("jsonl", "csv", "neuronpedia")))
+    ),
+    "POST /api/labels/import": Apart("reads a file of whoever asks, and tells of what is in that"),
     "GET /api/campaigns": Tells(lambda case: get("/api/campaigns")),
     "GET /api/campaigns/{campaign}": Tells(
         lambda case: get(f"/api/campaigns/{case.blind}", f"/api/campaigns/{case.open}")
@@ -221,6 +228,22 @@ TABLE: dict[str, Tells | Silent | Apart] = {
                 f"/api/campaigns/{case.blind}/skips",
                 {"id": str(uuid.uuid4()), "source": case.source, "index": case.beside},
             )
+        ]
+    ),
+    "GET /api/collections": Tells(
+        lambda case: get("/api/collections", f"/api/collections?feature={case.source}:{case.index}")
+    ),
+    "GET /api/collections/{collection}": Tells(lambda case: get(f"/api/collections/{case.collection}")),
+    "GET /api/collections/{collection}/history": Tells(lambda case: get(f"/api/collections/{case.collection}/history")),
+    "POST /api/collections": Silent(lambda case: [("POST", "/api/collections", {"id": str(uuid.UUID(int=4))})]),
+    "POST /api/collections/{collection}/events": Tells(
+        lambda case: [
+            (
+                "POST",
+                f"/api/collections/{case.collection}/events",
+                {"id": str(uuid.UUID(int=5)), "base_version": 1, "event": {"kind": "note", "item": it, "note": "mine"}},
+            )
+            for it in [{"source": case.source, "index": case.index}]
         ]
     ),
     "GET /api/live": Tells(lambda case: [("HEAR", "/api/live", None)]),
@@ -359,7 +382,10 @@ def test_nothing_hidden_comes_out_of_any_route(team: Server, indexed: Database) 
         answer = rick.post("/api/campaigns", json=body)
         assert answer.status_code == 201, answer.text
     assert ann.get(f"/api/campaigns/{blind}").json()["takes_part"]
-    case = Case(row["source"], row["index"], mentioning, 1, bob, blind, opened)
+    collection = str(uuid.uuid4())
+    beside = [{"source": row["source"], "index": mentioning, "note": "beside"}]
+    assert rick.post("/api/collections", json={"id": collection, "name": "list", "items": beside}).status_code == 201
+    case = Case(row["source"], row["index"], mentioning, 1, bob, blind, opened, collection)
     with indexed.write() as connection:  # that something is scored somewhere is no secret
         run_id = new_run(connection, 1, "score", {"corpus": "text", "seed": 0}, Starter())
     asked = {route: requests(entry, case) for route, entry in TABLE.items()}
@@ -419,7 +445,10 @@ def ask(team: Server, browser: Someone, method: str, path: str, body: Any) -> st
     assert answer.status_code < 500, f"{path}: {answer.text}"
     if answer.content and answer.headers.get("content-type", "").startswith("application/json"):
         return f"{answer.status_code} {json.dumps(without_times(answer.json()), sort_keys=True)}"
-    return f"{answer.status_code} {answer.content.hex()} {answer.text if 'text' in str(answer.headers) else ''}"
+    text = answer.text if re.search("text|ndjson", str(answer.headers)) else ""
+    if text:  # of a file of labels, without when it was made
+        return f"{answer.status_code} " + re.sub(r'"exported_at":"[^"]*"', "", text)
+    return f"{answer.status_code} {answer.content.hex()}"
 
 
 def without_times(value: Any) -> Any:
@@ -476,6 +505,9 @@ def speak(team: Server, database: Database, case: Case, run_id: uuid.UUID) -> No
     tell("tag", tag=f"{MARK} tag")
     tell("flag", flag="polysemantic", parts=[f"{MARK} part", "other"])
     tell("vote", label=case.label, value="up")
+    these = [{"source": case.source, "index": case.index, "note": f"{MARK} note"}]
+    put = {"id": str(uuid.uuid4()), "event": {"kind": "add", "items": these}}
+    assert bob.post(f"/api/collections/{case.collection}/events", json=put).status_code == 201
     for campaign in (case.blind, case.open):
         body = {
             "id": str(uuid.uuid4()),

@@ -6,24 +6,30 @@ same explanations again adds nothing, and nothing is withdrawn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from mfn_core.errors import ConfigError
-from mfn_server.db.tables import Label, LabelEvent, Origin, Source
-from mfn_server.exchange.neuronpedia.explanations import Explanation
+from mfn_server.campaigns.withheld import withheld_from_files
+from mfn_server.db.session import Database
+from mfn_server.db.tables import Label, LabelEvent, Model, Origin, Source
+from mfn_server.exchange.neuronpedia.explanations import Explanation, write_explanations
 from mfn_server.exchange.neuronpedia.naming import SourceName, name_of
+from mfn_server.exchange.new_folder import new_folder
 from mfn_server.labels.automatic import Statement, record_statements
-from mfn_server.labels.log import lock_log
-from mfn_server.model_facts import ModelFacts
+from mfn_server.labels.log import Place, lock_log
+from mfn_server.model_facts import ModelFacts, SourceFacts
 
 AUTHOR = "neuronpedia"
 DEFAULT_USER = "clkht01d40000jv08hvalcvly"
 """Neuronpedia's own importers put this id of a fresh instance's first user where an author is required."""
 
 _LONGEST_AUTHOR = 100
+_AT_ONCE = 1_000  # features
 
 
 def layers_of(facts: ModelFacts, explanations: Sequence[Explanation], layer: int | None) -> list[int]:
@@ -87,20 +93,68 @@ def install_explanations(
 
 
 def explanations_of(connection: Connection, model_id: int, facts: ModelFacts) -> dict[SourceName, list[Explanation]]:
-    """Every label that stands and has a text, by source, in order of feature, the one that is shown first."""
-    statement = (
-        select(Label, LabelEvent.id.label("event"), LabelEvent.payload)
-        .join(LabelEvent, LabelEvent.stream == Label.stream)
-        .where(Label.text != "")
-        .order_by(Label.number, Label.is_primary.desc(), Label.stream)
-    )
+    """Every label that stands and has a text, by source, in order of feature, the one that is shown first.
+
+    What is hidden in blind campaigns is left out.
+    """
+    withheld = withheld_from_files(connection).places
     source_of = _sources(connection, model_id, facts)
     found: dict[SourceName, list[Explanation]] = {}
     for source in facts.sources:
-        name = name_of(source)
-        rows = connection.execute(statement.where(Label.source_id == source_of[source.layer])).all()
-        found[name] = [_explanation(row, facts.name, name) for row in rows]
+        here = Label.source_id == source_of[source.layer]
+        found[name_of(source)] = _explanations(connection, facts.name, name_of(source), withheld, here)
     return found
+
+
+def explanation_pages(database: Database, model_id: int) -> Iterator[tuple[SourceName, list[Explanation]]]:
+    """The same, some features at a time, each read by itself; of each source at least one page."""
+    with database.snapshot() as connection:
+        model = connection.scalars(select(Model.name).where(Model.id == model_id)).one()
+        rows = connection.execute(select(Source).where(Source.model_id == model_id).order_by(Source.layer, Source.key))
+        sources = rows.all()
+    for row in sources:
+        kept = {name: getattr(row, name) for name in ("key", "kind", "site", "layer", "weights_hash", "n_features")}
+        name = name_of(SourceFacts(**kept, k=None, alpha=None))
+        for begin in range(0, row.n_features, _AT_ONCE):
+            with database.snapshot() as connection:
+                withheld = withheld_from_files(connection).places
+                here = (Label.source_id == row.id, Label.number.between(begin, begin + _AT_ONCE - 1))
+                yield name, _explanations(connection, model, name, withheld, *here)
+
+
+def explanation_lines(database: Database, model_id: int) -> Iterator[str]:
+    """All of them as lines of one file."""
+    for _, explanations in explanation_pages(database, model_id):
+        yield from (each.line() + "\n" for each in explanations)
+
+
+def write_explanation_folders(database: Database, model_id: int, folder: Path) -> str:
+    """A folder for each source, as Neuronpedia has them. It is there once it is whole. Gives how much is in it.
+
+    Raises:
+        MFNError: there is something of that name already.
+    """
+    count = 0
+    with new_folder(folder) as partial:
+        for name, pages in groupby(explanation_pages(database, model_id), lambda page: page[0]):
+            explanations = [each for _, page in pages for each in page]
+            if explanations:
+                write_explanations(partial / name.id / "explanations", explanations)
+            count += len(explanations)
+    return f"{count:,} explanations"
+
+
+def _explanations(
+    connection: Connection, model: str, name: SourceName, withheld: Collection[Place], *where: ColumnElement[bool]
+) -> list[Explanation]:
+    statement = (
+        select(Label, LabelEvent.id.label("event"), LabelEvent.payload)
+        .join(LabelEvent, LabelEvent.stream == Label.stream)
+        .where(Label.text != "", *where)
+        .order_by(Label.number, Label.is_primary.desc(), Label.stream)
+    )
+    rows = connection.execute(statement).all()
+    return [_explanation(row, model, name) for row in rows if (row.source_id, row.number) not in withheld]
 
 
 def _sources(connection: Connection, model_id: int, facts: ModelFacts) -> dict[int, int]:

@@ -1,0 +1,1 @@
+"""What was said of features, on its way out and back in; docs/reference/label-files.md describes each format."""
