@@ -29,6 +29,8 @@ const routes = [
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
   { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },
   ...["/label", "/label/:campaign", "/label/:campaign/:view"].map((path) => ({ path, tag: "label-page", nav: "queue", load: () => both(import("./pages/label.js"), "feature", "queue") })),
+  { path: "/collections", tag: "collections-page", nav: "browse", load: () => both(import("./pages/collections.js"), "collections") },
+  { path: "/collection/:id", tag: "collection-page", nav: "browse", load: () => both(import("./pages/collection.js"), "collections") },
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "steer-form", "feature-picker", "streams") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
   { path: "/agreement", tag: "agreement-page", nav: "queue", load: () => both(import("./pages/agreement.js"), "agreement") },
@@ -73,6 +75,7 @@ addShortcut(["Mod+k", "/"], strings.help.palette, ({ key }) => (key === "/" && f
 for (const [keys, page, path] of [["g h", "home", "/"], ["g b", "browse", "/browse"], ["g m", "map", "/map"], ["g i", "inspect", "/inspect"], ["g s", "steer", "/steer"], ["g c", "compare", "/compare"], ["g e", "evidence", "/evidence"], ["g l", "queue", "/label"], ["g ,", "settings", "/settings"]]) {
   addShortcut(keys, strings.help[page], () => navigate(path), { group });
 }
+addShortcut("g o", strings.help.collections, () => navigate("/collections"), { group });
 addShortcut(null, strings.help.agreement, () => navigate("/agreement"), { group });
 addShortcut("t", strings.help.theme, toggleTheme, { group });
 addShortcut(null, strings.help.compact, () => choose("density", setting("density") === "compact" ? "comfortable" : "compact"), { group });

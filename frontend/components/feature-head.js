@@ -3,6 +3,7 @@
  * and how strongly it fires; and ways on from here. `show(feature, pathTo)` fills it. Event "names": its names were asked for.
  */
 
+import { collect } from "../lib/collect.js";
 import { fill, h } from "../lib/dom.js";
 import { featureId, formatInteger, formatPercent, formatR2, formatValue } from "../lib/format.js";
 import { comparePath } from "../lib/compare-path.js";
@@ -18,6 +19,8 @@ const FIRED_ON = 6;
 const PROMOTED = 8;
 
 class FeatureHead extends HTMLElement {
+  /** @type {any} */ #feature = null;
+
   connectedCallback() {
     if (this.heading) return;
     this.crumbs = h("nav", { class: "crumbs small", "aria-label": text.breadcrumb });
@@ -28,18 +31,20 @@ class FeatureHead extends HTMLElement {
     this.previous = h("a", { class: "button step", "aria-label": text.previous, title: `${text.previous} [` }, "‹");
     this.next = h("a", { class: "button step", "aria-label": text.next, title: `${text.next} ]` }, "›");
     this.names = h("button", { type: "button", "aria-controls": "labels", "aria-expanded": "false", onclick: () => this.dispatchEvent(new CustomEvent("names")) });
+    this.collect = h("button", { type: "button", title: text.collectTitle, onclick: () => this.#feature && collect([this.#feature]) }, text.collect);
     this.compare = h("a", { class: "button" }, text.compare);
     this.steer = h("a", { class: "button primary" }, text.steer);
     fill(
       this,
       h("div", { class: "feature-title" }, this.crumbs, this.heading, this.seen, this.tokens),
-      h("div", { class: "feature-actions" }, h("div", { class: "steps" }, this.previous, this.next), this.names, this.compare, this.steer),
+      h("div", { class: "feature-actions" }, h("div", { class: "steps" }, this.previous, this.next), this.names, this.collect, this.compare, this.steer),
       this.stats,
     );
   }
 
   /** `pathTo(index)`: the address of another feature of the source. */
   show(feature, pathTo) {
+    this.#feature = feature;
     const dead = feature.status === "dead";
     fill(this.crumbs, h("a", { href: `/browse?layer=${feature.layer}` }, `${text.breadcrumb} ${feature.layer}`), h("span", { class: "num" }, ` · ${feature.index} `), statusMark(feature.status));
     if (feature.label) fill(this.heading, h("span", { dir: "auto" }, feature.label), " ", automaticBadge(feature.label_origin));

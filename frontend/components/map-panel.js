@@ -5,10 +5,11 @@
  * current, "drop" when the lasso is to go.
  */
 
+import { collect } from "../lib/collect.js";
 import { h } from "../lib/dom.js";
 import { chosenList } from "../lib/feature-list.js";
 import { navigate } from "../lib/router.js";
-import { MOST_CHOSEN, featureKey } from "../lib/selection.js";
+import { MOST_CHOSEN, MOST_COLLECTED, featureKey } from "../lib/selection.js";
 import { map as text } from "../pages/map-strings.js";
 import { previews } from "./preview-loader.js";
 import { shortFeatureRow } from "./short-feature-row.js";
@@ -32,11 +33,12 @@ export class MapPanel extends HTMLElement {
     this.setAttribute("aria-label", text.panel);
     this.heading = h("h2", { class: "map-heading" }, text.inView(USUAL)); // not seen before it is true, it keeps the room
     this.choose = h("button", { type: "button", class: "quiet", onclick: () => this.#chooseAll() });
+    this.collect = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => collect(this.#first(MOST_COLLECTED)) });
     this.drop = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.dispatchEvent(new Event("drop")) }, text.dropLasso);
     this.list = h("mfn-virtual-list", { class: "map-list" });
     this.list.setup({ label: text.panel, render: shortFeatureRow, selection, tooMany: () => toast(text.tooMany(MOST_CHOSEN)) });
     this.none = h("p", { class: "map-none muted", hidden: true });
-    this.append(h("header", { class: "is-coming" }, this.heading, h("p", { class: "muted small" }, text.order), h("div", { class: "map-panel-actions" }, this.choose, this.drop)), this.list, this.none);
+    this.append(h("header", { class: "is-coming" }, this.heading, h("p", { class: "muted small" }, text.order), h("div", { class: "map-panel-actions" }, this.choose, this.collect, this.drop)), this.list, this.none);
     const mark = (event) => this.dispatchEvent(new CustomEvent("mark", { detail: event.target.closest?.("[data-key]")?.dataset.key ?? null }));
     this.list.addEventListener("pointerover", mark);
     this.list.addEventListener("focusin", mark);
@@ -68,6 +70,8 @@ export class MapPanel extends HTMLElement {
     this.drop.hidden = !inLasso;
     this.choose.hidden = count === 0;
     this.choose.textContent = count > MOST_CHOSEN ? text.chooseFirst(MOST_CHOSEN) : text.chooseAll;
+    this.collect.hidden = count === 0 || (count > MOST_COLLECTED && !inLasso);
+    this.collect.textContent = count > MOST_COLLECTED ? text.collectFirst(MOST_COLLECTED) : text.collectAll;
     this.#showNone(count ? null : text.empty);
     if (name === this.#shown) return;
     this.#shown = name;
@@ -83,9 +87,10 @@ export class MapPanel extends HTMLElement {
   }
 
   #chooseAll() {
-    const keys = Array.from({ length: Math.min(MOST_CHOSEN, this.#count) }, (_, rank) => featureKey(this.#featureAt(rank)));
-    if (!this.selection.add(keys)) toast(text.tooMany(MOST_CHOSEN));
+    if (!this.selection.add(this.#first(MOST_CHOSEN).map(featureKey))) toast(text.tooMany(MOST_CHOSEN));
   }
+
+  #first = (most) => Array.from({ length: Math.min(most, this.#count) }, (_, rank) => this.#featureAt(rank));
 
   #failed() {
     const { failed } = this.list.rows;

@@ -1,7 +1,8 @@
-/** What can be done with the features that were chosen: compare them, steer with all of them, have them labelled, copy the list. */
+/** What can be done with the features that were chosen: compare, steer together, have labelled, collect, copy the list. */
 
 import { api } from "../lib/api.js";
 import { FEWEST, MOST, comparePath } from "../lib/compare-path.js";
+import { collect } from "../lib/collect.js";
 import { announce, fill, h } from "../lib/dom.js";
 import { featureId, featureName, layerOf } from "../lib/format.js";
 import { who } from "../lib/person.js";
@@ -30,6 +31,7 @@ export function selectionBar(selection, signal) {
       action(text.compare, size >= FEWEST && size <= MOST, text.compareWhy(FEWEST, MOST), comparePath(keys.flatMap((key) => parseKey(key) ?? []))),
       action(text.steer, size <= MOST_STEERED, text.steerWhy(MOST_STEERED), steerPath(keys)),
       who.state.person?.permissions.includes("review") && h("a", { class: "button", href: labelPath(keys) }, text.haveLabelled),
+      h("button", { type: "button", onclick: () => collect(keys.flatMap((key) => parseKey(key) ?? [])) }, text.collect),
       h("button", { type: "button", onclick: () => copy(keys) }, text.copy),
       h("button", { type: "button", class: "quiet", onclick: () => selection.clear() }, text.clear),
     );

@@ -17,8 +17,8 @@ let tabs = [];
 let timer = 0;
 
 /**
- * Calls `listener({ kind, … })` until `signal` aborts: "said" with the `event`, "presence" with the other `tabs`, and
- * "renewed" where something may have been missed, so that what is shown should be read again.
+ * Calls `listener({ kind, … })` until `signal` aborts: "said" with the `event`, "presence" with the other `tabs`,
+ * "collections" where one has changed, and "renewed" where something may have been missed, so that what is shown should be read again.
  */
 export function listen(listener, { signal }) {
   if (signal.aborted) return;
@@ -43,6 +43,7 @@ function open() {
   });
   opened.addEventListener("reset", () => send({ kind: "renewed" }));
   opened.addEventListener("said", ({ data }) => send({ kind: "said", event: JSON.parse(data) }));
+  opened.addEventListener("collections", () => send({ kind: "collections" }));
   opened.addEventListener("presence", ({ data }) => {
     tabs = JSON.parse(data).tabs.filter(({ tab }) => tab !== TAB);
     send({ kind: "presence", tabs });

@@ -10,6 +10,7 @@ import { featurePath } from "./format.js";
 export const MOST_CHOSEN = 100;
 /** As the server has it. */
 export const MOST_STEERED = 16;
+export const MOST_COLLECTED = 2_000;
 
 /** @param {Feature} feature */
 export const featureKey = ({ source, index }) => `${source}:${index}`;

@@ -58,6 +58,7 @@ export const strings = {
     inspect: "Go to Inspect",
     steer: "Go to Steer",
     evidence: "Go to Evidence",
+    collections: "Go to Collections",
     agreement: "See how far people agree",
     queue: "Go to Label",
     compare: "Go to Compare",

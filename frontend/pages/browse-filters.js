@@ -15,7 +15,7 @@ const NO_CONTEXT = { max_token_r2: null, min_half_firings: null };
 const ASCENDING = new Set(["index", "label", "token_r2"]);
 
 /** What the link that resets the filters takes away. */
-const NARROWING = ["q", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author"];
+const NARROWING = ["q", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author", "collection"];
 
 /** Those behind "More filters". */
 const MORE = ["min_max", "max_max", "token", "author"];

@@ -68,6 +68,7 @@ export const selection = {
   steer: "Steer together",
   haveLabelled: "Label these",
   steerWhy: (most) => `at most ${most} features can be turned at once`,
+  collect: "Collect",
   copy: "Copy list",
   copied: (count) => `${plural(count, "feature", "features")} copied.`,
   notCopied: (why) => `The list could not be copied. ${why}`,

@@ -22,7 +22,7 @@ import { strings } from "../lib/strings.js";
 import { defaultOrder, filterBar, sortOf, sortQuery } from "./browse-filters.js";
 import { browse as text } from "./browse-strings.js";
 
-const FILTERS = ["q", "by", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author", "sort", "order"];
+const FILTERS = ["q", "by", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author", "collection", "sort", "order"];
 /** So long a list may be stale before grey bars stand in for the one that was asked for. */
 const PATIENCE_MS = 150;
 
@@ -67,7 +67,8 @@ class BrowsePage extends Page {
       tooMany: () => toast(text.tooMany(MOST_CHOSEN)),
     });
     this.state = h("div", { class: "list-state", hidden: true });
-    this.append(h("h1", { class: "visually-hidden" }, text.title), this.filters.element, this.table, this.state);
+    this.room = h("div", { hidden: true });
+    this.append(h("h1", { class: "visually-hidden" }, text.title), this.filters.element, this.room, this.table, this.state);
 
     this.table.addEventListener("click", openRow, { signal });
     this.table.addEventListener("move", () => this.#moved(), { signal });
@@ -116,6 +117,7 @@ class BrowsePage extends Page {
     // what somebody has chosen for themselves goes into the address, which is for others, too
     if (!filters.sort && !filters.q && setting("sort") !== "auto") setQuery({ sort: sort.sort }, { silent: true });
     this.filters.show({ ...filters, ...sort });
+    this.#showCollection(filters.collection ?? null);
     this.#showSort(sort);
     this.selection.parse(query.get("s"));
     const at = rankOf(query.get("at"));
@@ -143,6 +145,12 @@ class BrowsePage extends Page {
     list.addEventListener("change", here, { once: true });
     list.addEventListener("failure", here, { once: true });
     list.want(at, at + 50);
+  }
+
+  /** Which collection the list is of, and a way out of it. */
+  #showCollection(id) {
+    this.room.hidden = id === null;
+    if (id) import("../components/collection-chip.js").then(({ showChip }) => showChip(this.room, id, () => setQuery({ collection: null, at: null, row: null }, { replace: false })), () => {});
   }
 
   #stopWaiting() {

@@ -7,6 +7,7 @@ export const compare = {
   lead: "Two to four features side by side.",
   emptyHeading: "Choose two features or more.",
   emptyHint: "Search below, mark several on Browse, or press “Compare” on a feature's own page.",
+  collect: "Collect",
   onlyOne: "One more, and they can be compared.",
   browse: "Browse features",
   full: "Four at most: take one away to add another.",

@@ -5,6 +5,7 @@ import { compareCard } from "../components/compare-card.js";
 import { pairTable } from "../components/compare-pairs.js";
 import { errorView, skeleton } from "../components/state-view.js";
 import { api, isAbort } from "../lib/api.js";
+import { collect } from "../lib/collect.js";
 import { MOST, FEWEST, comparePath, parseCompare } from "../lib/compare-path.js";
 import { fill, h } from "../lib/dom.js";
 import { featureId } from "../lib/format.js";
@@ -26,6 +27,7 @@ class ComparePage extends Page {
     this.classList.add("page", "compare-page");
     this.steer = h("a", { class: "button primary" }, text.steer);
     this.problems = h("div", { class: "compare-problems error-text", role: "status" });
+    this.collect = h("button", { type: "button", onclick: () => collect(this.#asked) }, text.collect);
     this.picker = h("mfn-feature-picker", {});
     this.full = h("p", { class: "muted small" }, text.full);
     this.pairs = h("div", {});
@@ -33,7 +35,7 @@ class ComparePage extends Page {
     this.body = h("div", {});
     fill(
       this,
-      h("header", { class: "compare-head" }, h("div", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), this.picker, this.full, this.steer),
+      h("header", { class: "compare-head" }, h("div", {}, h("h1", {}, text.title), h("p", { class: "muted" }, text.lead)), this.picker, this.full, this.collect, this.steer),
       this.problems,
       this.body,
     );
@@ -49,6 +51,7 @@ class ComparePage extends Page {
     fill(this.problems, problems.map((asked) => h("p", {}, text.unread(asked))), left > 0 && h("p", {}, text.tooMany(left)));
     this.picker.hidden = this.#asked.length >= MOST;
     this.full.hidden = !this.picker.hidden;
+    this.collect.hidden = this.#asked.length === 0;
     this.steer.hidden = this.#asked.length < FEWEST;
     this.steer.href = steerPath({ interventions: this.#asked });
     this.setTitle(text.title);

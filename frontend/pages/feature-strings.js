@@ -7,6 +7,8 @@ export const feature = {
   breadcrumb: "Layer",
   unnamed: "Fires on",
   writes: "Promotes",
+  collect: "Collect",
+  collectTitle: "Put it into a collection",
   compare: "Compare",
   dead: "Never fired on the indexed corpus",
   deadHint: "So there is nothing to show that it fires on. What it would write to the output is known from its weights alone.",

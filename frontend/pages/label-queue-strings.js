@@ -10,6 +10,8 @@ export const queue = {
   noneForYou: "A reviewer can open one.",
   make: "New campaign",
   agreement: "How far people agree",
+  collections: "Collections",
+  files: "Labels as files",
   work: "Label",
   goOn: "Go on",
   review: "Review",

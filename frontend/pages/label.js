@@ -62,7 +62,7 @@ class LabelPage extends Page {
     if (visit !== this.#visit) return;
     this.#listed = items;
     const may = permissions.includes("review");
-    const ways = h("div", { class: "campaign-actions" }, h("a", { class: "button", href: "/agreement", dataset: { key: "agreement" } }, text.agreement), may && h("a", { class: "button", href: "/label/runs", dataset: { key: "runs" } }, runs.link), may && h("a", { class: "button primary", href: "/label/new", dataset: { key: "make" } }, text.make));
+    const ways = h("div", { class: "campaign-actions" }, h("a", { class: "button", href: "/collections", dataset: { key: "collections" } }, text.collections), h("a", { class: "button", href: "/settings#labels", dataset: { key: "files" } }, text.files), h("a", { class: "button", href: "/agreement", dataset: { key: "agreement" } }, text.agreement), may && h("a", { class: "button", href: "/label/runs", dataset: { key: "runs" } }, runs.link), may && h("a", { class: "button primary", href: "/label/new", dataset: { key: "make" } }, text.make));
     const body = items.length
       ? campaignList(items, permissions, (campaign, kind) => this.#act(campaign, kind))
       : h("state-view", { kind: "empty", heading: text.none, hint: may ? text.noneHint : `${text.noneHint} ${text.noneForYou}` });
@@ -85,7 +85,10 @@ class LabelPage extends Page {
     const [model, { items }] = await Promise.all([loadModel(), campaigns.people({ signal })]);
     if (visit !== this.#visit) return;
     this.setTitle(text.form.title);
-    const chosen = query.getAll("f").map((name) => ({ source: name.slice(0, name.lastIndexOf(":")), index: name.slice(name.lastIndexOf(":") + 1) }));
+    const collection = query.get("collection");
+    const collected = collection ? (await import("../lib/api-collections.js").then(({ collections }) => collections.one(collection, {}, { signal }))).items : [];
+    if (visit !== this.#visit) return;
+    const chosen = collection ? collected : query.getAll("f").map((name) => ({ source: name.slice(0, name.lastIndexOf(":")), index: name.slice(name.lastIndexOf(":") + 1) }));
     const form = this.#form();
     form.make(model, items, chosen);
     form.focusField();

@@ -27,6 +27,8 @@ export const map = {
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",
   whole: "Show all of it",
+  collectAll: "Collect all",
+  collectFirst: (count) => `Collect the first ${formatInteger(count)}`,
   lasso: "Lasso",
   lassoTitle: "Draw a line around features to list them (or hold Shift and drag)",
   legend: "Legend",

@@ -33,6 +33,8 @@ class MapPage extends Page {
   /** @type {any} */ #colouring = null;
   #visit = 0;
   #retry = 0;
+  /** @type {string|null} */ #collection = null;
+  /** @type {string[]} */ #collected = []; // what the collection of the URL has
 
   connectedCallback() {
     super.connectedCallback();
@@ -46,7 +48,8 @@ class MapPage extends Page {
     this.state = h("div", { class: "map-state" });
     this.stage = h("div", { class: "map-stage" }, this.map, this.tip, this.#buttons(), this.legend, this.state);
     this.body = h("div", { class: "map-body" }, this.stage, h("div", { class: "map-panel-room panel" }));
-    this.append(h("h1", { class: "visually-hidden" }, text.title), this.#toolbar(), this.body);
+    this.room = h("div", { hidden: true });
+    this.append(h("h1", { class: "visually-hidden" }, text.title), this.#toolbar(), this.room, this.body);
 
     this.#listen(signal);
     // The map is drawn without its list, and the list takes as much code: it is fetched while the points are.
@@ -130,6 +133,7 @@ class MapPage extends Page {
   async #show(query, anew = false) {
     const visit = ++this.#visit;
     clearTimeout(this.#retry);
+    this.#showCollection(query.get("collection"));
     const [layer, method] = [query.get("layer"), query.get("method")];
     const key = JSON.stringify([session.state.epoch, layer, method]);
     if (anew || key !== this.#shownKey) {
@@ -161,6 +165,19 @@ class MapPage extends Page {
     this.map.mark(this.#pointOf(query.get("row")));
     this.#markChosen();
     this.#list();
+  }
+
+  /** Says which collection is marked, and marks what it has as soon as there are points. */
+  async #showCollection(id) {
+    if (id === this.#collection) return;
+    this.#collection = id;
+    this.#collected = [];
+    this.room.hidden = id === null;
+    const leave = () => setQuery({ collection: null }, { replace: false });
+    const keys = id ? await import("../components/collection-chip.js").then(({ showChip }) => showChip(this.room, id, leave)).catch(() => []) : [];
+    if (this.signal.aborted || id !== this.#collection) return;
+    this.#collected = keys;
+    if (this.#points) this.#markChosen();
   }
 
   #told(layer) {
@@ -229,7 +246,7 @@ class MapPage extends Page {
   }
 
   #markChosen() {
-    this.map.choose(this.selection.keys.map((key) => this.#pointOf(key)).filter((i) => i >= 0));
+    this.map.choose([...this.#collected, ...this.selection.keys].map((key) => this.#pointOf(key)).filter((i) => i >= 0));
   }
 
   #named = debounce(async (i) => {

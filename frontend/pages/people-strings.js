@@ -133,6 +133,7 @@ export const people = {
       "password.reset": "set a new password by a link",
       "token.made": "made a token",
       "token.revoked": "revoked a token",
+      "labels.imported": "took in labels from a file",
     },
     details: {
       role: (role) => role,

@@ -7,7 +7,7 @@ export const settings = {
   kept: "Kept in this browser alone.",
   reset: "Back to how it was",
   resetDone: "All settings are as they were at first.",
-  groups: { look: "How it looks", reading: "How text is shown", lists: "Lists", server: "This server" },
+  groups: { look: "How it looks", reading: "How text is shown", lists: "Lists", labels: "Labels as files", server: "This server" },
   names: { theme: "Theme", density: "Density", motion: "Motion", blanks: "Signs for blanks", sort: "Browse begins with" },
   choices: {
     theme: { system: "As the system", light: "Light", dark: "Dark" },

@@ -8,6 +8,7 @@ import { fill, h } from "../lib/dom.js";
 import { formatPercent } from "../lib/format.js";
 import { Page } from "../lib/page.js";
 import { CHOICES, choose, onSettingChange, setting } from "../lib/settings.js";
+import { withSheets } from "../lib/sheets.js";
 import { loadModel, onStale, session } from "../lib/store.js";
 import { settings as text } from "./settings-strings.js";
 
@@ -21,6 +22,11 @@ class SettingsPage extends Page {
     this.classList.add("page", "settings-page");
     this.server = h("div", {}, skeleton(8));
     const group = (title, ...content) => h("section", { class: "panel settings-group" }, h("h2", {}, title), content);
+    this.files = h("section", { id: "labels", class: "panel settings-group" }, h("h2", {}, text.groups.labels), skeleton(2));
+    withSheets(import("../components/label-files.js"), "collections").then(
+      () => this.files.lastElementChild?.replaceWith(h("label-files", {})),
+      (error) => this.files.lastElementChild?.replaceWith(errorView(error, () => location.reload())),
+    );
     this.sample = h("div", { class: "settings-sample", role: "img", "aria-label": text.sample.label });
     fill(
       this,
@@ -29,6 +35,7 @@ class SettingsPage extends Page {
       group(text.groups.reading, segments("blanks"), this.sample),
       group(text.groups.lists, menu("sort")),
       h("p", {}, h("button", { type: "button", onclick: () => this.#reset() }, text.reset)),
+      this.files,
       group(text.groups.server, this.server),
     );
     this.#showChoices();

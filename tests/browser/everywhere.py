@@ -16,6 +16,7 @@ from .studio import Studio
 
 APP = Path(__file__).parents[2] / "frontend" / "app.js"
 CAMPAIGN = uuid.UUID(int=8)
+COLLECTION = uuid.UUID(int=9)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PHONE: ViewportSize = {"width": 360, "height": 740}
 ENLARGED: ViewportSize = {"width": 640, "height": 430}  # the desktop at 200 %
@@ -96,6 +97,27 @@ def _label(page: Page, studio: Studio) -> None:
     page.locator("queue-work[data-item] .contexts mark").first.wait_for()
 
 
+def _collections(page: Page, studio: Studio) -> None:
+    _collected(studio)
+    page.goto("/collections")
+    page.locator(".collection-card").first.wait_for()
+
+
+def _collection(page: Page, studio: Studio) -> None:
+    page.goto(f"/collection/{_collected(studio)}")
+    page.locator(".collection-item-name *").first.wait_for()
+
+
+def _collected(studio: Studio) -> uuid.UUID:
+    """A collection of two features, one with a note."""
+    rows = studio.get("/api/features?limit=2&sort=index&order=desc")["items"]
+    items = [{"source": row["source"], "index": row["index"]} for row in rows]
+    body = {"id": str(COLLECTION), "name": "Every page", "description": "A description.", "items": items}
+    body["items"] = [items[0] | {"note": "What they share,\nin a long\u00adish note"}, items[1]]
+    studio.post("/api/collections", body)
+    return COLLECTION
+
+
 def _missing(page: Page, studio: Studio) -> None:
     page.goto("/no/such/page")
     page.locator("state-view").wait_for()
@@ -112,6 +134,8 @@ PAGES: dict[str, Visit] = {
     "evidence": _evidence,
     "agreement": _agreement,
     "label": _label,
+    "collections": _collections,
+    "collection": _collection,
     "settings": _settings,
     "foreign": _foreign,
     "missing": _missing,
