@@ -38,7 +38,7 @@ export class MapPanel extends HTMLElement {
     this.list = h("mfn-virtual-list", { class: "map-list" });
     this.list.setup({ label: text.panel, render: shortFeatureRow, selection, tooMany: () => toast(text.tooMany(MOST_CHOSEN)) });
     this.none = h("p", { class: "map-none muted", hidden: true });
-    this.append(h("header", { class: "is-coming" }, this.heading, h("p", { class: "muted small" }, text.order), h("div", { class: "map-panel-actions" }, this.choose, this.collect, this.drop)), this.list, this.none);
+    this.append(h("header", { class: "is-coming" }, this.heading, h("p", { class: "muted small" }, text.order), h("div", { class: "map-panel-actions" }, this.collect, this.choose, this.drop)), this.list, this.none);
     const mark = (event) => this.dispatchEvent(new CustomEvent("mark", { detail: event.target.closest?.("[data-key]")?.dataset.key ?? null }));
     this.list.addEventListener("pointerover", mark);
     this.list.addEventListener("focusin", mark);
