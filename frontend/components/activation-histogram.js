@@ -1,115 +1,94 @@
 /**
- * <activation-histogram>: `show({ edges, counts })` draws a feature's activations with Plotly, beside a table of the same
- * numbers; `mark(value)` shows where a value lies among them. Plotly is fetched when the plot first comes into view.
+ * <activation-histogram>: `show({ edges, counts })` draws a feature's activations as bars over a logarithmic axis, beside a
+ * table of the same numbers; `mark(value)` shows where a value lies among them. Drawn here, not with Plotly: on the first
+ * screen of a page that library's start alone would be its longest task.
  */
 
-import { fill, h } from "../lib/dom.js";
-import { formatInteger, formatValue } from "../lib/format.js";
-import { loadPlotly, plotStyle } from "../lib/plotly.js";
-import { onThemeChange, themeColor } from "../lib/theme.js";
+import { fill, h, svg } from "../lib/dom.js";
+import { formatCompact, formatInteger, formatValue } from "../lib/format.js";
 import { feature as strings } from "../pages/feature-strings.js";
 
+const UNIT = 1000; // of the drawing, in either direction; it is stretched to the room that there is
+/** @typedef {{ edges: number[], counts: number[] }} Histogram one edge more than counts; edges above 0 and rising */
+const FEW = 3; // ticks of whole decades, below which there are ticks in between
+
 class ActivationHistogram extends HTMLElement {
+  /** @type {Histogram} */ #histogram = { edges: [], counts: [] };
   /** @type {AbortController} */ controller;
-  /** @type {IntersectionObserver} */ observer;
-  /** @type {any} */ #histogram = null;
-  /** @type {number|null} */ #tried = null;
-  #visible = false;
-  #frame = 0;
 
   connectedCallback() {
     const { signal } = (this.controller = new AbortController());
-    this.plot = h("div", { class: "plot", role: "img" });
+    this.bars = svg("svg", { class: "histogram-bars", viewBox: `0 0 ${UNIT} ${UNIT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.ticks = h("div", {});
+    this.tried = h("div", { class: "histogram-tried", hidden: true }, h("span", {}, strings.histogram.tried));
+    this.tip = h("div", { class: "histogram-tip num", hidden: true });
+    this.area = h("div", { class: "histogram-area" }, this.ticks, this.bars, this.tried, this.tip);
+    this.plot = h("div", { class: "plot histogram", role: "img" }, this.area, h("div", { class: "histogram-axis" }, strings.histogram.axis));
     this.table = h("details", { class: "plot-table" });
     this.table.addEventListener("toggle", () => this.table.open && this.#fillTable(), { signal });
+    this.area.addEventListener("pointermove", (event) => this.#point(event), { signal });
+    this.area.addEventListener("pointerleave", () => this.#leave(), { signal });
     this.append(this.plot, this.table);
-    this.observer = new IntersectionObserver((entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      this.observer.disconnect();
-      this.#visible = true;
-      this.#draw();
-    });
-    this.observer.observe(this.plot);
-    onThemeChange(() => this.#draw(), { signal });
   }
 
   disconnectedCallback() {
     this.controller.abort();
-    this.observer.disconnect();
-    globalThis.Plotly?.purge(this.plot);
     this.replaceChildren();
   }
 
   show(histogram) {
     this.#histogram = trim(histogram);
-    this.#tried = null;
+    this.mark(null);
+    this.#leave();
     const { edges, counts } = this.#histogram;
     const total = counts.reduce((a, b) => a + b, 0);
     this.plot.setAttribute("aria-label", strings.histogram.summary(total, edges[0], edges.at(-1)));
     fill(this.table, h("summary", {}, strings.histogram.table));
     if (this.table.open) this.#fillTable();
-    this.#draw();
+    const most = Math.max(1, ...counts);
+    fill(this.bars, counts.map((count, i) => this.#bar(edges[i], edges[i + 1], count / most)));
+    const across = ticksAcross(edges).map((value) => h("span", { class: "histogram-x", style: { left: percent(this.#place(value)) } }, formatValue(value)));
+    const up = ticksUp(most).map((value) => h("div", { class: "histogram-y", style: { bottom: percent(value / most) } }, h("span", {}, formatCompact(value))));
+    fill(this.ticks, across, up);
   }
 
   /** `tried`: the strongest activation in the reader's own text; null or 0 for none. */
   mark(tried) {
-    if ((tried || null) === (this.#tried || null)) return;
-    this.#tried = tried;
-    this.#draw();
+    this.tried.hidden = !(tried > 0 && this.#histogram.counts.length);
+    if (this.tried.hidden) return;
+    const place = Math.min(1, Math.max(0, this.#place(tried)));
+    this.tried.style.left = percent(place);
+    this.tried.classList.toggle("is-late", place > 0.8); // its words stand before it
   }
 
-  /** Soon, and once: what can be read comes first, and drawing takes longer than all the rest of a page. */
-  #draw() {
-    this.#frame ||= requestAnimationFrame(() =>
-      setTimeout(() => {
-        this.#frame = 0;
-        this.#paint();
-      }),
-    );
+  /** From 0 to 1: where a value lies along the axis. */
+  #place(value) {
+    const { edges } = this.#histogram;
+    const [low, high] = [Math.log(edges[0]), Math.log(edges[edges.length - 1])];
+    return (Math.log(value) - low) / (high - low);
   }
 
-  async #paint() {
-    if (!this.#visible || !this.#histogram || !this.isConnected) return;
-    try {
-      const { newPlot, react } = await loadPlotly();
-      if (!this.isConnected) return;
-      const draw = this.plot.dataset.drawn ? react : newPlot;
-      this.plot.dataset.drawn = "true";
-      await draw(this.plot, [this.#trace()], this.#layout(), { displayModeBar: false, responsive: true });
-    } catch {
-      if (this.isConnected) fill(this.plot, h("p", { class: "muted small" }, strings.histogram.failed));
-    }
+  #bar(from, to, share) {
+    const [left, right] = [this.#place(from) * UNIT, this.#place(to) * UNIT];
+    return svg("rect", { x: left, width: right - left, y: (1 - share) * UNIT, height: share * UNIT });
   }
 
-  /** A filled staircase: bars of equal width on a logarithmic axis. */
-  #trace() {
+  /** The numbers of the bar under the pointer. */
+  #point(event) {
     const { edges, counts } = this.#histogram;
-    return {
-      type: "scatter",
-      mode: "lines",
-      x: edges,
-      y: [...counts, 0],
-      line: { shape: "hv", width: 1, color: themeColor("--heat-line") },
-      fill: "tozeroy",
-      fillcolor: themeColor("--heat-fill"),
-      hovertemplate: `%{x:.3g}<br>%{y:,} ${strings.histogram.count}<extra></extra>`,
-    };
+    const box = this.area.getBoundingClientRect();
+    const at = (event.clientX - box.left) / box.width;
+    const bin = edges.slice(1).findIndex((edge) => at < this.#place(edge));
+    if (at < 0 || bin < 0) return this.#leave();
+    this.tip.hidden = false;
+    this.tip.textContent = strings.histogram.bin(formatValue(edges[bin]), formatValue(edges[bin + 1]), formatInteger(counts[bin]));
+    this.tip.classList.toggle("is-late", at > 0.5);
+    for (const [i, bar] of [...this.bars.children].entries()) bar.classList.toggle("is-pointed", i === bin);
   }
 
-  #layout() {
-    const { axis, layout } = plotStyle(this);
-    const muted = axis.color;
-    const mark = this.#tried !== null && this.#tried > 0 ? [Math.log10(this.#tried)] : [];
-    return {
-      height: 170,
-      margin: { l: 40, r: 8, t: 18, b: 40 },
-      ...layout,
-      showlegend: false,
-      xaxis: { ...axis, type: "log", dtick: 1, minor: { dtick: "D1", ticks: "outside", ticklen: 3, tickcolor: muted }, tickcolor: muted, showgrid: false, title: { text: strings.histogram.axis, font: { size: 11 }, standoff: 6 } },
-      yaxis: { ...axis, rangemode: "tozero", nticks: 4, tickformat: "~s" },
-      shapes: mark.map((x) => ({ type: "line", x0: 10 ** x, x1: 10 ** x, y0: 0, y1: 1, yref: "paper", line: { color: themeColor("--accent"), width: 2, dash: "dot" } })),
-      annotations: mark.map((x) => ({ x, y: 1, yref: "paper", yanchor: "bottom", text: strings.histogram.tried, showarrow: false, font: { color: themeColor("--accent"), size: 11 } })),
-    };
+  #leave() {
+    this.tip.hidden = true;
+    this.bars.querySelector(".is-pointed")?.classList.remove("is-pointed");
   }
 
   #fillTable() {
@@ -121,12 +100,40 @@ class ActivationHistogram extends HTMLElement {
   }
 }
 
+const percent = (share) => `${(100 * share).toFixed(3)}%`;
+
 /** Without the empty bins at both ends. */
 function trim({ edges, counts }) {
   const first = counts.findIndex((count) => count > 0);
   if (first < 0) return { edges: edges.slice(0, 2), counts: counts.slice(0, 1) };
   const last = counts.findLastIndex((count) => count > 0);
   return { edges: edges.slice(first, last + 2), counts: counts.slice(first, last + 1) };
+}
+
+/** Powers of ten among the edges; where there are few, twice and five times these, too; where these are few, some edges. */
+function ticksAcross(edges) {
+  const [low, high] = [edges[0], edges[edges.length - 1]];
+  const between = (multiples) => {
+    const found = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
+      for (const multiple of multiples) found.push(Number(`${multiple}e${power}`));
+    }
+    return found.filter((value) => value >= low && value <= high);
+  };
+  const decades = between([1]);
+  if (decades.length >= FEW) return decades;
+  const more = between([1, 2, 5]);
+  const step = Math.ceil((edges.length - 1) / FEW);
+  return more.length > 1 ? more : edges.filter((_, i) => i % step === 0);
+}
+
+/** Two to four round numbers above 0, up to `most`. */
+function ticksUp(most) {
+  const power = 10 ** Math.floor(Math.log10(most));
+  const step = [0.2, 0.5, 1, 2, 5].map((multiple) => multiple * power).find((size) => size >= 1 && most / size < 5) ?? power;
+  const found = [];
+  for (let value = step; value <= most; value += step) found.push(value);
+  return found;
 }
 
 customElements.define("activation-histogram", ActivationHistogram);

@@ -103,7 +103,7 @@ export const feature = {
     from: "From",
     to: "To",
     tried: "your text",
-    failed: "The plot could not be loaded. The numbers are in the table.",
+    bin: (low, high, count) => `${low} to ${high}: ${count}`,
     summary: (count, low, high) => `Histogram of ${plural(count, "firing", "firings")} between ${formatValue(low)} and ${formatValue(high)}.`,
   },
   neighbours: {

@@ -97,8 +97,7 @@ def feature(page: Page, studio: Studio) -> None:
 
 
 def _drawn(page: Page) -> None:
-    page.locator("activation-histogram").scroll_into_view_if_needed()  # it is drawn when it comes into view
-    page.locator("activation-histogram svg.main-svg").first.wait_for()
+    page.locator("activation-histogram rect").first.wait_for()
     page.wait_for_load_state("networkidle")
     page.evaluate("scrollTo(0, 0)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -63,7 +64,7 @@ def path_of(feature: dict[str, Any]) -> str:
 def test_the_first_screen_says_what_it_is(new_page: NewPage, feature: dict[str, Any]) -> None:
     page = new_page(viewport={"width": 1280, "height": 800})
     page.goto(path_of(feature))
-    expect(page.locator("activation-histogram svg.main-svg").first).to_be_visible()
+    expect(page.locator("activation-histogram rect").first).to_be_attached()
     parts = {
         "name": page.get_by_role("heading", level=1),
         "rate": page.locator(".stats").get_by_text("of tokens"),
@@ -110,11 +111,15 @@ def test_values_are_told_to_pointer_and_keyboard(page: Page, feature: dict[str, 
     expect(tip).to_be_hidden()
 
 
-# What the histogram's plot holds, and where its mark stands.
-PLOTTED = """() => {
-  const { data, layout } = document.querySelector("activation-histogram .plot");
-  const [{ x, y }] = data;
-  return { x: [...x], y: [...y], marks: layout.shapes.map(({ x0 }) => x0) };
+# Where the histogram's bars and its mark are on the screen: left, right and height, as shares of the area they are in.
+DRAWN = """() => {
+  const area = document.querySelector("activation-histogram .histogram-bars").getBoundingClientRect();
+  const along = (x) => (x - area.left) / area.width;
+  const bars = [...document.querySelectorAll("activation-histogram rect")].map((bar) => {
+    const { left, right, height } = bar.getBoundingClientRect();
+    return [along(left), along(right), height / area.height];
+  });
+  return { bars, mark: along(document.querySelector(".histogram-tried").getBoundingClientRect().left) };
 }"""
 
 
@@ -123,18 +128,32 @@ def test_the_histogram_shows_the_counts_and_marks_what_was_tried(
 ) -> None:
     edges, counts = feature["histogram"]["edges"], feature["histogram"]["counts"]
     full = [i for i, count in enumerate(counts) if count]
+    edges, counts = edges[full[0] : full[-1] + 2], counts[full[0] : full[-1] + 1]
+
+    def along(value: float) -> float:
+        return math.log(value / edges[0]) / math.log(edges[-1] / edges[0])
+
     text = "".join(feature["contexts"][0]["tokens"])
     page.goto(path_of(feature))
-    expect(page.locator("activation-histogram svg.main-svg").first).to_be_visible()
-    plotted = page.evaluate(PLOTTED)
-    assert plotted["x"] == edges[full[0] : full[-1] + 2]
-    assert plotted["y"] == [*counts[full[0] : full[-1] + 1], 0], "each bin's count at its left edge"
-    assert plotted["marks"] == []
+    plot = page.locator("activation-histogram .plot")
+    expect(plot.locator("rect")).to_have_count(len(counts))
+    for (left, right, height), low, high, count in zip(
+        page.evaluate(DRAWN)["bars"], edges[:-1], edges[1:], counts, strict=True
+    ):
+        assert [left, right] == pytest.approx([along(low), along(high)], abs=0.005)
+        assert height == pytest.approx(count / max(counts), abs=0.02)
+    mark = plot.get_by_text("your text")
+    expect(mark).to_be_hidden()
+    most = counts.index(max(counts))
+    box = plot.locator("rect").nth(most).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(plot.locator(".histogram-tip")).to_have_text(re.compile(f": {max(counts):,}$"))
     page.get_by_role("textbox", name=re.compile("Type a text")).fill(text)
     page.keyboard.press("Enter")
-    expect(page.locator("activation-histogram .annotation-text")).to_have_text("your text")
+    expect(mark).to_be_visible()
     tried = studio.post(f"/api/features/{feature['source']}/{feature['index']}/activations", {"text": text})
-    assert page.evaluate(PLOTTED)["marks"] == [pytest.approx(max(tried["values"]), rel=1e-3)]
+    assert page.evaluate(DRAWN)["mark"] == pytest.approx(along(max(tried["values"])), abs=0.01)
 
 
 def test_what_it_promotes_and_suppresses_stands_where_it_says(page: Page, feature: dict[str, Any]) -> None:

@@ -268,13 +268,6 @@ def test_a_feature_page_shows_what_the_index_knows(page: Page, studio: Studio, f
     expect(alike).to_have_count(2)
     nearest = told["nearest_elsewhere"][0]
     expect(alike.first.locator("a").first).to_have_text(f"L{nearest['layer']} · {nearest['index']}")
-    plot = page.locator("activation-histogram svg.main-svg").first
-    expect(plot).to_be_visible(timeout=20_000)
-    curve = plot.locator(".scatterlayer path, .barlayer path").first
-    box = curve.bounding_box()
-    assert box is not None, "the histogram draws nothing"
-    assert min(box["width"], box["height"]) > 50
-    expect(page.locator("activation-histogram")).not_to_contain_text("WebGL")
     page.keyboard.press("]")
     if facts["next"] is not None:
         expect(page).to_have_url(re.compile(f"/{facts['next']}$"))
