@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
 from mfn_server.labels.payloads import Line, Prose
+from mfn_server.logged import LoggedPayload, kind_of
 from mfn_server.schemas import Schema, Text
 
 MOST_FEATURES = 10_000
@@ -24,16 +25,8 @@ PersonId = Annotated[Text, Field(min_length=1, max_length=200)]
 People = Annotated[list[PersonId], Field(min_length=1, max_length=500)]
 
 
-class CampaignPayload(Schema):
+class CampaignPayload(LoggedPayload):
     """What all kinds share."""
-
-    VERSION: ClassVar[int] = 1
-
-    kind: str
-
-    def kept(self) -> dict[str, Any]:
-        """As the log keeps it; the kind has a column of its own."""
-        return self.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True)
 
 
 class Terms(CampaignPayload):
@@ -86,20 +79,13 @@ Deed = Annotated[Change | Close | Reopen, Field(discriminator="kind")]
 _KINDS: Mapping[str, type[CampaignPayload]] = {"open": Open, "change": Change, "close": Close, "reopen": Reopen}
 
 
-class CampaignPayloadError(ValueError):
-    """The log holds an event that this version of the app cannot read."""
-
-
 def read_deed(kind: str, version: int, payload: Mapping[str, Any]) -> CampaignPayload:
     """A payload of the log.
 
     Raises:
-        CampaignPayloadError: a newer version of the app wrote it.
+        PayloadError: a newer version of the app wrote it.
     """
-    if kind not in _KINDS or version > _KINDS[kind].VERSION:
-        message = f"a campaign event ({kind}, version {version}) was written by a newer version of MFN Studio"
-        raise CampaignPayloadError(message)
-    return _KINDS[kind].model_validate(payload)
+    return kind_of(_KINDS, "campaign", kind, version).model_validate(payload)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from mfn_server.access.roles import Person
 from mfn_server.campaigns.events import CampaignEntry, CampaignPayload, CampaignState, fold_campaign, read_deed
 from mfn_server.db.campaign_tables import Campaign, CampaignEvent, CampaignItem, CampaignMember
-from mfn_server.db.tables import Counter, Source, Table
+from mfn_server.db.counters import take_numbers
+from mfn_server.db.tables import Source, Table
 
 CAMPAIGNS = "campaign_event"
 """The counter that numbers the log."""
@@ -19,7 +20,6 @@ CAMPAIGNS = "campaign_event"
 Row = dict[str, Any]
 _TABLES: tuple[type[Table], ...] = (Campaign, CampaignMember, CampaignItem)
 _ORDER = {Campaign: (), CampaignMember: ("person_id",), CampaignItem: ("source_id", "number")}
-_TAKE = update(Counter).where(Counter.name == CAMPAIGNS).values(value=Counter.value + 1).returning(Counter.value)
 
 
 def entries_of(connection: Connection, campaign_id: uuid.UUID) -> list[CampaignEntry]:
@@ -45,8 +45,7 @@ def append_entry(
     deed: CampaignPayload,
 ) -> CampaignEntry:
     """Add an event, and write what follows from it. The log of labels must be locked, which orders these too."""
-    stream: int | None = connection.scalar(_TAKE)
-    assert stream is not None, "a migration makes the counter"
+    stream = take_numbers(connection, CAMPAIGNS)
     now = datetime.now(UTC)
     entry = CampaignEntry(stream, identity, campaign_id, model_id, person.id, person.name, now, deed)
     connection.execute(

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from mfn_server.campaigns.blind import Hidden
 from mfn_server.labels.payloads import FeatureName, Line, Prose, Target
-from mfn_server.schemas import Schema
+from mfn_server.logged import LoggedPayload, kind_of
 
 MOST_ITEMS = 2_000
 """Of one collection: it is read, put in order and written about by people."""
@@ -29,16 +29,8 @@ Key = tuple[str, int]
 """A feature: its source's key and its number."""
 
 
-class CollectionPayload(Schema):
+class CollectionPayload(LoggedPayload):
     """What all kinds share."""
-
-    VERSION: ClassVar[int] = 1
-
-    kind: str
-
-    def kept(self) -> dict[str, Any]:
-        """As the log keeps it; the kind has a column of its own."""
-        return self.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True)
 
     def features(self) -> list[FeatureName]:
         """The features that it is about."""
@@ -139,20 +131,13 @@ _KINDS: Mapping[str, type[CollectionPayload]] = {
 }
 
 
-class CollectionPayloadError(ValueError):
-    """The log holds an event that this version of the app cannot read."""
-
-
 def read_deed(kind: str, version: int, payload: Mapping[str, Any]) -> CollectionPayload:
     """A payload of the log.
 
     Raises:
-        CollectionPayloadError: a newer version of the app wrote it.
+        PayloadError: a newer version of the app wrote it.
     """
-    if kind not in _KINDS or version > _KINDS[kind].VERSION:
-        message = f"a collection event ({kind}, version {version}) was written by a newer version of MFN Studio"
-        raise CollectionPayloadError(message)
-    return _KINDS[kind].model_validate(payload)
+    return kind_of(_KINDS, "collection", kind, version).model_validate(payload)
 
 
 @dataclass(frozen=True)

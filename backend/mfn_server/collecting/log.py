@@ -14,21 +14,18 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from mfn_server.access.roles import Person
 from mfn_server.collecting.events import CollectionEntry, CollectionPayload, CollectionState, fold_collection, read_deed
 from mfn_server.db.collection_tables import CollectionEvent, CollectionItem, FeatureCollection
-from mfn_server.db.tables import Counter, Source, Table
+from mfn_server.db.counters import lock_counter, take_numbers
+from mfn_server.db.tables import Source, Table
 
 COLLECTIONS = "collection_event"
 """The counter that numbers the log."""
 
 Row = dict[str, Any]
-_LOCK = select(Counter.value).where(Counter.name == COLLECTIONS).with_for_update()
-_TAKE = update(Counter).where(Counter.name == COLLECTIONS).values(value=Counter.value + 1).returning(Counter.value)
 
 
 def lock_collections(connection: Connection) -> int:
     """Keep everyone else from adding events until the transaction is over. Gives the number of the last one."""
-    last: int | None = connection.scalar(_LOCK)
-    assert last is not None, "a migration makes the counter"
-    return last
+    return lock_counter(connection, COLLECTIONS)
 
 
 def entries_of(connection: Connection, collection_id: uuid.UUID) -> list[CollectionEntry]:
@@ -75,8 +72,7 @@ def add_entry(connection: Connection, entry: CollectionEntry) -> CollectionEntry
 
     `project_collection` has to follow in the same transaction.
     """
-    stream: int | None = connection.scalar(_TAKE)
-    assert stream is not None
+    stream = take_numbers(connection, COLLECTIONS)
     connection.execute(
         insert(CollectionEvent).values(
             stream=stream,

@@ -67,7 +67,7 @@ def opened(db: Database, home: Home) -> Iterator[Store]:
     """A database that exists. What is wrong with it, or with an event in it, is told in one line."""
     from mfn_server.db.migrate import open_database
     from mfn_server.db.session import explain
-    from mfn_server.labels.payloads import PayloadError
+    from mfn_server.logged import PayloadError
 
     database = open_database(settings_of(home=home, database=db).database_url, make=False)
     try:

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, insert, select, tuple_, update
 
-from mfn_server.db.tables import Counter, LabelEvent, Origin
+from mfn_server.db.counters import lock_counter, take_numbers
+from mfn_server.db.tables import LabelEvent, Origin
 from mfn_server.labels.payloads import Payload, read_payload
 
 STREAM = "label_event"
@@ -67,32 +68,21 @@ _OF_FEATURE = _EVENTS.where(
     LabelEvent.stream <= bindparam("at"),
 ).order_by(LabelEvent.stream)
 _BY_ID = _EVENTS.where(LabelEvent.id == bindparam("id"))
-_LOCK = select(Counter.value).where(Counter.name == STREAM).with_for_update()
-_TAKE = (
-    update(Counter).where(Counter.name == STREAM).values(value=Counter.value + bindparam("n")).returning(Counter.value)
-)
 _INSERT = insert(LabelEvent)
 LAST = 2**63 - 1
 """Behind every event."""
 
 
 def lock_log(connection: Connection) -> int:
-    """Keep everyone else from adding events until the transaction is over. Gives the number of the last one.
-
-    Then nobody writes between what is read from here on and what follows from it, and numbers are in the order of
-    commits, without gaps: on SQLite a write transaction is alone anyway, on PostgreSQL the others wait for this row.
-    """
-    last: int | None = connection.scalar(_LOCK)
-    assert last is not None, "the first migration makes the counter"
-    return last
+    """Keep everyone else from adding events until the transaction is over. Gives the number of the last one."""
+    return lock_counter(connection, STREAM)
 
 
 def append_events(connection: Connection, events: Sequence[Event]) -> list[Event]:
     """Add events to the log, which must be locked. Whatever number they have, they get the next ones."""
     if not events:
         return []
-    last: int | None = connection.scalar(_TAKE, {"n": len(events)})
-    assert last is not None
+    last = take_numbers(connection, STREAM, len(events))
     numbered = [
         Event(**{**vars(event), "stream": stream}) for stream, event in enumerate(events, last - len(events) + 1)
     ]

@@ -1,7 +1,4 @@
-"""What can be said about a feature: one class a kind of event. They are the bodies of requests and what the log keeps.
-
-A class may change by fields with defaults, and counts its `VERSION` up then: old payloads are read by the same class.
-"""
+"""What can be said about a feature: one class a kind of event. They are bodies of requests, and what the log keeps."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from mfn_server.logged import LoggedPayload, kind_of
 from mfn_server.schemas import JsonObject, Schema, Text
 
 STORED = {"stored": True}
@@ -46,17 +44,10 @@ Confidence = Literal["high", "medium", "low"]
 OneConcept = Literal["yes", "partly", "no"]
 
 
-class Payload(Schema):
+class Payload(LoggedPayload):
     """What all kinds share. `WORDS` are the fields that an admin may take out."""
 
-    VERSION: ClassVar[int] = 1
     WORDS: ClassVar[tuple[str, ...]] = ()
-
-    kind: str
-
-    def kept(self) -> dict[str, Any]:
-        """As the log keeps it; the kind has a column of its own."""
-        return self.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True)
 
     def without_words(self) -> dict[str, Any]:
         """As the log keeps it once its words were taken out."""
@@ -285,20 +276,14 @@ _KINDS: Mapping[str, type[Payload]] = {
 KINDS = tuple(_KINDS)
 
 
-class PayloadError(ValueError):
-    """The log holds an event that this version of the app cannot read."""
-
-
 def read_payload(kind: str, version: int, payload: Mapping[str, Any]) -> Payload:
     """A payload of the log.
 
     Raises:
         PayloadError: a newer version of the app wrote it.
     """
-    if kind not in _KINDS or version > _KINDS[kind].VERSION:
-        raise PayloadError(f"a label event ({kind}, version {version}) was written by a newer version of MFN Studio")
-    found: Payload = _KINDS[kind].model_validate({**_BLANK.get(kind, {}), **payload}, context=STORED)
-    return found
+    stored = {**_BLANK.get(kind, {}), **payload}
+    return kind_of(_KINDS, "label", kind, version).model_validate(stored, context=STORED)
 
 
 # what redaction may have taken out of required fields

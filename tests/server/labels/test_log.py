@@ -28,7 +28,6 @@ from mfn_server.labels.payloads import (
     Flag,
     Opinion,
     Payload,
-    PayloadError,
     Propose,
     Rate,
     Redact,
@@ -45,6 +44,7 @@ from mfn_server.labels.payloads import (
 )
 from mfn_server.labels.projections import TABLES, differences, rebuild, rows_of
 from mfn_server.labels.reading import discussion
+from mfn_server.logged import PayloadError
 from tests.server.saying import ADA, ANN, BOB, MODEL, put
 
 PEOPLE = (ANN, BOB, ADA)

@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from mfn_server.collecting.events import (
     CollectionEntry,
     CollectionPayload,
-    CollectionPayloadError,
     Make,
     read_deed,
 )
@@ -21,6 +20,7 @@ from mfn_server.collecting.log import add_entry, entries_of, entry_by_id, lock_c
 from mfn_server.exchange.labels.lines import CollectionLine, named_events
 from mfn_server.exchange.labels.people import People, is_imported
 from mfn_server.exchange.labels.report import Tally
+from mfn_server.logged import PayloadError
 
 
 @dataclass
@@ -95,7 +95,7 @@ class CollectionImport:
             kept[name] = target.stream
         try:
             deed = read_deed(line.kind, line.version, kept)
-        except CollectionPayloadError as error:
+        except PayloadError as error:
             self.tally.problem(number, str(error), "update MFN Studio here first")
             return None
         except ValidationError as error:

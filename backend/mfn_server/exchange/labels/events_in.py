@@ -38,7 +38,6 @@ from mfn_server.labels.payloads import (
     Adjudicate,
     Opinion,
     Payload,
-    PayloadError,
     Redact,
     Retract,
     Revise,
@@ -47,6 +46,7 @@ from mfn_server.labels.payloads import (
     read_payload,
 )
 from mfn_server.labels.projections import project
+from mfn_server.logged import PayloadError
 
 AT_ONCE = 500
 """Events that are looked up together."""
