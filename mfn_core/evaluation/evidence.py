@@ -9,6 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -114,47 +115,42 @@ def probes(material: Material, journal: Journal, seed: int, progress: Progress) 
     usable = [c for c, name in enumerate(names) if p2.usable(samples[of_texts[c]], c)]
     if not usable:
         return p2.not_measured("no concept has enough instances in either half of the labelled text")
-    scores: list[p2.ConceptScore] = []
-    for name, model, stream in (
-        (OURS, material.model, False),
-        (STREAM, material.model, True),
-        (SAE, material.sae, False),
-        (DENSE, material.sae, True),
-    ):
-        if model is not None:
-            scores += _scores(material, name, model, stream, samples, usable, journal, seed, progress)
+    scores = _scores(material, material.model, (OURS, STREAM), samples, usable, journal, seed, progress)
+    if material.sae is not None:
+        scores += _scores(material, material.sae, (SAE, DENSE), samples, usable, journal, seed, progress)
     return p2.verdict(scores, OURS, SAE, STREAM)
 
 
 def _scores(
     material: Material,
-    source: str,
     model: MFNModel,
-    stream: bool,
+    sources: tuple[str, str],
     samples: Mapping[bool, Sample],
     columns: Sequence[int],
     journal: Journal,
     seed: int,
     progress: Progress,
 ) -> list[p2.ConceptScore]:
-    """Of all concepts on one source; the texts are read where something is not in the journal."""
+    """Of all concepts on a model's codes and on its streams, by these names. The texts are read once for both, and only
+    where something is not in the journal."""
     names, of_texts = list(material.concepts), list(material.concepts.values())
-    keys = {column: f"p2/{source}/{names[column]}" for column in columns}
-    layers: dict[int, dict[bool, Representation]] = {}
-    if any(key not in journal for key in keys.values()):
-        tell = _share(progress, f"P2: reading {len(material.labelled):,} labelled texts, {source}")
+
+    @cache
+    def layers() -> dict[int, dict[bool, Representation]]:
+        tell = _share(progress, f"P2: reading {len(material.labelled):,} labelled texts, {sources[0]}")
         held = represent(model, material.labelled, samples, progress=tell)
-        layers = {n: {whole: held[whole][n] for whole in held} for n in model.coders}
-    read = p2.Source(source, layers, stream)
+        return {n: {whole: held[whole][n] for whole in held} for n in model.coders}
+
+    def score(column: int, source: str) -> dict[str, Any]:
+        whole = of_texts[column]
+        read = p2.Source(source, layers(), stream=source == sources[1])
+        return p2.score_concept(names[column], column, whole, samples[whole], read, seed).to_json()
+
     scores = []
-    for done, column in enumerate(columns):
+    for source, (done, column) in itertools.product(sources, enumerate(columns)):
         progress(f"P2: probes on {source}, {names[column]}", done / len(columns))
-
-        def compute(c: int = column) -> dict[str, Any]:
-            whole = of_texts[c]
-            return p2.score_concept(names[c], c, whole, samples[whole], read, seed).to_json()
-
-        scores.append(p2.ConceptScore.from_json(journal.once(keys[column], compute)))
+        row = journal.once(f"p2/{source}/{names[column]}", partial(score, column, source))
+        scores.append(p2.ConceptScore.from_json(row))
     return scores
 
 

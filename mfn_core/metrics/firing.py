@@ -29,9 +29,14 @@ def dense(counts: Counts, tokens: int) -> float:
 
 def near_target(counts: Counts, tokens: int, target: float) -> float:
     """Share of live features, those that fire at all, with a rate from half to twice the target; 0 if none is live."""
+    found = near(counts, tokens, target)
+    return float(found.mean()) if len(found) else 0.0
+
+
+def near(counts: Counts, tokens: int, target: float) -> NDArray[np.bool_]:
+    """bool [live]: of each live feature, whether its rate is from half to twice the target."""
     rates = counts[counts > 0] / tokens
-    near = (rates <= NEAR * target) & (rates >= target / NEAR)
-    return float(near.mean()) if len(rates) else 0.0
+    return (rates <= NEAR * target) & (rates >= target / NEAR)
 
 
 def spread(counts: Counts) -> float:

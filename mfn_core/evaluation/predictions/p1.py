@@ -13,7 +13,7 @@ import numpy as np
 
 from mfn_core.evaluation.verdicts import Condition, Verdict
 from mfn_core.metrics import firing
-from mfn_core.metrics.bootstrap import Estimate, bootstrap
+from mfn_core.metrics.bootstrap import Estimate, mean_of
 from mfn_core.metrics.overlap import CoFiring
 
 CLAIM = "Firing rates converge to the target, and features overlap less than those of a random code."
@@ -43,8 +43,8 @@ def verdict(ours: Mapping[int, LayerFiring], random: Mapping[int, LayerFiring] |
 
     Shares are of all live features of all layers; overlaps are percentiles within each layer, meaned over layers.
     """
-    near = [_near(layer) for layer in ours.values()]
-    share = bootstrap(np.concatenate(near), _mean(np.concatenate(near)), seed=seed)
+    near = [firing.near(layer.counts, layer.tokens, layer.target) for layer in ours.values()]
+    share = mean_of(np.concatenate(near).astype(np.float64), seed=seed)
     difference = None if random is None else _difference(ours, random, seed)
     rows = {
         name: {str(number): row(layer) for number, layer in layers.items()}
@@ -84,15 +84,6 @@ def row(layer: LayerFiring) -> dict[str, Any]:
         "overlap": layer.overlap.percentile(LEVEL),
         "overlap_max": layer.overlap.percentile(100.0),
     }
-
-
-def _near(layer: LayerFiring) -> np.ndarray[Any, np.dtype[np.float64]]:
-    rates = layer.counts[layer.counts > 0] / layer.tokens
-    return ((rates <= firing.NEAR * layer.target) & (rates >= layer.target / firing.NEAR)).astype(np.float64)
-
-
-def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
-    return lambda drawn: float(values[drawn].mean())
 
 
 def _difference(ours: Mapping[int, LayerFiring], random: Mapping[int, LayerFiring], seed: int) -> Estimate:
