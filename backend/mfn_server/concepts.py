@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from mfn_server.options import ModelFolder
 from mfn_server.printing import wide_console
 from mfn_server.progress import telling
+from mfn_server.report_file import ReportFile
 
 if TYPE_CHECKING:
     from mfn_core.evaluation.ablation import AblationEffect
@@ -62,16 +62,13 @@ def concepts(
     should where ablating it costs more on the concept than elsewhere, and more there than ablating another feature of
     the same layer that fires as often (95 % intervals).
     """
-    from mfn_core.errors import ConfigError
     from mfn_core.evaluation.concept_table import ConceptTable, settings
     from mfn_core.evaluation.concepts import BY_TEXT
     from mfn_core.evaluation.journal import Journal
     from mfn_core.evaluation.labelled import concepts_of, tokenise
-    from mfn_core.files import replace_file
     from mfn_core.model import MFNModel
 
-    if json_file is not None and not json_file.resolve().parent.is_dir():  # rather now than at the end
-        raise ConfigError(f"{json_file} cannot be written: there is no such folder")
+    out_file = ReportFile(json_file)
     loaded = MFNModel.from_pretrained(model)
     with telling() as tell:
         tell("reading text", 0.0)
@@ -83,10 +80,9 @@ def concepts(
         for number, text in enumerate(texts):
             tokens.append(tokenise(text, names, *given))
             tell("reading text", number / len(texts))
-        kept = None if json_file is None else json_file.with_name(json_file.name + ".journal")
-        if anew and kept is not None:
-            kept.unlink(missing_ok=True)
-        journal = Journal(kept, settings(loaded, tokens, units))
+        if anew and out_file.journal is not None:
+            out_file.journal.unlink(missing_ok=True)
+        journal = Journal(out_file.journal, settings(loaded, tokens, units))
         table = ConceptTable(loaded, tokens, units, journal, tell)
         detectors = table.detectors()
         effects = table.effects(detectors) if ablate else {}
@@ -98,9 +94,7 @@ def concepts(
         rows = [
             d.to_json() | ({"ablated": effects[d.concept].to_json()} if d.concept in effects else {}) for d in detectors
         ]
-        report = {"kind": "concepts", "model": loaded.fingerprint, "concepts": rows}
-        written = json.dumps(report, indent=2).encode() + b"\n"
-        replace_file(json_file, lambda file: file.write(written))
+        out_file.write({"kind": "concepts", "model": loaded.fingerprint, "concepts": rows})
         journal.remove()
 
 

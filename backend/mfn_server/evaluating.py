@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from rich.table import Table
 from mfn_server.options import ModelFolder
 from mfn_server.printing import wide_console
 from mfn_server.progress import telling
+from mfn_server.report_file import ReportFile
 
 if TYPE_CHECKING:
     from mfn_core.evaluation.evidence import Texts
@@ -79,12 +79,10 @@ def evaluate(
         raise ConfigError(f"mfn eval needs {error.name}: pip install 'mfn-studio[eval]'") from error
     from mfn_core.evaluation.journal import Journal
     from mfn_core.evaluation.labelled import concepts_of, tokenise
-    from mfn_core.files import replace_file
     from mfn_core.model import MFNModel
     from mfn_server.concepts import labelled_texts
 
-    if json_file is not None and not json_file.resolve().parent.is_dir():  # rather now than at the end
-        raise ConfigError(f"{json_file} cannot be written: there is no such folder")
+    out_file = ReportFile(json_file)
     loaded = MFNModel.from_pretrained(model)
     with telling() as tell:
         tell("reading text", None)
@@ -101,8 +99,7 @@ def evaluate(
             {name: name.split("/")[0] in BY_TEXT for name in names},
         )
         settings = material.settings(seed)
-        kept = None if json_file is None else json_file.with_name(json_file.name + ".journal")
-        journal = Journal(kept, settings)
+        journal = Journal(out_file.journal, settings)
         found = verdicts(material, journal, seed, tell)
     out = wide_console()
     for verdict in found:
@@ -116,8 +113,7 @@ def evaluate(
             | {name: version(name) for name in ("mfn-studio", "torch", "transformers", "scikit-learn", "scipy")},
             "verdicts": [verdict.to_json() for verdict in found],
         }
-        written = json.dumps(report, indent=1).encode() + b"\n"
-        replace_file(json_file, lambda file: file.write(written))
+        out_file.write(report)
         journal.remove()
 
 
