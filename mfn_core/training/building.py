@@ -105,12 +105,16 @@ def start_token(path: str, tokenizer: PreTrainedTokenizerBase) -> int:
     raise ConfigError(f"base.path {path} has no token that begins or ends a text")
 
 
-def is_bundle(path: str) -> bool:
-    """Whether a base has layers of features already.
+def has_layers(path: str) -> bool:
+    """Whether a base has layers of features already. A bundle without any, such as a dense twin, has not.
 
     Raises:
         ConfigError: it cannot be read.
     """
+    return _is_bundle(path) and bool(_settings(path)["mfn"]["layers"])
+
+
+def _is_bundle(path: str) -> bool:
     return bool(path) and _settings(path).get("model_type") == "mfn"
 
 
@@ -135,11 +139,14 @@ def _from_scratch(config: TrainConfig, tokenizer: Any) -> MFNModel:
 
 def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
     path = config.base.path
-    if is_bundle(path):
+    if _is_bundle(path):
         if config.base.mlp:
-            raise ConfigError(f"base.mlp widens a model without layers of features, and {path} is a bundle")
+            raise ConfigError(f"base.mlp widens a model of transformers, and {path} is a bundle")
         model = MFNModel.from_pretrained(path)
-        _check_equipment(model, config)
+        wanted = _equipment(config, model.n_blocks, model.vocab_size)
+        if not model.coders:  # a dense twin
+            return MFNModel.equip(model.base, wanted, tokenizer)
+        _check_equipment(model, wanted, path)
         return model
     try:
         base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -156,20 +163,16 @@ def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
     return MFNModel.equip(base, _equipment(config, base.config.num_hidden_layers, base.config.vocab_size), tokenizer)
 
 
-def _check_equipment(model: MFNModel, config: TrainConfig) -> None:
+def _check_equipment(model: MFNModel, config: MFNConfig, path: str) -> None:
     """A bundle keeps its layers; what the config says of them has to be true."""
-    wanted, found = (
-        _equipment(config, model.n_blocks, model.vocab_size).to_json()["layers"],
-        model.config.to_json()["layers"],
-    )
+    wanted, found = config.to_json()["layers"], model.config.to_json()["layers"]
     for layers in (wanted, found):
         for layer in layers.values():
             for moved in ("alpha", "k"):
                 layer.pop(moved, None)
     if wanted != found:
         raise ConfigError(
-            f"the bundle {config.base.path} has layers of its own, which are trained on, and the config says others; "
-            f"it has {found}"
+            f"the bundle {path} has layers of its own, which are trained on, and the config says others; it has {found}"
         )
 
 

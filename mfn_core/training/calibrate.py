@@ -15,7 +15,7 @@ from mfn_core.data.mix import TokenRows
 from mfn_core.layer import MFNLayer
 from mfn_core.model import MFNModel
 from mfn_core.training.batches import Batches
-from mfn_core.training.building import is_bundle
+from mfn_core.training.building import has_layers
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.pressures import apply_schedules
 
@@ -28,7 +28,7 @@ def begin_layers(model: MFNModel, config: TrainConfig, batches: Batches, step: i
 
     The layers of a bundle are trained on and stay as they are.
     """
-    if config.mfn.calibrate and not is_bundle(config.base.path):
+    if config.mfn.calibrate and not has_layers(config.base.path):
         apply_schedules(model, config, step)
         calibrate(model, batches.preview(-(-TOKENS // config.model.context)), batches.start)
 

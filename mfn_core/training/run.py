@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from filelock import FileLock, Timeout
 from transformers import PreTrainedTokenizerFast
 
 from mfn_core.errors import ConfigError
+from mfn_core.provenance import commit, versions
 from mfn_core.training.board import MISSING, Board, available
 from mfn_core.training.branch import branch
 from mfn_core.training.building import new_model, read_structure, same_model, write_structure
@@ -117,25 +116,14 @@ def _board(config: TrainConfig, folder: Path, say: Callable[[str], None]) -> Boa
 
 def environment(config: TrainConfig, device: torch.device) -> dict[str, str]:
     """Versions, commit, device and precision, as far as they can be found out."""
-    try:
-        here = Path(__file__).parent
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = "unknown"
     packages = ("torch", "transformers", "tokenizers", "numpy")
     return {
-        "commit": commit,
+        "commit": commit(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "autocast": resolved(config.autocast, device),
-        **{name: metadata.version(name) for name in packages},
+        **versions(packages),
     }
 
 

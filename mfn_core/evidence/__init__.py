@@ -1,0 +1,1 @@
+"""What experiments found, as documents that a page, a report and a person can read alike."""
