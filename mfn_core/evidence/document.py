@@ -6,9 +6,10 @@ nothing of the experiment: a document brings its own tables, figures and checks.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -156,7 +157,42 @@ class Document:
             raise DocumentError(f"it is no whole evidence document: {error!r}") from error
         if read.kind not in get_args(Kind):
             raise DocumentError(f"it is an evidence document of the kind {read.kind!r}, which is not known here")
+        for what, fits in read._parts():
+            if not fits:
+                raise DocumentError(f"it is no whole evidence document: {what} is of another type than it should be")
         return read
+
+    def _parts(self) -> Iterator[tuple[str, bool]]:
+        """What is inside, and whether it is what whoever shows it will take it for."""
+        for name in ("name", "title", "summary"):
+            yield name, isinstance(getattr(self, name), str)
+        for name in ("settings", "made", "sections"):
+            yield name, isinstance(getattr(self, name), Mapping)
+        yield "a title in sections", all(isinstance(title, str) for title in self.sections.values())
+        for verdict in self.verdicts:
+            conditions = verdict.get("conditions") if isinstance(verdict, Mapping) else None
+            yield "a verdict", isinstance(conditions, list) and all(isinstance(each, Mapping) for each in conditions)
+        for table in self.tables:
+            yield f"table {table.key!r}", isinstance(table.key, str) and isinstance(table.rows, list)
+            yield f"a row of table {table.key!r}", all(isinstance(row, Mapping) for row in table.rows)
+        for figure in self.figures:
+            drawn = figure.figure
+            fits = isinstance(drawn, Mapping) and isinstance(drawn.get("data"), list) and isinstance(figure.key, str)
+            yield f"figure {figure.key!r}", fits and isinstance(drawn.get("layout", {}), Mapping)
+
+    def by_section(self) -> list[tuple[str, list[Table], list[Figure]]]:
+        """Title, tables and figures of each section that has any; last, without a title, those that belong to none."""
+        groups: list[tuple[str, list[Table], list[Figure]]] = []
+        for key, title in [*self.sections.items(), (None, "")]:
+            tables = [each for each in self.tables if self._section(each.key) == key]
+            figures = [each for each in self.figures if self._section(each.key) == key]
+            if tables or figures:
+                groups.append((title, tables, figures))
+        return groups
+
+    def _section(self, key: str) -> str | None:
+        section, slash, _ = key.partition("/")
+        return section if slash and section in self.sections else None
 
     def write(self, path: Path) -> None:
         """All of it or nothing."""
@@ -179,6 +215,9 @@ class Document:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
+        if {"bdata", "dtype"} <= value.keys():  # how plotly writes arrays
+            shape = [int(size) for size in str(value.get("shape", "-1")).split(",")]
+            return _plain(np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"]).reshape(shape))
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]

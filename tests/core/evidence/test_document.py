@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from mfn_core.evidence.document import Check, Column, Document, DocumentError, Figure, Table
@@ -39,6 +40,14 @@ def test_numbers_of_numpy_and_those_that_json_has_no_word_for() -> None:
     assert document.to_json()["tables"][0]["rows"] == [{"x": 0.5, "y": None, "z": [1, 2]}]
 
 
+def test_arrays_as_plotly_writes_them_become_numbers() -> None:
+    """Or neither a table of a figure's numbers nor another program could read them."""
+    written = go.Figure(go.Heatmap(z=np.arange(6.0).reshape(2, 3), x=np.arange(3))).to_plotly_json()
+    document = Document("toy", "t", "", "", {}, {}, figures=[Figure("a", "A", "", written)])
+    drawn = document.to_json()["figures"][0]["figure"]["data"][0]
+    assert (drawn["x"], drawn["z"]) == ([0, 1, 2], [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -47,6 +56,10 @@ def test_numbers_of_numpy_and_those_that_json_has_no_word_for() -> None:
         (lambda data: data.update(kind="guess"), "'guess', which is not known"),
         (lambda data: data.pop("tables"), "no whole evidence document"),
         (lambda data: data["checks"][0].pop("found"), "no whole evidence document"),
+        (lambda data: data.update(title=["a"]), "title is of another type"),
+        (lambda data: data["tables"][0].update(rows=[1]), "a row of table 'all/a' is of another type"),
+        (lambda data: data["figures"][0].update(figure={}), "figure 'all/b' is of another type"),
+        (lambda data: data.update(verdicts=[{"name": "P1"}]), "a verdict is of another type"),
     ],
 )
 def test_what_is_none_is_refused_in_one_line(tmp_path: Path, change: object, said: str) -> None:
