@@ -20,20 +20,29 @@ PAIRED = 512  # features of a layer whose pairs are counted, spread evenly over 
 Progress = Callable[[int, int], None]
 
 
-class _Count:
+class FiringCount:
+    """Tokens on which each feature fires, and pairs of some features fire together, over as many codes as are added."""
+
     def __init__(self, n_features: int, k: int) -> None:
+        """
+        Args:
+            n_features: F.
+            k: K, how many are to fire on a token.
+        """
         self.counts = np.zeros(n_features, dtype=np.int64)
         self.tokens, self.target = 0, k / n_features
         chosen = torch.linspace(0, n_features - 1, min(PAIRED, n_features)).round().long()
         self.overlap = CoFiring(n_features, chosen)
 
     def add(self, codes: SparseCodes) -> None:
+        """More tokens, [..., K]."""
         fired = codes.indices[codes.fires].cpu().numpy()
         self.counts += np.bincount(fired, minlength=len(self.counts))
         self.tokens += codes.n_tokens
         self.overlap.add(codes)
 
     def result(self) -> LayerFiring:
+        """Of all tokens so far."""
         return LayerFiring(self.counts, self.tokens, self.target, self.overlap)
 
 
@@ -62,8 +71,8 @@ def layer_firing(
     """
     rng = torch.Generator().manual_seed(seed)
     layers = model.mfn_layers
-    ours = {n: _Count(layer.n_features, layer.k) for n, layer in layers.items()}
-    random = {n: _Count(layer.n_features, layer.k) for n, layer in layers.items()}
+    ours = {n: FiringCount(layer.n_features, layer.k) for n, layer in layers.items()}
+    random = {n: FiringCount(layer.n_features, layer.k) for n, layer in layers.items()}
     encoders = {
         n: torch.nn.functional.normalize(torch.randn(layer.n_features, layer.d_model, generator=rng), dim=1)
         for n, layer in layers.items()

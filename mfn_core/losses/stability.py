@@ -12,6 +12,7 @@ from torch import Tensor
 from mfn_core.codes import SparseCodes
 from mfn_core.errors import ConfigError
 from mfn_core.losses.shared import quotient
+from mfn_core.metrics.stability import squared_distance
 from mfn_core.run import LayerTrace
 from mfn_core.world import ALONE, World
 
@@ -36,11 +37,8 @@ class Stability:
         """
         assert perturbed.aux is not None
         z, other = _pick(clean.raw_codes, rows, keep), _pick(perturbed.aux.codes, slice(None), keep)
-        size = z.values.detach().square().sum()
-        # ‖z − z̃‖² = ‖z‖² + ‖z̃‖² − 2 z·z̃, and z·z̃ from the features that both have.
-        same = z.indices[:, :, None] == other.indices[:, None, :]
-        shared = (same * z.values.detach()[:, :, None]).sum(1)
-        distance = size + other.values.square().sum() - 2.0 * (shared * other.values).sum()
+        z = z.detach()
+        size, distance = z.values.square().sum(), squared_distance(z, other)
         return quotient(distance, size, world)
 
 

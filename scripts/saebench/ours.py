@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mfn_core.codes import SparseCodes
+from mfn_core.evaluation.splicing import logits_with, rebuilt
 from mfn_core.metrics.dictionaries import cosines, encoder_decoder_agreement
 from mfn_core.metrics.outputs import cross_entropy, kl, recovered
 from mfn_core.metrics.reconstruction import reconstruction
@@ -35,18 +36,16 @@ def measure(model: MFNModel, number: int, rows: Tensor, ignore: set[int]) -> Fou
     held: list[tuple[Tensor, Tensor, SparseCodes]] = []
 
     def splice(h: Tensor) -> Tensor:
-        codes, scale = coder.encode(h)
-        shift = coder.normalise(h)[2]
-        rebuilt = scale * coder.decode(codes) + (0.0 if shift is None else shift)
-        held.append((h, rebuilt, codes))
-        return rebuilt
+        x_hat = rebuilt(coder, h)
+        held.append((h, x_hat, coder.encode(h)[0]))
+        return x_hat
 
     untouched = model(rows).logits
-    spliced = _in_place_of(model, number, splice, rows)
-    ablated = _in_place_of(model, number, torch.zeros_like, rows)
+    spliced = logits_with(model, number, splice, rows)
+    ablated = logits_with(model, number, torch.zeros_like, rows)
     keep = ~torch.isin(rows, torch.tensor(sorted(ignore)))
-    ((h, rebuilt, codes),) = held
-    x, x_hat = h[keep], rebuilt[keep]
+    ((h, h_hat, codes),) = held
+    x, x_hat = h[keep], h_hat[keep]
     sums = reconstruction(x, x_hat)
     values, counts = codes.values[keep], torch.zeros(coder.n_features, dtype=torch.float64)
     fired = codes.indices[keep][values != 0]
@@ -89,17 +88,6 @@ def _in_their_words(x: Tensor, x_hat: Tensor) -> Found:
         "explained_variance_0_6_0": float(1.0 - left.mean() / (x.square().sum(-1).mean() - of_channel.square())),
         "explained_variance_legacy": float((1.0 - left / around).mean()),
     }
-
-
-def _in_place_of(model: MFNModel, number: int, change: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """Logits with the stream at a block's site replaced by what `change` makes of it."""
-    coder = model.coders[number]
-    coder.forward = change  # type: ignore[method-assign, assignment]
-    try:
-        logits: Tensor = model(rows).logits
-    finally:
-        del coder.forward
-    return logits
 
 
 def _mean_cost(rows: Tensor, keep: Tensor) -> Callable[[Tensor], float]:
