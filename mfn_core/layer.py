@@ -143,17 +143,20 @@ class MFNLayer(SparseCoder):
         return h if x_hat is None else self._blend(h, x_hat, scale, shift)
 
     def _train(self, h: Tensor, run: Run) -> Tensor:
-        """The forward pass with an auxiliary branch, whose gradient reaches this layer's parameters alone."""
+        """The forward pass with an auxiliary branch, whose gradient reaches this layer's parameters alone.
+
+        With the branch `apart` the utility path's gradient reaches none of them.
+        """
         x, scale, shift = self.normalise(full_precision(h))
         constant = x.detach()
-        stability = run.branch == "stability"
+        stability, apart = run.branch == "stability", run.branch == "apart"
         numbers, n_revived = None, 0
         if self.number in run.revive and not stability:
             dead, n_revived = run.revive[self.number]
             numbers = dead.nonzero().squeeze(-1)
         with torch.enable_grad() if stability else nullcontext():
             encoded = encode(
-                constant if stability else x, self.offset(), self.W_enc, self.b_enc, self.k, numbers, n_revived
+                constant if stability else x, self.offset(), self.W_enc, self.b_enc, self.k, numbers, n_revived, apart
             )
         codes = self._code(encoded.indices, encoded.values)
         if stability:
@@ -167,7 +170,10 @@ class MFNLayer(SparseCoder):
         aux = AuxBranch(encoded.pre, own, own_hat, revived)
         kept = codes.detach()
         run.traces[self.number] = LayerTrace(kept, kept, scale.detach(), constant, None, aux)
-        return h if self.alpha == 0.0 else self._blend(h, self.decode(codes), scale, shift)
+        if self.alpha == 0.0:
+            return h
+        x_hat = codes.decode(self.W_dec.detach()) + self.offset().detach() if apart else self.decode(codes)
+        return self._blend(h, x_hat, scale, shift)
 
     def _code(self, indices: Tensor, values: Tensor) -> SparseCodes:
         return SparseCodes(indices, F.relu(values), self.n_features)

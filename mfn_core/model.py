@@ -291,9 +291,10 @@ class MFNModel(nn.Module):
             past_key_values: what went before; grows where `use_cache`.
             edits: interventions, one row a row of the batch.
             record: give traces; `codes` spares reconstructions that only a trace needs.
-            branch: `train` gives traces with an auxiliary branch, for the losses; `stability` gives those of a pass
-                that has no gradient but each layer's own.
-            revive: which dead features AuxK asks for, by block number; with `branch="train"`.
+            branch: `train` gives traces with an auxiliary branch, for the losses, and `apart` does so with features
+                that nothing reaches from the output; `stability` gives those of a pass that has no gradient but each
+                layer's own.
+            revive: which dead features AuxK asks for, by block number; with `branch="train"` or `"apart"`.
             perturbation: what is done to the token embeddings [B, T, d].
             logits_to_keep: only the last so many positions' logits; 0 for all.
         """

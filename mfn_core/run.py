@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mfn_core.codes import SparseCodes
 from mfn_core.interventions import EditBuffers
 
-Branch = Literal["none", "train", "stability"]
+Branch = Literal["none", "train", "apart", "stability"]
 Record = bool | Literal["codes"]
 """Whether traces are kept. `codes`: without reconstructions that are made for the trace alone, as of an SAE."""
 
@@ -84,9 +84,11 @@ class Run:
     Attributes:
         edits: interventions by row, or None.
         record: keep a trace of every layer.
-        branch: `none`; `train`, the traces get an auxiliary branch for the losses; `stability`, nothing has a gradient
-            but each layer's own code with respect to the layer's own parameters. The last two exclude edits.
-        revive: for AuxK, by block number; with `branch="train"`.
+        branch: `none`; `train`, the traces get an auxiliary branch for the losses; `apart`, the same, and what follows
+            from the model's output reaches no parameter of a layer of features, only what lies before it; `stability`,
+            nothing has a gradient but each layer's own code with respect to the layer's own parameters. All but the
+            first exclude edits.
+        revive: for AuxK, by block number; with `branch="train"` or `"apart"`.
         perturbation: what is done to the token embeddings [B, T, d], or None.
         traces: by block number, those of the latest forward pass.
         positions, tokens: int64 [B or 1, T] and [B, T], of the latest forward pass; see `Stage`.

@@ -43,7 +43,15 @@ class Encoded(NamedTuple):
 class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, offset: Tensor, weight: Tensor, b_enc: Tensor, k: int, dead: Tensor | None, dead_k: int
+        ctx: Any,
+        x: Tensor,
+        offset: Tensor,
+        weight: Tensor,
+        b_enc: Tensor,
+        k: int,
+        dead: Tensor | None,
+        dead_k: int,
+        input_alone: bool,
     ) -> tuple[Tensor, ...]:
         kind = x.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
@@ -63,6 +71,7 @@ class _Encode(torch.autograd.Function):
         ctx.save_for_backward(centred, weight, *chosen)
         ctx.dtypes = (offset.dtype, b_enc.dtype)
         ctx.one_offset = offset.ndim == 1
+        ctx.input_alone = input_alone
         return tuple(out)
 
     @staticmethod
@@ -74,7 +83,11 @@ class _Encode(torch.autograd.Function):
         n_features, width = weight.shape
         tokens = centred.reshape(-1, width)
         where, entries = _together(
-            [(indices, of_values, of_own), *((place, of_dead[1], None) for place in dead_indices)], tokens.dtype
+            [
+                (indices, None if ctx.input_alone else of_values, of_own),
+                *((place, of_dead[1], None) for place in dead_indices),
+            ],
+            tokens.dtype,
         )
         dense = None if of_pre is None else _rows_not_zero(of_pre)
         grad_x = grad_offset = grad_weight = grad_bias = None
@@ -98,7 +111,7 @@ class _Encode(torch.autograd.Function):
         elif needs_offset:
             of_tokens = bag(where, entries.to(weight.dtype), weight).to(tokens.dtype)
             grad_offset = -of_tokens.to(offset_type).view_as(centred)
-        return grad_x, grad_offset, grad_weight, grad_bias if needs_bias else None, None, None, None
+        return grad_x, grad_offset, grad_weight, grad_bias if needs_bias else None, None, None, None, None
 
 
 def _together(
@@ -138,6 +151,7 @@ def encode(
     k: int,
     dead: Tensor | None = None,
     dead_k: int = 0,
+    input_alone: bool = False,
 ) -> Encoded:
     """The K largest of p = W_e (x − b) + b_e, under autocast in its precision.
 
@@ -153,7 +167,8 @@ def encode(
         k: K.
         dead: int64 [n], features among which `dead_k` are chosen besides; None or empty for none.
         dead_k: how many; where there are fewer, all.
+        input_alone: whether the gradient of `values` reaches the input and not the parameters.
     """
     if dead is not None:
         dead_k = min(dead_k, len(dead))
-    return Encoded(*_Encode.apply(x, offset, weight, b_enc, k, dead, dead_k))  # type: ignore[no-untyped-call]
+    return Encoded(*_Encode.apply(x, offset, weight, b_enc, k, dead, dead_k, input_alone))  # type: ignore[no-untyped-call]

@@ -25,7 +25,7 @@ from mfn_core.losses import (
     Utility,
 )
 from mfn_core.model import MFNModel
-from mfn_core.run import LayerTrace, Revive
+from mfn_core.run import Branch, LayerTrace, Revive
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.objective import Batch, Figures, Losses
 from mfn_core.training.optimizer import Optimizers
@@ -64,6 +64,9 @@ class Pressures:
         """Sets α and K; before layers, or token tables, enter, nothing of them learns."""
         there = step >= self.config.entry
         self.entered = there and bool(self.model.mfn_layers)
+        if self.entered and self.mfn.utility == "none":
+            # A gradient of zero would not do: momentum and weight decay move what has one.
+            self.model.base.requires_grad_(False)
         for coder in self.model.coders.values():
             coder.requires_grad_(there)
         return apply_schedules(self.model, self.config, step)
@@ -72,9 +75,7 @@ class Pressures:
         """The loss of one batch: the sum of the weighted pressures, each a mean over layers."""
         training = self.entered
         with autocast(self.config.autocast, self.model.device):
-            out = self.model(
-                batch.ids, branch="train" if training else "none", revive=self._revive(batch) if training else None
-            )
+            out = self.model(batch.ids, branch=self._branch(), revive=self._revive(batch) if training else None)
             perturbed, rows, keep = self._perturbed(batch) if training and self.mfn.stab else ({}, slice(0), None)
         utility = self.utility(out.logits[:, :-1], batch.ids[:, 1:], self.world)
         terms: dict[str, dict[int, Tensor]] = defaultdict(dict)
@@ -87,7 +88,7 @@ class Pressures:
                 terms["stab"][number] = self.stab(trace, perturbed[number], rows, keep, self.world)
             if number in self.renewals and batch.last:
                 self.renewals[number].note(trace, batch)
-        total = utility
+        total = utility.detach() if training and self.mfn.utility == "none" else utility
         for name, by_layer in terms.items():
             values = torch.stack(list(by_layer.values()))
             if name == "rate":
@@ -96,6 +97,12 @@ class Pressures:
         figures: dict[str, Any] = {"utility": utility.detach()}
         figures |= {name: {n: value.detach() for n, value in by_layer.items()} for name, by_layer in terms.items()}
         return Losses(total, {**figures, **(self._census(batch) if training else {})}, out.run)
+
+    def _branch(self) -> Branch:
+        """How far the next-token loss goes back."""
+        if not self.entered:
+            return "none"
+        return "train" if self.mfn.utility == "all" else "apart"
 
     def weight(self, name: str, step: int) -> float:
         """Of a pressure, in the step that follows `step` finished ones."""
@@ -181,7 +188,7 @@ def apply_schedules(model: MFNModel, config: TrainConfig, step: int) -> dict[str
         Both, for the log; nothing where there are no layers.
     """
     progress = since_entry(config, step)
-    alpha = ramp(progress, config.mfn.alpha_from, config.mfn.alpha_until)
+    alpha = config.mfn.alpha_last * ramp(progress, config.mfn.alpha_from, config.mfn.alpha_until)
     k = anneal_k(progress, config.mfn.k_first, config.mfn.k, config.mfn.k_until)
     layers: list[MFNLayer] = list(model.mfn_layers.values())
     for layer in layers:

@@ -9,6 +9,8 @@ from mfn_core.config import MFNConfig, MFNLayerConfig
 from mfn_core.losses import Perturbation
 from mfn_core.training.config.checks import require, require_positive
 
+UTILITY = ("all", "transformer", "none")
+
 
 @dataclass(frozen=True)
 class MFNTraining:
@@ -27,9 +29,12 @@ class MFNTraining:
         enter: share of the run's steps before which there are no layers: the Transformer trains alone, just as its
             dense twin does, and is kept for the twin to go on from. The shares below are of the steps that are left.
         k_first, k_until: K starts at `k_first` and reaches `k` at this share of the steps.
-        alpha_from, alpha_until: α is 0 up to the first share of the steps, 1 from the second on.
+        alpha_from, alpha_until, alpha_last: α is 0 up to the first share of the steps, `alpha_last` from the second on.
         recon, rate, comp, stab, auxk: weights of the losses beside the next-token loss; each is a mean over layers, and
             one of weight 0 is not computed.
+        utility: what the next-token loss moves once layers are in. `all`: Transformer and features. `transformer`: the
+            Transformer alone, through features that stand still for it. `none`: nothing, so that the Transformer stays
+            what it was when they entered, and the features are what their own losses make of them. For ablations.
         rate_slack: a layer feels only by how much its rate loss exceeds this. Layers need the pressure to very
             different degrees, and all pay for it in reconstruction.
         pressures_from, pressures_last: from that share on these weights fall geometrically, all by the same factor,
@@ -64,12 +69,14 @@ class MFNTraining:
     k_until: float = 0.25
     alpha_from: float = 0.15
     alpha_until: float = 0.55
+    alpha_last: float = 1.0
     recon: float = 0.5
     rate: float = 0.01
     rate_slack: float = 0.0
     comp: float = 0.01
     stab: float = 0.05
     auxk: float = 0.03125
+    utility: str = "all"
     pressures_from: float = 0.0
     pressures_last: float = 1.0
     rate_tau: float = 0.1
@@ -91,6 +98,12 @@ class MFNTraining:
             all(getattr(self, name) >= 0 for name in weights),
             f"the weights mfn.{', '.join(weights)} must not be negative",
         )
+        require(self.utility in UTILITY, f"mfn.utility is one of {', '.join(UTILITY)}, not {self.utility!r}")
+        require(
+            self.utility == "all" or any(getattr(self, name) for name in weights),
+            f"with mfn.utility = {self.utility!r} features need another loss: one of {', '.join(weights)} above 0",
+        )
+        require(0 < self.alpha_last <= 1, f"mfn.alpha_last lies above 0, at most at 1, not {self.alpha_last}")
         require(self.rate_slack >= 0, f"mfn.rate_slack must not be negative, not {self.rate_slack}")
         require(
             0 < self.pressures_last <= 1 and 0 <= self.pressures_from < 1,
@@ -134,7 +147,7 @@ class MFNTraining:
             self.k,
             norm=cast(Any, self.norm),
             blend_into="residual" if final else cast(Any, self.blend_into),
-            alpha=1.0,
+            alpha=self.alpha_last,
             token_lookup=self.token_lookup,
             site="resid_final" if final else cast(Any, self.site),
         )

@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from mfn_core.errors import ConfigError
+from mfn_core.training.checkpoint import load_latest
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.export import export
 from mfn_core.training.log import Metrics
 from mfn_core.training.run import train
+from mfn_core.training.trainer import DENSE
 
 from .conftest import lines, same_weights, small
 
@@ -132,6 +134,18 @@ def test_a_dense_twin_may_have_token_tables_from_where_layers_enter(
     assert all(coder.T.abs().max() > 0 for coder in straight.model.coders.values())
     branched = train(config, tmp_path / "run", corpus, begin=whole["late"][0])
     assert same_weights(branched.model, straight.model)
+
+
+def test_where_nothing_learns_from_the_next_token_the_transformer_stays_what_it_was(
+    tmp_path: Path, corpus: Path, whole: Any
+) -> None:
+    trainer = train(late(mfn={"utility": "none"}), tmp_path / "run", corpus, begin=whole["late"][0])
+    found = load_latest(whole["late"][0] / DENSE)
+    assert found is not None
+    before, moved = found.part("model"), trainer.model.base.state_dict()
+    features = {name for name in moved if ".mfn." in name}
+    assert all(torch.equal(moved[name], before[name]) for name in moved.keys() - features)
+    assert not any(torch.equal(moved[name], before[name]) for name in features)
 
 
 def test_layers_of_another_size_may_enter(run_folder: Folders, tmp_path: Path, corpus: Path, whole: Any) -> None:

@@ -90,6 +90,8 @@ def test_overrides() -> None:
         ("mfn.perturb=fog", "perturbation is one of"),
         ("mfn.perturb_amount=0.0", "amount of noise"),
         ("mfn.floor=1.5", "mfn.floor"),
+        ("mfn.alpha_last=0.0", "mfn.alpha_last"),
+        ("mfn.utility=some", "mfn.utility is one of all, transformer, none"),
         ("mfn.resample_after=10", "resample_after must be 0"),
         ("mfn.site=attic", "site must be one of"),
         ("ema=1.0", "ema is a decay"),
@@ -108,6 +110,13 @@ def test_overrides() -> None:
 def test_what_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(CONFIGS / "demo-small.toml", [override])
+
+
+def test_features_that_nothing_presses_on_are_refused() -> None:
+    nothing = [f"mfn.{name}=0.0" for name in ("recon", "rate", "comp", "stab", "auxk")]
+    load_config(CONFIGS / "demo-small.toml", nothing)  # the next-token loss is left
+    with pytest.raises(ConfigError, match="features need another loss"):
+        load_config(CONFIGS / "demo-small.toml", [*nothing, "mfn.utility=none"])
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

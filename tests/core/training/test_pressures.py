@@ -110,6 +110,26 @@ def test_the_transformer_feels_the_next_token_loss_alone() -> None:
     assert not torch.allclose(pressed["model.layers.0.mfn.W_enc"], plain["model.layers.0.mfn.W_enc"], rtol=1e-3)
 
 
+def test_who_feels_the_next_token_loss_may_be_chosen() -> None:
+    looked_up = {**ALL, "token_lookup": True}
+    total, both = gradients(small(mfn=looked_up))
+    _, of_next_token = gradients(small(mfn={**looked_up, **NONE}))
+    same, apart = gradients(small(mfn={**looked_up, "utility": "transformer"}))
+    _, alone = gradients(small(mfn={**looked_up, "utility": "none"}))
+    assert same == total
+    features = {name for name in both if ".mfn." in name}
+    assert {name.rsplit(".", 1)[1] for name in features} == {"W_enc", "b_enc", "W_dec", "b_dec", "T"}
+    for name, gradient in both.items():
+        if name in features:
+            # what is left of the sum is what their own losses ask of them
+            torch.testing.assert_close(apart[name], gradient - of_next_token[name], rtol=1e-9, atol=1e-12, msg=name)
+            assert of_next_token[name].any(), name
+            assert torch.equal(alone[name], apart[name]), name
+        else:
+            assert torch.equal(apart[name], gradient), name
+            assert name not in alone
+
+
 def test_a_loss_without_weight_is_not_computed() -> None:
     config = small(mfn=NONE)
     objective = Pressures(model_of(config), config)
@@ -136,6 +156,14 @@ def test_schedules() -> None:
     assert [m["alpha"] for m in moved] == [0.0, 0.0, 0.5, 1.0]
     assert [m["k"] for m in moved] == [8, 6, 4, 4]
     assert model.mfn_layers[1].k == 4
+
+
+def test_alpha_may_end_below_one() -> None:
+    config = small(mfn={"alpha_from": 0.25, "alpha_until": 0.75, "alpha_last": 0.5})
+    model = model_of(config)
+    assert [Pressures(model, config).begin(step)["alpha"] for step in (6, 12, 18, 24)] == [0.0, 0.25, 0.5, 0.5]
+    assert model.mfn_layers[1].current_config.alpha == 0.5
+    assert config.mfn.layer().alpha == 0.5
 
 
 def test_rare_features_count_as_dead_only_once_enough_was_seen() -> None:
