@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.table import Table
 
+from mfn_server.eval_report import EvalReport
 from mfn_server.options import ModelFolder
 from mfn_server.printing import wide_console
 from mfn_server.progress import telling
-from mfn_server.report_file import ReportFile
 
 if TYPE_CHECKING:
     from mfn_core.evaluation.evidence import Texts
@@ -55,13 +52,24 @@ def evaluate(
     formats: Annotated[int, typer.Option(help="Generated documents of each format to add, for P2.", min=0)] = 60,
     tokens: Annotated[int, typer.Option(help="Most tokens to read of each corpus.", min=1000)] = 200_000,
     seed: Annotated[int, typer.Option(help="Of random codes, samples and intervals.")] = 0,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FOLDER",
+            help="Write the report there: NAME.json, which the Evidence page shows, and NAME.html, which needs nothing "
+            "else. What is done is kept beside it until all is: a run that was interrupted goes on there, and one that "
+            "is asked for again computes nothing.",
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="What the model is called in it. [as its card, or its folder, has it]")
+    ] = "",
     json_file: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
             "--json",
             metavar="FILE",
-            help="Write the report to this file, too. What is done goes into FILE.journal until all is: a run that was "
-            "interrupted goes on there when the same is asked for again.",
+            help="Write the JSON alone, to this file. What is done goes into FILE.journal until all is.",
         ),
     ] = None,
 ) -> None:
@@ -82,7 +90,7 @@ def evaluate(
     from mfn_core.model import MFNModel
     from mfn_server.concepts import labelled_texts
 
-    out_file = ReportFile(json_file)
+    report = EvalReport(out, json_file, name or _name(model))
     loaded = MFNModel.from_pretrained(model)
     with telling() as tell:
         tell("reading text", None)
@@ -99,22 +107,25 @@ def evaluate(
             {name: name.split("/")[0] in BY_TEXT for name in names},
         )
         settings = material.settings(seed)
-        journal = Journal(out_file.journal, settings)
-        found = verdicts(material, journal, seed, tell)
-    out = wide_console()
+        kept = report.kept(settings)
+        journal = Journal(None if kept else report.journal, settings)
+        found = kept or verdicts(material, journal, seed, tell)
+    console = wide_console()
     for verdict in found:
-        out.print(_table(verdict))
-    if json_file is not None:
-        report = {
-            "kind": "evidence",
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "settings": settings,
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in ("mfn-studio", "torch", "transformers", "scikit-learn", "scipy")},
-            "verdicts": [verdict.to_json() for verdict in found],
-        }
-        out_file.write(report)
-        journal.remove()
+        console.print(_table(verdict))
+    if kept:
+        console.print(f"nothing has changed since {report.path} was written: the verdicts are from there", markup=False)
+        return
+    for path in report.write(found, settings):
+        console.print(f"wrote {path}", markup=False)
+    journal.remove()
+
+
+def _name(model: Path) -> str:
+    """As the dashboard calls it."""
+    from mfn_server.model_facts import read_card
+
+    return str(read_card(model).get("name") or model.resolve().name)
 
 
 def _domains(given: list[str]) -> Iterator[tuple[str, str]]:

@@ -54,7 +54,7 @@ class ModelFacts:
     @classmethod
     def of(cls, model: MFNModel, folder: Path) -> ModelFacts:
         """The facts of a loaded model and of the folder it came from."""
-        card = _read_card(folder)
+        card = read_card(folder)
         sources = tuple(
             SourceFacts(
                 key=model.source_key(layer),
@@ -82,7 +82,7 @@ class ModelFacts:
         )
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def read_card(folder: Path) -> dict[str, Any]:
     """A card is for readers: a missing or broken one takes nothing away from the model."""
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"), parse_constant=lambda name: None)

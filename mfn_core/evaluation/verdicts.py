@@ -65,6 +65,12 @@ class Condition:
             "why_not": self.why_not,
         }
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Condition:
+        """What `to_json` gave."""
+        named = {name: data[name] for name in ("claim", "sense", "bound", "unit", "why_not")}
+        return cls(estimate=None if data["estimate"] is None else Estimate(**data["estimate"]), **named)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -99,3 +105,9 @@ class Verdict:
             "conditions": conditions,
             "tables": self.tables,
         }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Verdict:
+        """What `to_json` gave."""
+        conditions = [Condition.from_json(condition) for condition in data["conditions"]]
+        return cls(data["name"], data["claim"], conditions, data["tables"])

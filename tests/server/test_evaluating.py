@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from mfn_core.evaluation import evidence
+from mfn_core.evidence.document import Document
 from mfn_core.model import MFNModel
 from mfn_server import cli
+from mfn_server.eval_report import EvalReport
 from tests.conftest import TINY_TEXTS
 
 Eval = Callable[..., tuple[int, str, str]]
@@ -120,6 +122,7 @@ def test_it_goes_on_where_it_stood(evaluate: Eval, monkeypatch: pytest.MonkeyPat
         (["--domain", "reviews"], "NAME=CORPUS"),
         (["--domain", "reviews=/nowhere.txt"], "/nowhere.txt"),
         (["--json", "/nowhere/report.json"], "no such folder"),
+        (["--json", "report.json", "--out", "reports"], "either --out or --json"),
     ],
 )
 def test_what_cannot_be_is_one_line(evaluate: Eval, arguments: list[str], says: str) -> None:
@@ -127,3 +130,37 @@ def test_what_cannot_be_is_one_line(evaluate: Eval, arguments: list[str], says: 
     assert code == 1
     assert says in errors
     assert len(errors.strip().splitlines()) == 1
+
+
+def test_a_report_is_two_files_and_is_not_computed_twice(
+    evaluate: Eval, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "evidence"
+    assert evaluate("--out", out, "--name", "a model/of <ours>")[0] == 0
+    written = out / "a-model-of-ours.json", out / "a-model-of-ours.html"
+    assert sorted(out.iterdir()) == sorted(written)
+    document = Document.read(written[0])
+    assert (document.kind, document.name) == ("eval", "a model/of <ours>")
+    assert {table.key for table in document.tables} >= {"p1/layers", "p2/by_concept", "p2/concepts"}
+    assert {figure.key for figure in document.figures} >= {"p1/rates", "p2/means", "p2/concepts"}
+    html = written[1].read_text()
+    assert "a model/of &lt;ours&gt;" in html
+    for verdict in document.verdicts:
+        assert f"{verdict['name']}</h2>" in html
+
+    def fails(*_: Any) -> Any:
+        raise AssertionError("computed again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evidence, "rates_and_overlap", fails)
+        written[1].unlink()
+        code, text, _ = evaluate("--out", out, "--name", "a model/of <ours>")
+    assert code == 0
+    assert "nothing has changed" in text
+    assert f"P1 {document.verdicts[0]['status']}" in text
+    assert written[1].read_text() == html
+    report = EvalReport(out, None, "a model/of <ours>")
+    assert report.kept(dict(document.settings)) is not None
+    assert report.kept(dict(document.settings) | {"seed": 1}) is None  # other numbers
+    written[0].write_text("{}")
+    assert report.kept(dict(document.settings)) is None

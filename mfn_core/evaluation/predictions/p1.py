@@ -18,6 +18,8 @@ from mfn_core.metrics.overlap import CoFiring
 
 CLAIM = "Firing rates converge to the target, and features overlap less than those of a random code."
 LEAST_NEAR = 0.8  # share of live features within a factor of two of the target
+BINS = np.sqrt(2.0) ** np.arange(-16, 17)  # of rates, as multiples of the target; what lies beyond is in the last ones
+FARTHEST = 5  # features of a layer that are told of at either end
 LEVEL = 99.0  # the percentile of Jaccard overlaps that is compared
 RESAMPLES = 1000  # of features, for overlaps
 
@@ -65,7 +67,7 @@ def verdict(ours: Mapping[int, LayerFiring], random: Mapping[int, LayerFiring] |
                 why_not="" if difference else "no random code was read",
             ),
         ],
-        {"layers": rows},
+        {"layers": rows, "farthest": [each for number, layer in ours.items() for each in farthest(number, layer)]},
     )
 
 
@@ -83,7 +85,27 @@ def row(layer: LayerFiring) -> dict[str, Any]:
         "gini": firing.spread(counts),
         "overlap": layer.overlap.percentile(LEVEL),
         "overlap_max": layer.overlap.percentile(100.0),
+        "rates": rates(layer),
     }
+
+
+def rates(layer: LayerFiring) -> dict[str, list[float]]:
+    """Live features by their rate over the target: `edges` of the bins, `counts` one fewer."""
+    times = layer.counts[layer.counts > 0] / layer.tokens / layer.target
+    counts, edges = np.histogram(times.clip(BINS[0], BINS[-1]), BINS)
+    return {"edges": edges.tolist(), "counts": counts.tolist()}
+
+
+def farthest(number: int, layer: LayerFiring) -> list[dict[str, Any]]:
+    """The features of a layer that fire most, and the live ones that fire least."""
+    order = np.argsort(layer.counts, kind="stable")
+    order = order[layer.counts[order] > 0][::-1]
+    told = [*order[:FARTHEST], *order[FARTHEST:][-FARTHEST:]]
+    found = [(int(feature), float(layer.counts[feature] / layer.tokens)) for feature in told]
+    return [
+        {"layer": number, "feature": feature, "rate": rate, "times_target": rate / layer.target}
+        for feature, rate in found
+    ]
 
 
 def _difference(ours: Mapping[int, LayerFiring], random: Mapping[int, LayerFiring], seed: int) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -44,6 +45,14 @@ def test_p1(ours: p1.LayerFiring, random: p1.LayerFiring | None, statuses: list[
     row = verdict.tables["layers"]["MFN"]["2"]
     assert row["near_target"] == pytest.approx(verdict.conditions[0].estimate.value)  # type: ignore[union-attr]
     assert row["overlap"] <= row["overlap_max"]
+    assert sum(row["rates"]["counts"]) == 60  # live features, each in one bin
+    within = [low >= 0.5 and high <= 2 for low, high in itertools.pairwise(np.round(row["rates"]["edges"], 9))]
+    near = sum(count for count, inside in zip(row["rates"]["counts"], within, strict=True) if inside)
+    assert near / 60 == pytest.approx(row["near_target"])
+    most, *_, least = verdict.tables["farthest"]
+    assert most["rate"] == ours.counts.max() / ours.tokens
+    assert least["rate"] == ours.counts.min() / ours.tokens
+    assert ours.counts[most["feature"]] / ours.tokens / 0.01 == pytest.approx(most["times_target"])
 
 
 def sample(concepts: int, n: int = 400) -> Sample:
