@@ -15,6 +15,7 @@ import { loadFeature, loadModel, session } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { steerPath } from "../pages/steer-link.js";
 import { featureNameNodes } from "./feature-name.js";
+import { shut } from "./palette-dialog.js";
 
 const SEARCH_MS = 120;
 const SHOWN = { recent: 6, features: 8, actions: 8, presets: 4 };
@@ -201,14 +202,15 @@ export class Palette {
       this.#entered = null;
       this.#activate(Math.max(0, to));
     } else if (event.key === "Enter") this.#enter(event);
-    else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") this.dialog.close();
+    else if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") this.#entered || shut(this.dialog);
     else return;
     event.preventDefault();
   }
 
   /**
    * Enter right after typing waits for the results of what was typed, so that "3/812" and Enter never opens something
-   * else. It waits until they come, until more is typed, another row is chosen or the dialog is closed.
+   * else. It waits until they come, until more is typed or another row is chosen, or for Escape; whoever types on with
+   * Ctrl+K, taking it for done, does not take it back.
    */
   #enter(event) {
     if (this.#decided) return this.#act(this.#active, event);
@@ -224,7 +226,7 @@ export class Palette {
   #act(place, event) {
     const item = this.#items[place];
     if (!item) return;
-    this.dialog.close();
+    shut(this.dialog);
     if (item.href && (event.ctrlKey || event.metaKey)) open(item.href, "_blank", "noopener");
     else if (item.href) navigate(item.href);
     else item.run();

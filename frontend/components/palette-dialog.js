@@ -23,7 +23,12 @@ export async function openPalette() {
   const hints = h("footer", { class: "palette-hints muted", "aria-hidden": "true" }, hint(["↑", "↓"], text.keys.move), hint(["↵"], text.keys.act), hint(["Esc"], text.keys.close));
   const dialog = h("dialog", { class: "palette", "aria-label": text.label }, input, list, hints, status);
   dialog.addEventListener("close", () => dialog.remove());
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("click", (event) => event.target === dialog && shut(dialog));
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || event.isComposing) return;
+    event.preventDefault(); // or the browser closes it, and no more
+    shut(dialog);
+  });
   document.body.append(dialog);
   const early = keepKeys(input);
   dialog.showModal();
@@ -34,6 +39,15 @@ export async function openPalette() {
   } catch {
     fill(list, h("p", { class: "palette-nothing error-text" }, strings.errors.unreachable));
   }
+}
+
+/**
+ * Close it for good, at once. A dialog that is merely closed keeps the focus in its field until the browser paints, and
+ * tells that it was closed no sooner: whatever is typed in between would go there, and be lost.
+ */
+export function shut(dialog) {
+  dialog.close();
+  dialog.remove();
 }
 
 /** Keeps the keys that act on what is typed into the field, until more is typed; the function it returns ends that and gives them. */

@@ -40,9 +40,9 @@ export function keyNames(keys) {
   return keys.startsWith(MOD) ? [apple ? "⌘" : "Ctrl", keys.slice(MOD.length).toUpperCase()] : keys.split(" ");
 }
 
-/** True where typing means typing. */
+/** True where typing means typing. A dialog that was just closed may have the focus still, until the browser paints. */
 export function isEditable(target) {
-  if (!(target instanceof Element)) return false;
+  if (!(target instanceof Element) || target.closest("dialog:not([open])")) return false;
   if (target.closest("textarea, select, [contenteditable]:not([contenteditable=false])")) return true;
   const input = target.closest("input");
   return input !== null && !["checkbox", "radio", "button", "submit", "range"].includes(input.type);
