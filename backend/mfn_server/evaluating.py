@@ -15,8 +15,8 @@ from mfn_server.printing import wide_console
 from mfn_server.progress import telling
 
 if TYPE_CHECKING:
-    from mfn_core.evaluation.evidence import Texts
     from mfn_core.evaluation.verdicts import Condition, Verdict
+    from mfn_core.experiments.material import Texts
     from mfn_core.model import MFNModel
 
 FEWEST = 6  # texts with a concept, below which probes are not tried
@@ -34,6 +34,21 @@ def evaluate(
     sae: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="MODEL", help="The dense twin equipped with post-hoc SAEs of equal width and K: for P2."),
+    ] = None,
+    seed_model: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="MODEL",
+            help="MODEL trained with another seed, the same in all else: for P3, which needs two or more; repeatable.",
+        ),
+    ] = None,
+    seed_sae: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="MODEL",
+            help="The SAEs on the dense twin of a --seed-model, for P3: as many as of these, in their order. Those of "
+            "MODEL itself are --sae.",
+        ),
     ] = None,
     domain: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -73,7 +88,8 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Test the paper's predictions on a model: P1 (rates and overlap), P2 (probes) and P5 (transfer).
+    """Test the paper's predictions on a model: P1 (rates and overlap), P2 (probes), P3 (alignment across seeds) and P5
+    (transfer).
 
     A condition holds where all of its 95 % interval does, fails where none of it does, and is undecided otherwise. A
     prediction holds where all of its conditions do, and fails where one fails.
@@ -82,7 +98,8 @@ def evaluate(
     from mfn_core.evaluation.concepts import BY_TEXT
 
     try:
-        from mfn_core.evaluation.evidence import Material, verdicts
+        from mfn_core.experiments.evidence import verdicts
+        from mfn_core.experiments.material import Material
     except ModuleNotFoundError as error:  # scikit-learn brings scipy
         raise ConfigError(f"mfn eval needs {error.name}: pip install 'mfn-studio[eval]'") from error
     from mfn_core.evaluation.journal import Journal
@@ -105,6 +122,8 @@ def evaluate(
             {name: _texts(loaded, corpus, tokens) for name, corpus in _domains(domain or [])},
             [tokenise(each, names, *given) for each in labelled],
             {name: name.split("/")[0] in BY_TEXT for name in names},
+            [MFNModel.from_pretrained(folder) for folder in seed_model or []],
+            [MFNModel.from_pretrained(folder) for folder in seed_sae or []],
         )
         settings = material.settings(seed)
         kept = report.kept(settings)

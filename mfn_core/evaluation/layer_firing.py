@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from mfn_core.codes import SparseCodes, top_k
+from mfn_core.codes import SparseCodes
 from mfn_core.evaluation.late_start import padded_ids
 from mfn_core.evaluation.predictions.p1 import LayerFiring
+from mfn_core.evaluation.random_codes import RandomCodes
 from mfn_core.metrics.overlap import CoFiring
 from mfn_core.model import MFNModel
 
@@ -54,10 +54,7 @@ def layer_firing(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> tuple[dict[int, LayerFiring], dict[int, LayerFiring]]:
-    """Counts firings of a model's MFNs, and of random codes in their place.
-
-    A random code is TopK(ReLU(W x)) with rows of W drawn from a sphere, x the same normalised stream, centred on its
-    mean over the first batch: an untrained SAE that is given the bias a trained one begins with.
+    """Counts firings of a model's MFNs, and of random codes in their place, on the same streams (`RandomCodes`).
 
     Args:
         model: with MFNs.
@@ -69,15 +66,10 @@ def layer_firing(
     Returns:
         By layer, of the model and of the random codes.
     """
-    rng = torch.Generator().manual_seed(seed)
     layers = model.mfn_layers
     ours = {n: FiringCount(layer.n_features, layer.k) for n, layer in layers.items()}
     random = {n: FiringCount(layer.n_features, layer.k) for n, layer in layers.items()}
-    encoders = {
-        n: torch.nn.functional.normalize(torch.randn(layer.n_features, layer.d_model, generator=rng), dim=1)
-        for n, layer in layers.items()
-    }
-    means: dict[int, Tensor] = {}
+    codes = RandomCodes(model, seed)
     order = sorted(rows, key=len)
     for at in range(0, len(order), batch):
         ids, lengths = padded_ids(order[at : at + batch], model.device)
@@ -87,9 +79,7 @@ def layer_firing(
             if number not in layers:
                 continue
             assert trace.x is not None
-            x = trace.x[keep].float()
-            mean = means.setdefault(number, x.mean(0))
             ours[number].add(SparseCodes(trace.codes.indices[keep], trace.codes.values[keep], trace.codes.n_features))
-            random[number].add(top_k((x - mean) @ encoders[number].to(x.device).T, layers[number].k))
+            random[number].add(codes.encode(number, trace.x[keep]))
         progress(min(at + batch, len(order)), len(order))
     return {n: c.result() for n, c in ours.items()}, {n: c.result() for n, c in random.items()}

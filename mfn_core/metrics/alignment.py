@@ -7,6 +7,9 @@ from torch import Tensor
 
 from mfn_core.codes import SparseCodes
 
+DENSE_GAIN = 50  # how many multiplications of a dense product take as long as one pair of entries of sparse codes
+MOST_PAIRS = 1 << 22  # of entries at once
+
 
 class Correlation:
     """Pearson correlations of all pairs of features of two codes, over the same tokens, batch by batch.
@@ -23,12 +26,36 @@ class Correlation:
 
     def add(self, first: SparseCodes, second: SparseCodes) -> None:
         """More tokens, both [tokens, K]: row by row the same."""
-        dense = [codes.dense().double().cpu() for codes in (first, second)]
-        self.n += len(dense[0])
-        self.products += dense[0].T @ dense[1]
-        for side, values in enumerate(dense):
-            self.sums[side].add_(values.sum(0))
-            self.squares[side].add_(values.square().sum(0))
+        self.n += first.n_tokens
+        sides = first.to("cpu").flatten(), second.to("cpu").flatten()
+        for place, codes in enumerate(sides):
+            entries, values = codes.indices.flatten(), codes.values.flatten().double()
+            self.sums[place].index_add_(0, entries, values)
+            self.squares[place].index_add_(0, entries, values.square())  # a feature is in a row once
+        width = sides[0].width * sides[1].width
+        if width * DENSE_GAIN < self.products.numel():
+            self._add_pairs(sides[0], sides[1], max(1, MOST_PAIRS // width))
+        else:
+            dense = [codes.dense().double() for codes in sides]
+            self.products += dense[0].T @ dense[1]
+
+    def _add_pairs(self, first: SparseCodes, second: SparseCodes, rows: int) -> None:
+        """The products of what fires together, of so many tokens at once."""
+        columns = self.products.shape[1]
+        for at in range(0, first.n_tokens, rows):
+            part = slice(at, at + rows)
+            cells = first.indices[part, :, None] * columns + second.indices[part, None, :]
+            found = first.values[part, :, None].double() * second.values[part, None, :].double()
+            self.products.view(-1).index_add_(0, cells.flatten(), found.flatten())
+
+    def __add__(self, other: Correlation) -> Correlation:
+        """Of the tokens of both."""
+        found = Correlation(*self.products.shape)
+        found.n = self.n + other.n
+        found.products = self.products + other.products
+        found.sums = self.sums[0] + other.sums[0], self.sums[1] + other.sums[1]
+        found.squares = self.squares[0] + other.squares[0], self.squares[1] + other.squares[1]
+        return found
 
     def result(self) -> Tensor:
         """float64 [F, F'], from −1 to 1; 0 with features that never fire or never vary."""

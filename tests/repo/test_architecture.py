@@ -31,6 +31,11 @@ def test_workshops_stand_side_by_side(one: str, other: str) -> None:
     assert not [n for n in imported(ROOT / "mfn_core" / one) if n == beside or n.startswith(f"{beside}.")]
 
 
+@pytest.mark.parametrize("folder", [*WORKSHOPS, "metrics", "naming"])
+def test_nothing_that_an_experiment_is_made_of_knows_of_experiments(folder: str) -> None:
+    assert not [n for n in imported(ROOT / "mfn_core" / folder) if n.startswith("mfn_core.experiments")]
+
+
 def test_the_science_knows_nothing_of_the_service() -> None:
     outside = ("mfn_server", "fastapi", "starlette", "sqlalchemy", "uvicorn")
     assert not [n for n in imported(ROOT / "mfn_core") if n.split(".")[0] in outside]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mfn_core.evaluation import evidence
 from mfn_core.evidence.document import Document
+from mfn_core.experiments import evidence
 from mfn_core.model import MFNModel
 from mfn_server import cli
 from mfn_server.eval_report import EvalReport
@@ -60,10 +60,11 @@ def statuses(report: dict[str, Any]) -> dict[str, str]:
 def test_a_model_against_itself(evaluate: Eval, tiny_bundle: Path, tiny_model: MFNModel, tmp_path: Path) -> None:
     found = tmp_path / "report.json"
     same = ("--twin", tiny_bundle, "--sae", tiny_bundle, "--domain", f"other={tmp_path / 'other.jsonl'}")
-    code, text, _ = evaluate(*same, "--json", found)
+    seeds = ("--seed-model", tiny_bundle, "--seed-sae", tiny_bundle) * 2
+    code, text, _ = evaluate(*same, *seeds, "--json", found)
     assert code == 0
     report = json.loads(found.read_text())
-    p1, p2, p5 = report["verdicts"]
+    p1, p2, p3, p5 = report["verdicts"]
     for verdict in report["verdicts"]:
         assert f"{verdict['name']} {verdict['status']}" in text
     assert report["settings"]["model"] == report["settings"]["twin"] == tiny_model.fingerprint
@@ -76,6 +77,9 @@ def test_a_model_against_itself(evaluate: Eval, tiny_bundle: Path, tiny_model: M
     for concept in {name for _, name in by_source}:
         assert by_source["MFN", concept]["auc"] == by_source["SAE", concept]["auc"]
     assert {name for source, name in by_source if source == "MFN"} >= {"topic/a", "topic/b"}
+    assert [condition["status"] for condition in p3["conditions"]] == ["fails"] * 2 + ["holds"] * 2
+    assert [condition["estimate"]["value"] for condition in p3["conditions"][:2]] == [0.0, 0.0]  # SAEs that are it
+    assert {row["pair"] for row in p3["tables"]["aligned"]} == {"0–1", "0–2", "1–2"}
     layers = p1["tables"]["layers"]
     assert set(layers["MFN"]) == set(layers["random"]) == {str(n) for n in tiny_model.mfn_layers}
     assert not found.with_name("report.json.journal").exists()
@@ -85,7 +89,8 @@ def test_what_is_missing_is_not_measured(evaluate: Eval, tmp_path: Path) -> None
     assert evaluate("--json", tmp_path / "report.json")[0] == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert statuses(report)["P5"] == "not measured"
-    assert report["verdicts"][2]["conditions"][0]["why_not"] == "no dense twin was given"
+    assert report["verdicts"][2]["conditions"][0]["why_not"] == "no model of another seed was given"
+    assert report["verdicts"][3]["conditions"][0]["why_not"] == "no dense twin was given"
     assert report["verdicts"][1]["conditions"][0]["status"] == "not measured"
 
 
@@ -121,12 +126,22 @@ def test_it_goes_on_where_it_stood(evaluate: Eval, monkeypatch: pytest.MonkeyPat
     [
         (["--domain", "reviews"], "NAME=CORPUS"),
         (["--domain", "reviews=/nowhere.txt"], "/nowhere.txt"),
+        (["--seed-model", "/nowhere"], "/nowhere"),
         (["--json", "/nowhere/report.json"], "no such folder"),
         (["--json", "report.json", "--out", "reports"], "either --out or --json"),
     ],
 )
 def test_what_cannot_be_is_one_line(evaluate: Eval, arguments: list[str], says: str) -> None:
-    code, _, errors = evaluate(*arguments)
+    one_line(evaluate(*arguments), says)
+
+
+def test_saes_of_some_seeds_alone_are_refused(evaluate: Eval, tiny_bundle: Path) -> None:
+    given = ("--seed-model", tiny_bundle, "--seed-sae", tiny_bundle)
+    one_line(evaluate(*given), "SAEs are needed of all seeds or of none")
+
+
+def one_line(found: tuple[int, str, str], says: str) -> None:
+    code, _, errors = found
     assert code == 1
     assert says in errors
     assert len(errors.strip().splitlines()) == 1

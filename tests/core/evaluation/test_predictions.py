@@ -13,6 +13,7 @@ from scipy import sparse
 from mfn_core.codes import SparseCodes
 from mfn_core.evaluation.predictions import p1, p2, p3, p5
 from mfn_core.evaluation.representations import Representation, Sample
+from mfn_core.evaluation.verdicts import Verdict
 from mfn_core.metrics.overlap import CoFiring
 
 RNG = np.random.default_rng(0)
@@ -123,6 +124,10 @@ def test_p3() -> None:
     assert [c.status for c in verdict.conditions] == ["holds", "fails", "holds", "holds"]
     assert verdict.conditions[0].estimate == pytest.approx((0.1, 0.1, 0.1, 3))
     assert p3.verdict(aligned(0.5, 0.6), {"SAEs": []}).status == "not measured"
+    two = p3.verdict(aligned(0.5, 0.6)[:2], {"random codes": aligned(0.1, 0.1)[:2]}, seeds=2)
+    assert (two.status, two.conditions[0].why_not) == ("not measured", "3 seeds are needed, and there are 2")
+    assert len(two.tables["aligned"]) == 4
+    assert Verdict.from_json(verdict.to_json()) == verdict
     with pytest.raises(ValueError, match="same pairs"):
         p3.difference(aligned(0.5, 0.5), aligned(0.5, 0.5)[1:], "cka")
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mfn_core.codes import SparseCodes
+from mfn_core.metrics import alignment
 from mfn_core.metrics.alignment import Correlation, debiased_cka, linear_cka
 from mfn_core.metrics.dictionaries import match
 
@@ -31,6 +32,21 @@ def test_correlations_are_numpys() -> None:
         found.add(codes_of(first[part], 6), codes_of(second[part], 4))
     expected = np.corrcoef(first.double().numpy().T, second.double().numpy().T)[:6, 6:]
     assert found.result().numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_products_of_few_entries_and_of_all_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = sparse(300, 40), sparse(300, 30)
+    found = []
+    for gain in (0, 10**9):  # never dense, always dense
+        monkeypatch.setattr(alignment, "DENSE_GAIN", gain)
+        monkeypatch.setattr(alignment, "MOST_PAIRS", 5000)
+        halves = [Correlation(40, 30), Correlation(40, 30)]
+        for half, part in zip(halves, (slice(0, 100), slice(100, 300)), strict=True):
+            half.add(codes_of(first[part], 20), codes_of(second[part], 20))
+        found.append((halves[0] + halves[1]).result())
+    expected = np.corrcoef(first.double().numpy().T, second.double().numpy().T)[:40, 40:]
+    assert found[0].numpy() == pytest.approx(found[1].numpy(), abs=1e-12)
+    assert found[0].numpy() == pytest.approx(expected, abs=1e-9)
 
 
 def test_what_never_varies_correlates_with_nothing() -> None:

@@ -1,92 +1,36 @@
-"""The predictions tested on one model: what is read, what is computed, what is kept on the way.
+"""The predictions tested on one model: what is computed, and what is kept on the way.
 
 Pieces of the work go into a journal as they are done, so that it can be interrupted.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mfn_core.errors import ConfigError
+from mfn_core.evaluation.aligning import align
 from mfn_core.evaluation.journal import Journal
-from mfn_core.evaluation.labelled import LabelledTokens
 from mfn_core.evaluation.layer_firing import layer_firing
-from mfn_core.evaluation.predictions import p1, p2, p5
+from mfn_core.evaluation.predictions import p1, p2, p3, p5
 from mfn_core.evaluation.representations import Representation, Sample, draw, represent
 from mfn_core.evaluation.text_costs import costs_of
 from mfn_core.evaluation.verdicts import Verdict
+from mfn_core.experiments.material import Material, Progress, Texts
 from mfn_core.model import MFNModel
 
-VERSION = 1  # of what is computed and kept: a journal of another version begins anew
 OURS, SAE, STREAM, DENSE = "MFN", "SAE", "stream", "dense stream"
-
-Progress = Callable[[str, float | None], None]
-Texts = Sequence[Sequence[NDArray[np.int64]]]  # of each text its windows
-
-
-@dataclass(frozen=True)
-class Material:
-    """What predictions are tested on.
-
-    Attributes:
-        model: with MFNs.
-        twin: its dense twin; None where there is none.
-        sae: the dense twin with post-hoc SAEs at the same places; None where there is none.
-        home: texts of the kind that the model was trained on, held out.
-        domains: texts of domains that it was not trained on, by name.
-        labelled: texts whose labels probes are fitted to.
-        concepts: by name, in the order of the labels' columns, whether whole texts are their units.
-    """
-
-    model: MFNModel
-    home: Texts
-    twin: MFNModel | None = None
-    sae: MFNModel | None = None
-    domains: Mapping[str, Texts] = field(default_factory=dict)
-    labelled: Sequence[LabelledTokens] = ()
-    concepts: Mapping[str, bool] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, other in (("twin", self.twin), ("SAEs", self.sae)):
-            if other is not None and other.vocab_size != self.model.vocab_size:
-                raise ConfigError(
-                    f"the {name} have a vocabulary of {other.vocab_size} tokens, the model one of "
-                    f"{self.model.vocab_size}: they are compared on the same tokens"
-                )
-
-    def settings(self, seed: int) -> dict[str, Any]:
-        """What the results depend on, as plain data, for a journal and a report; texts by a digest."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, texts in (("", self.home), *self.domains.items()):
-            digest.update(f"{name} {len(texts)} ".encode())
-            for ids in itertools.chain.from_iterable(texts):
-                digest.update(ids.tobytes())
-        for text in self.labelled:
-            digest.update(f"{text.scored} ".encode() + text.ids.tobytes() + text.labels.tobytes())
-        return {
-            "evidence": VERSION,
-            "model": self.model.fingerprint,
-            "twin": None if self.twin is None else self.twin.fingerprint,
-            "sae": None if self.sae is None else self.sae.fingerprint,
-            "texts": digest.hexdigest(),
-            "domains": sorted(self.domains),
-            "concepts": dict(self.concepts),
-            "seed": seed,
-        }
+SAES, RANDOM = "SAEs on the seeds' twins", "random codes"
+FEWEST_TOKENS = 100  # to compare codes on
 
 
 def verdicts(
     material: Material, journal: Journal, seed: int = 0, progress: Progress = lambda what, share: None
 ) -> list[Verdict]:
-    """Tests P1, P2 and P5; what lacks its material says so in its verdict.
+    """Tests P1, P2, P3 and P5; what lacks its material says so in its verdict.
 
     Args:
         material: what is read.
@@ -95,17 +39,22 @@ def verdicts(
         progress: told what is being done, and which share of it is.
     """
     return [
-        rates_and_overlap(material, seed, progress),
+        rates_and_overlap(material, journal, seed, progress),
         probes(material, journal, seed, progress),
+        alignment(material, journal, seed, progress),
         transfer(material, journal, progress),
     ]
 
 
-def rates_and_overlap(material: Material, seed: int, progress: Progress) -> Verdict:
+def rates_and_overlap(material: Material, journal: Journal, seed: int, progress: Progress) -> Verdict:
     """P1, on held-out text."""
-    rows = list(itertools.chain.from_iterable(material.home))
-    found = layer_firing(material.model, rows, seed=seed, progress=_share(progress, "P1: counting what fires"))
-    return p1.verdict(*found, seed=seed)
+
+    def count() -> dict[str, Any]:
+        tell = share(progress, "P1: counting what fires")
+        found = layer_firing(material.model, material.rows, seed=seed, progress=tell)
+        return p1.verdict(*found, seed=seed).to_json()
+
+    return Verdict.from_json(journal.once("p1", count))
 
 
 def probes(material: Material, journal: Journal, seed: int, progress: Progress) -> Verdict:
@@ -137,7 +86,7 @@ def _scores(
 
     @cache
     def layers() -> dict[int, dict[bool, Representation]]:
-        tell = _share(progress, f"P2: reading {len(material.labelled):,} labelled texts, {sources[0]}")
+        tell = share(progress, f"P2: reading {len(material.labelled):,} labelled texts, {sources[0]}")
         held = represent(model, material.labelled, samples, progress=tell)
         return {n: {whole: held[whole][n] for whole in held} for n in model.coders}
 
@@ -154,6 +103,39 @@ def _scores(
     return scores
 
 
+def alignment(material: Material, journal: Journal, seed: int, progress: Progress) -> Verdict:
+    """P3, on held-out text."""
+    if not material.seeds:
+        return p3.not_measured("no model of another seed was given")
+    if sum(len(row) - 1 for row in material.rows) < FEWEST_TOKENS:
+        return p3.not_measured(f"the text has fewer than {FEWEST_TOKENS} tokens")
+    found: dict[str, list[p3.Aligned]] = {OURS: [], SAES: [], RANDOM: []}
+
+    def read(models: Sequence[MFNModel], one: int, other: int, name: str) -> tuple[list[p3.Aligned], list[p3.Aligned]]:
+        pair, stands = f"{one}–{other}", (seed + one, seed + other) if name == OURS else None
+
+        def compute() -> list[list[dict[str, Any]]]:
+            tell = share(progress, f"P3: reading seeds {pair}, {name}")
+            both = models[one], models[other]
+            rows = align(both, pair, material.rows, stands, seed=seed, progress=tell)
+            return [[row.to_json() for row in part] for part in rows]
+
+        codes, random = (
+            [p3.Aligned.from_json(row) for row in part] for part in journal.once(f"p3/{name}/{pair}", compute)
+        )
+        return codes, random
+
+    ours = (material.model, *material.seeds)
+    for one, other in itertools.combinations(range(len(ours)), 2):
+        codes, random = read(ours, one, other, OURS)
+        found[OURS] += codes
+        found[RANDOM] += random
+        if material.sae is not None and material.seed_saes:
+            found[SAES] += read((material.sae, *material.seed_saes), one, other, SAES)[0]
+    mine = found.pop(OURS)
+    return p3.verdict(mine, found, len(ours))
+
+
 def transfer(material: Material, journal: Journal, progress: Progress) -> Verdict:
     """P5, on text of other domains."""
     if material.twin is None:
@@ -164,8 +146,8 @@ def transfer(material: Material, journal: Journal, progress: Progress) -> Verdic
 
     def costs(name: str, texts: Texts) -> p5.Costs:
         def compute() -> dict[str, list[float]]:
-            ours, tokens = costs_of(material.model, texts, progress=_share(progress, f"P5: reading {name}"))
-            theirs, _ = costs_of(twin, texts, progress=_share(progress, f"P5: reading {name}, dense twin"))
+            ours, tokens = costs_of(material.model, texts, progress=share(progress, f"P5: reading {name}"))
+            theirs, _ = costs_of(twin, texts, progress=share(progress, f"P5: reading {name}, dense twin"))
             return {"ours": ours.tolist(), "twin": theirs.tolist(), "tokens": tokens.tolist()}
 
         row = journal.once(f"p5/{name}", compute)
@@ -175,5 +157,6 @@ def transfer(material: Material, journal: Journal, progress: Progress) -> Verdic
     return p5.verdict(found, {"held-out text": costs("", material.home)}, None)
 
 
-def _share(progress: Progress, what: str) -> Callable[[int, int], None]:
+def share(progress: Progress, what: str) -> Callable[[int, int], None]:
+    """Of the progress of a part, which is told what is done and of how many, that of the whole."""
     return lambda done, total: progress(what, done / max(1, total))
