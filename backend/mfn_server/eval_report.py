@@ -70,8 +70,14 @@ class EvalReport:
         write_html(found, self.html)
         return verdicts
 
-    def write(self, verdicts: list[Verdict], settings: dict[str, Any]) -> list[Path]:
-        """Both files, or that of the JSON; which, in the order in which they were written."""
+    def write(self, verdicts: list[Verdict], settings: dict[str, Any], beside: dict[str, Any]) -> list[Path]:
+        """Both files, or that of the JSON; which, in the order in which they were written.
+
+        Args:
+            verdicts: of the predictions.
+            settings: what they depend on.
+            beside: what `mfn_core.experiments.measures` gave.
+        """
         from mfn_core.evidence.eval_document import eval_document
         from mfn_core.evidence.html import write_html
         from mfn_core.provenance import provenance
@@ -79,7 +85,8 @@ class EvalReport:
         path = self._file.path
         if path is None:
             return []
-        document = eval_document(self._name, [verdict.to_json() for verdict in verdicts], settings, provenance())
+        told = [verdict.to_json() for verdict in verdicts]
+        document = eval_document(self._name, told, settings, provenance(), beside)
         document.write(path)
         if self.html is None:
             return [path]

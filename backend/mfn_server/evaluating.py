@@ -100,6 +100,7 @@ def evaluate(
     try:
         from mfn_core.experiments.evidence import verdicts
         from mfn_core.experiments.material import Material
+        from mfn_core.experiments.measures import measures
     except ModuleNotFoundError as error:  # scikit-learn brings scipy
         raise ConfigError(f"mfn eval needs {error.name}: pip install 'mfn-studio[eval]'") from error
     from mfn_core.evaluation.journal import Journal
@@ -129,13 +130,14 @@ def evaluate(
         kept = report.kept(settings)
         journal = Journal(None if kept else report.journal, settings)
         found = kept or verdicts(material, journal, seed, tell)
+        beside = {} if kept else measures(material, journal, seed, tell)
     console = wide_console()
     for verdict in found:
         console.print(_table(verdict))
     if kept:
         console.print(f"nothing has changed since {report.path} was written: the verdicts are from there", markup=False)
         return
-    for path in report.write(found, settings):
+    for path in report.write(found, settings, beside):
         console.print(f"wrote {path}", markup=False)
     journal.remove()
 

@@ -15,11 +15,16 @@ SECTIONS = {
     "p3": "P3: alignment across seeds",
     "p4": "P4: interventions do what was predicted",
     "p5": "P5: transfer to other domains",
+    "beside": "What the codes are like, and what the model costs",
 }
 
 
 def eval_document(
-    name: str, verdicts: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], made: Mapping[str, Any]
+    name: str,
+    verdicts: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    made: Mapping[str, Any],
+    beside: Mapping[str, Any] | None = None,
 ) -> Document:
     """What `mfn eval` writes.
 
@@ -28,6 +33,7 @@ def eval_document(
         verdicts: what `Verdict.to_json` gives, each. Tables that are not known here are shown as they are.
         settings: what the numbers depend on; `model` is the fingerprint by which a page knows whose report it is.
         made: `mfn_core.provenance.provenance()`.
+        beside: what `measures` of `mfn_core.experiments` gives, if anything.
     """
     tables: list[Table | None] = []
     figures = []
@@ -38,6 +44,7 @@ def eval_document(
         if section == "p2":
             tables.append(concept_table(found))
         tables += [table(f"{section}/{key}", value) for key, value in found.items()]
+    tables += [table(f"beside/{key}", value) for key, value in (beside or {}).items()]
     return Document(
         "eval",
         name,

@@ -82,6 +82,11 @@ def test_a_model_against_itself(evaluate: Eval, tiny_bundle: Path, tiny_model: M
     assert {row["pair"] for row in p3["tables"]["aligned"]} == {"0–1", "0–2", "1–2"}
     layers = p1["tables"]["layers"]
     assert set(layers["MFN"]) == set(layers["random"]) == {str(n) for n in tiny_model.mfn_layers}
+    beside = {table["key"]: table["rows"] for table in report["tables"] if table["key"].startswith("beside/")}
+    assert [row["layer"] for row in beside["beside/layers"]] == sorted(tiny_model.mfn_layers)
+    assert beside["beside/saes"] == beside["beside/layers"]  # the same codes
+    above, divergence = beside["beside/cost"][2:]
+    assert (above["nats"], above["nats_low"], divergence["nats"]) == (0.0, 0.0, pytest.approx(0.0, abs=1e-9))
     assert not found.with_name("report.json.journal").exists()
 
 

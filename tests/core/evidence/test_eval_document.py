@@ -50,6 +50,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "P4": {"doses": [{"source": "MFN", "layer": 1, "feature": 3, "predicted": 0.5, "measured": 0.625, "rho": 0.75}]},
     "P5": {"domains": {"reviews": {"lost": estimate(0.25), "texts": 3}}, "home": {}, "fine-tuned SAE": {}},
 }
+BESIDE = {"layers": [{"layer": 0, "fvu": 0.25}], "cost": [{"measure": "above", "nats": estimate(0.5)}]}
 
 
 def verdicts() -> list[dict[str, Any]]:
@@ -60,11 +61,12 @@ def verdicts() -> list[dict[str, Any]]:
 
 
 def test_every_table_is_shown_and_every_figure_has_its_numbers() -> None:
-    document = eval_document("m", verdicts(), {"model": "f"}, {})
+    document = eval_document("m", verdicts(), {"model": "f"}, {}, BESIDE)
     shown = {each.key for each in document.tables}
     assert shown == {
         *("p1/layers", "p2/by_concept", "p2/means", "p2/gains", "p2/concepts"),
         *("p3/aligned", "p3/quantiles", "p3/best", "p4/doses", "p5/domains"),
+        *("beside/layers", "beside/cost"),
     }
     drawn = {figure.key: numbers(figure.figure).rows for figure in document.figures}
     assert drawn["p1/rates"] == [
