@@ -27,7 +27,7 @@ class CollectionPage extends Page {
   /** @type {any} */ #collection = null;
   #shown = AT_ONCE;
   /** @type {Map<string, any>} */ #rows = new Map();
-  #may = { label: false, review: false, me: "" };
+  #may = { label: false, review: false, administer: false, me: "" };
   #refresh = debounce(() => this.#load(), SETTLE_MS);
 
   connectedCallback() {
@@ -69,7 +69,7 @@ class CollectionPage extends Page {
       const [found, { person }] = await Promise.all([collections.one(this.#id, {}, { signal }), loadPerson({ signal })]);
       if (visit !== this.#visit) return;
       const may = person?.permissions ?? [];
-      this.#may = { label: may.includes("label"), review: may.includes("review"), me: person?.id ?? "" };
+      this.#may = { label: may.includes("label"), review: may.includes("review"), administer: may.includes("administer"), me: person?.id ?? "" };
       await this.#show(found);
     } catch (error) {
       if (visit !== this.#visit || isAbort(error)) return;
@@ -179,6 +179,15 @@ class CollectionPage extends Page {
     }
   }
 
+  async #redact(target, what) {
+    if (!confirm(text.sureRedact(what))) return;
+    try {
+      await this.#show(await collections.redact(this.#id, { id: uuid(), event: { kind: "redact", target } }));
+    } catch (error) {
+      toast(errorText(error), { kind: "error" });
+    }
+  }
+
   #shift({ item, kind }) {
     const { items } = this.#collection;
     const here = items.findIndex((each) => featureKey(each) === featureKey(item));
@@ -227,11 +236,14 @@ class CollectionPage extends Page {
     await more();
   }
 
-  #entry({ stream, kind, payload, author, created_at: when, undone_by: gone }) {
+  #entry({ stream, kind, payload, author, created_at: when, undone_by: gone, redacted_by: wordless }) {
     const what = text.kinds[kind](payload);
+    const hasWords = !wordless && (payload.name || payload.description || payload.note || payload.items?.some(({ note }) => note));
+    const notes = [gone && text.undone, wordless && text.redacted].filter(Boolean).map((note) => ` · ${note}`);
     const mine = this.#may.label && (this.#may.review || author.id === this.#may.me);
-    return h("li", { class: gone ? "is-undone" : null, dir: "auto" }, h("bdi", {}, author.name), " ", what, h("span", { class: "muted small" }, ` · ${moment.format(new Date(when))}${gone ? ` · ${text.undone}` : ""} `),
-      mine && !gone && kind !== "make" && h("button", { type: "button", class: "linklike small", "aria-label": text.undoThis(what), onclick: () => this.#deed({ event: { kind: "undo", target: stream }, base: this.#collection.version }) }, text.undo));
+    return h("li", { class: gone ? "is-undone" : null, dir: "auto" }, h("bdi", {}, author.name), " ", what, h("span", { class: "muted small" }, ` · ${moment.format(new Date(when))}${notes.join("")} `),
+      this.#may.administer && hasWords && h("button", { type: "button", class: "linklike small", "aria-label": text.redactThis(what), onclick: () => this.#redact(stream, what) }, text.redact), " ",
+      mine && !gone && !["make", "redact"].includes(kind) && h("button", { type: "button", class: "linklike small", "aria-label": text.undoThis(what), onclick: () => this.#deed({ event: { kind: "undo", target: stream }, base: this.#collection.version }) }, text.undo));
   }
 }
 

@@ -122,6 +122,17 @@ def test_two_write_on_one_feature_and_neither_note_is_lost(page: Page, studio: S
     expect(mine.locator(".collection-note")).to_have_text("from there\n\nfrom here")
     assert items_of(studio, identity)[0] == (rows[0]["index"], "from there\n\nfrom here")
 
+    page.locator(".collection-history summary").click()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name=re.compile("^Take the words out: wrote on .*from there$")).click()
+    history = page.locator(".collection-history li")
+    expect(history.filter(has_text="took out words")).to_have_count(1)
+    expect(history.filter(has_text="taken out by an admin")).to_have_count(1)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name=re.compile("^Take the words out: wrote on .*from here$")).click()
+    expect(mine.locator(".collection-note")).to_have_count(0)
+    assert items_of(studio, identity)[0] == (rows[0]["index"], None)
+
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Bring it back").click()

@@ -20,15 +20,28 @@ from mfn_server.collecting.events import (
     Delete,
     Make,
     Move,
+    Redact,
     Undo,
     fold_collection,
     key_of,
+    redacted,
     rests_on,
     undone,
 )
-from mfn_server.collecting.log import append_entry, entry_by_id, lock_collections
+from mfn_server.collecting.log import (
+    append_entry,
+    entries_of,
+    entry_by_id,
+    lock_collections,
+    redact_entry,
+)
 from mfn_server.collecting.reading import entry_views, seen_entries, view_of
-from mfn_server.collecting.schemas import CollectionConflict, CollectionDeedBody, MakeBody
+from mfn_server.collecting.schemas import (
+    CollectionConflict,
+    CollectionDeedBody,
+    CollectionRedactBody,
+    MakeBody,
+)
 from mfn_server.errors import APIError
 from mfn_server.features.reading import check_feature, source_named
 from mfn_server.labels.payloads import FeatureName
@@ -56,8 +69,7 @@ def make(connection: Connection, model_id: int, person: Person, body: MakeBody) 
     lock_collections(connection)
     earlier = entry_by_id(connection, body.id)
     if earlier is not None:
-        if (earlier.author_id, earlier.deed) != (person.id, deed):
-            raise _id_reused()
+        _check_same(connection, earlier, body.id, person, deed)
         return False
     _check_features(connection, model_id, deed.items)
     append_entry(connection, model_id, body.id, person, body.id, deed)
@@ -83,8 +95,7 @@ def do(
     last = lock_collections(connection)
     earlier = entry_by_id(connection, body.id)
     if earlier is not None:
-        if (earlier.author_id, earlier.collection_id, earlier.deed) != (person.id, collection_id, body.event):
-            raise _id_reused()
+        _check_same(connection, earlier, collection_id, person, body.event)
         return False
     entries = seen_entries(connection, model_id, collection_id, hidden_from(connection, person))
     state = fold_collection(entries)
@@ -102,6 +113,43 @@ def do(
     _check(connection, model_id, person, body.event, entries, state)
     append_entry(connection, model_id, collection_id, person, body.id, body.event)
     return True
+
+
+def redact(
+    connection: Connection, model_id: int, collection_id: UUID, person: Person, body: CollectionRedactBody
+) -> bool:
+    """Take the words out of an event for good; it stays in the history, marked. Needs a write transaction.
+
+    Gives whether that is new. It rests on nothing: what was taken out is what was said, whatever was said since.
+
+    Raises APIError: no such collection or event (404); that was done already, or the id was used otherwise (409).
+    """
+    lock_collections(connection)
+    earlier = entry_by_id(connection, body.id)
+    if earlier is not None:
+        _check_same(connection, earlier, collection_id, person, body.event)
+        return False
+    seen = seen_entries(connection, model_id, collection_id, hidden_from(connection, person))
+    if body.event.target not in {entry.stream for entry in seen}:
+        raise _unknown_target()
+    if body.event.target in redacted(seen):
+        raise APIError(409, "already_redacted", "the words of this event were taken out already")
+    # whole, since what is seen of it may be without what is hidden
+    (target,) = (each for each in entries_of(connection, collection_id) if each.stream == body.event.target)
+    redact_entry(connection, target)
+    append_entry(connection, model_id, collection_id, person, body.id, body.event)
+    return True
+
+
+def _check_same(
+    connection: Connection, earlier: CollectionEntry, collection_id: UUID, person: Person, deed: CollectionPayload
+) -> None:
+    """Raises APIError (409) unless a repeat says the same as the first time; what was redacted is not compared."""
+    was = earlier.deed
+    if type(deed) is type(was) and earlier.stream in redacted(entries_of(connection, earlier.collection_id)):
+        deed = deed.without_words()
+    if (earlier.author_id, earlier.collection_id, was) != (person.id, collection_id, deed):
+        raise APIError(409, "id_reused", "this id was used for something else", hint="make a new UUID", field="id")
 
 
 def _check(
@@ -138,7 +186,9 @@ def _check(
 def _check_undo(person: Person, deed: Undo, entries: Sequence[CollectionEntry]) -> None:
     target = next((entry for entry in entries if entry.stream == deed.target), None)
     if target is None:
-        raise APIError(404, "unknown_target", "there is no such event on this collection", field="event.target")
+        raise _unknown_target()
+    if isinstance(target.deed, Redact):
+        raise APIError(409, "cannot_undo", "what was redacted is gone for good")
     if isinstance(target.deed, Make):
         raise APIError(409, "cannot_undo", "that a collection was made is not undone", hint="delete it")
     if target.stream in undone(entries):
@@ -160,10 +210,10 @@ def _conflict(entries: Sequence[CollectionEntry], state: CollectionState, base_v
     return CollectionConflict(
         version=state.version,
         base_version=base_version,
-        changes=entry_views(since, undone(entries)),
+        changes=entry_views(since, entries),
         now=view_of(state),
     )
 
 
-def _id_reused() -> APIError:
-    return APIError(409, "id_reused", "this id was used for something else", hint="make a new UUID", field="id")
+def _unknown_target() -> APIError:
+    return APIError(404, "unknown_target", "there is no such event on this collection", field="event.target")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -25,6 +25,9 @@ Name = Annotated[Line, Field(max_length=200)]
 Description = Annotated[Prose, Field(max_length=5000)]
 Note = Annotated[Prose, Field(max_length=2000)]
 
+REDACTED = "(redacted)"
+"""Stands for a name that an admin took out: a collection is never without one."""
+
 Key = tuple[str, int]
 """A feature: its source's key and its number."""
 
@@ -35,6 +38,10 @@ class CollectionPayload(LoggedPayload):
     def features(self) -> list[FeatureName]:
         """The features that it is about."""
         return []
+
+    def without_words(self) -> Self:
+        """What is left of it once its words were taken out."""
+        return self
 
 
 class Entry(FeatureName):
@@ -55,6 +62,10 @@ class Make(CollectionPayload):
         """Those that it begins with."""
         return [*self.items]
 
+    def without_words(self) -> Self:
+        """The features alone."""
+        return self.model_copy(update={"name": REDACTED, "description": None, "items": _unnoted(self.items)})
+
 
 class Describe(CollectionPayload):
     """Another name and description, both as they are to be."""
@@ -62,6 +73,10 @@ class Describe(CollectionPayload):
     kind: Literal["describe"] = "describe"
     name: Name
     description: Description | None = None
+
+    def without_words(self) -> Self:
+        """That there was another name."""
+        return self.model_copy(update={"name": REDACTED, "description": None})
 
 
 class Add(CollectionPayload):
@@ -73,6 +88,10 @@ class Add(CollectionPayload):
     def features(self) -> list[FeatureName]:
         """Those that are put in."""
         return [*self.items]
+
+    def without_words(self) -> Self:
+        """The features alone."""
+        return self.model_copy(update={"items": _unnoted(self.items)})
 
 
 class Remove(CollectionPayload):
@@ -96,6 +115,10 @@ class Annotate(CollectionPayload):
     def features(self) -> list[FeatureName]:
         """The one that the note is on."""
         return [self.item]
+
+    def without_words(self) -> Self:
+        """That there was another note."""
+        return self.model_copy(update={"note": None})
 
 
 class Move(CollectionPayload):
@@ -123,11 +146,23 @@ class Undo(CollectionPayload):
     target: Target
 
 
+class Redact(CollectionPayload):
+    """An admin takes the words out of an event for good: name, description and notes. The rest of it stays."""
+
+    kind: Literal["redact"] = "redact"
+    target: Target
+
+
+def _unnoted(items: Sequence[Entry]) -> list[Entry]:
+    return [item.model_copy(update={"note": None}) for item in items]
+
+
 Deed = Annotated[Describe | Add | Remove | Annotate | Move | Delete | Undo, Field(discriminator="kind")]
 """What may be done to a collection that is there."""
 
 _KINDS: Mapping[str, type[CollectionPayload]] = {
-    str(kind.model_fields["kind"].default): kind for kind in (Make, Describe, Add, Remove, Annotate, Move, Delete, Undo)
+    str(kind.model_fields["kind"].default): kind
+    for kind in (Make, Describe, Add, Remove, Annotate, Move, Delete, Undo, Redact)
 }
 
 
@@ -183,6 +218,11 @@ def undone(entries: Sequence[CollectionEntry]) -> dict[int, int]:
         if isinstance(entry.deed, Undo) and entry.stream not in out and entry.deed.target < entry.stream:
             out.setdefault(entry.deed.target, entry.stream)
     return out
+
+
+def redacted(entries: Sequence[CollectionEntry]) -> dict[int, int]:
+    """Which events of a collection have had their words taken out, and by which."""
+    return {entry.deed.target: entry.stream for entry in entries if isinstance(entry.deed, Redact)}
 
 
 def fold_collection(entries: Sequence[CollectionEntry]) -> CollectionState | None:
@@ -316,6 +356,6 @@ def _without(
         if not shown(deed.item):
             return None
         return deed if deed.before is None or shown(deed.before) else deed.model_copy(update={"before": None})
-    if isinstance(deed, Undo):
+    if isinstance(deed, (Undo, Redact)):
         return None if deed.target in dropped else deed
     return deed

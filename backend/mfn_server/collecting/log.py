@@ -90,6 +90,12 @@ def add_entry(connection: Connection, entry: CollectionEntry) -> CollectionEntry
     return replace(entry, stream=stream)
 
 
+def redact_entry(connection: Connection, target: CollectionEntry) -> None:
+    """Take the words out of an event of the log: the one change ever made to it. `project_collection` must follow."""
+    without = target.deed.without_words().kept()
+    connection.execute(update(CollectionEvent).where(CollectionEvent.stream == target.stream).values(payload=without))
+
+
 def source_ids(connection: Connection, model_id: int) -> dict[str, int]:
     """Rows of a model's sources by key."""
     rows = connection.execute(select(Source.key, Source.id).where(Source.model_id == model_id))

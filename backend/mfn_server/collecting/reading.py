@@ -9,7 +9,15 @@ from sqlalchemy import Connection, select
 
 from mfn_server.access.roles import Person
 from mfn_server.campaigns.blind import Hidden, hidden_from
-from mfn_server.collecting.events import CollectionEntry, CollectionState, Key, fold_collection, seen_by, undone
+from mfn_server.collecting.events import (
+    CollectionEntry,
+    CollectionState,
+    Key,
+    fold_collection,
+    redacted,
+    seen_by,
+    undone,
+)
 from mfn_server.collecting.log import all_collections, entries_of, source_ids
 from mfn_server.collecting.schemas import (
     CollectionEntryView,
@@ -130,12 +138,13 @@ def collection_history(
     """A page of what was done to a collection, the latest first. Raises APIError (404)."""
     entries = seen_entries(connection, model_id, collection_id, hidden_from(connection, person))
     page = [entry for entry in reversed(entries) if before is None or entry.stream < before][: limit + 1]
-    items = entry_views(page[:limit], undone(entries))
+    items = entry_views(page[:limit], entries)
     return CollectionHistory(items=items, next_before=items[-1].stream if len(page) > limit else None)
 
 
-def entry_views(entries: Sequence[CollectionEntry], gone: dict[int, int]) -> list[CollectionEntryView]:
-    """Events, with what undid them."""
+def entry_views(entries: Sequence[CollectionEntry], every: Sequence[CollectionEntry]) -> list[CollectionEntryView]:
+    """Some of all events of a collection, with what undid them and what took out their words."""
+    gone, wordless = undone(every), redacted(every)
     return [
         CollectionEntryView(
             id=entry.id,
@@ -145,6 +154,7 @@ def entry_views(entries: Sequence[CollectionEntry], gone: dict[int, int]) -> lis
             author=_author(entry),
             created_at=entry.created_at,
             undone_by=gone.get(entry.stream),
+            redacted_by=wordless.get(entry.stream),
         )
         for entry in entries
     ]

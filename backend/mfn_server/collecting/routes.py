@@ -13,6 +13,7 @@ from mfn_server.collecting.schemas import (
     CollectionDeedBody,
     CollectionHistory,
     CollectionList,
+    CollectionRedactBody,
     CollectionView,
     MakeBody,
     StaleCollectionBody,
@@ -27,6 +28,7 @@ router = APIRouter(prefix="/api/collections", tags=["collections"], responses=ER
 
 Reader = Annotated[Person, Depends(require(Permission.READ))]
 Labeller = Annotated[Person, Depends(require(Permission.LABEL))]
+Admin = Annotated[Person, Depends(require(Permission.ADMINISTER))]
 _REPEATED: dict[int | str, dict[str, Any]] = {200: {"description": "Done before, by an earlier request with this id."}}
 _RECORDED = _REPEATED | {
     409: {
@@ -96,6 +98,16 @@ async def post_collection_event(
     new = await studio.write(
         lambda connection: commands.do(connection, served.model_id, collection, person, body, base_version)
     )
+    return await _done(studio, served, person, collection, response, new=new)
+
+
+@router.post("/{collection}/redactions", status_code=201, responses=_REPEATED)
+async def post_collection_redaction(
+    studio: StudioDep, person: Admin, collection: UUID, body: CollectionRedactBody, response: Response
+) -> CollectionView:
+    """Take out an event's words for good: name, description, notes. The event itself stays in the history, marked."""
+    served = await studio.served()
+    new = await studio.write(lambda connection: commands.redact(connection, served.model_id, collection, person, body))
     return await _done(studio, served, person, collection, response, new=new)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from mfn_server.collecting.events import MOST_ITEMS, Deed, Description, Entry, Name
+from mfn_server.collecting.events import MOST_ITEMS, Deed, Description, Entry, Name, Redact
 from mfn_server.errors import ErrorBody
 from mfn_server.labels.schemas import PersonView
 from mfn_server.schemas import Schema
@@ -31,6 +31,13 @@ class CollectionDeedBody(Schema):
         default=None, ge=0, lt=2**63, description="The collection's version that its author saw; or `If-Match` says it."
     )
     event: Deed
+
+
+class CollectionRedactBody(Schema):
+    """Words to be taken out of an event for good. `id` is made by the client: the same again changes nothing."""
+
+    id: UUID
+    event: Redact
 
 
 class CollectionSummary(Schema):
@@ -82,6 +89,7 @@ class CollectionEntryView(Schema):
     author: PersonView
     created_at: datetime
     undone_by: int | None = Field(description="The event that undid it.")
+    redacted_by: int | None = Field(description="The event by which an admin took out its words.")
 
 
 class CollectionHistory(Schema):

@@ -69,6 +69,7 @@ TABLE = {
     "GET /api/collections/{collection}": "read",
     "GET /api/collections/{collection}/history": "read",
     "POST /api/collections/{collection}/events": "label",
+    "POST /api/collections/{collection}/redactions": "administer",
     "GET /api/live": "read",
     "POST /api/live/presence": "read",
     "GET /api/map": "read",

@@ -9,23 +9,23 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 from starlette.testclient import TestClient
 
 from mfn_server.access.person import Person
 from mfn_server.campaigns.blind import Hidden
-from mfn_server.collecting.commands import do, make
-from mfn_server.collecting.events import Entry, fold_collection, seen_by
+from mfn_server.collecting.commands import do, make, redact
+from mfn_server.collecting.events import Entry, Redact, fold_collection, seen_by
 from mfn_server.collecting.log import collection_differences, entries_of
 from mfn_server.collecting.reading import collection_history, collection_list, collection_view
-from mfn_server.collecting.schemas import CollectionDeedBody, CollectionView, MakeBody
-from mfn_server.db.collection_tables import CollectionItem
+from mfn_server.collecting.schemas import CollectionDeedBody, CollectionRedactBody, CollectionView, MakeBody
+from mfn_server.db.collection_tables import CollectionEvent, CollectionItem, FeatureCollection
 from mfn_server.db.session import Database
 from mfn_server.errors import APIError
 from tests.server.saying import ADA, ANN, BOB, MODEL
 
 REFUSALS = {"not_in_collection", "unknown_target", "not_yours", "already_undone", "cannot_undo", "stale"}
-REFUSALS |= {"collection_deleted"}
+REFUSALS |= {"collection_deleted", "already_redacted"}
 FEATURES = st.builds(lambda source, index: {"source": source, "index": index}, st.sampled_from("ab"), st.integers(0, 3))
 
 
@@ -42,6 +42,11 @@ def act(
     body = CollectionDeedBody.model_validate({"id": uuid.uuid4(), "base_version": base, "event": event})
     do(connection, MODEL, collection, person, body, base)
     return collection_view(connection, MODEL, collection, person)
+
+
+def take_out(connection: Connection, collection: uuid.UUID, target: int, identity: uuid.UUID | None = None) -> bool:
+    body = CollectionRedactBody(id=identity or uuid.uuid4(), event=Redact(target=target))
+    return redact(connection, MODEL, collection, ADA, body)
 
 
 def feature(index: int, source: str = "a", **more: Any) -> dict[str, Any]:
@@ -108,6 +113,15 @@ class Team(RuleBasedStateMachine):
     def undo(self, person: Person, back: int) -> None:
         streams = [entry.stream for entry in entries_of(self.connection, self.identity)]
         self.act(person, kind="undo", target=streams[-1 - back % len(streams)])
+
+    @rule(back=st.integers(0, 6))
+    def redact(self, back: int) -> None:
+        streams = [entry.stream for entry in entries_of(self.connection, self.identity)]
+        try:
+            take_out(self.connection, self.identity, streams[-1 - back % len(streams)])
+        except APIError as error:
+            if error.detail.code not in REFUSALS:
+                raise
 
     @invariant()
     def the_tables_are_what_the_log_says(self) -> None:
@@ -211,6 +225,49 @@ def test_a_deleted_collection_comes_back_whole_by_undo(bare: Database) -> None:
         older = collection_history(connection, MODEL, identity, ANN, history.next_before, 2)
         assert ([entry.kind for entry in older.items], older.next_before) == (["make"], None)
         assert collection_view(connection, MODEL, identity, ANN, at=gone.version).deleted
+
+
+def test_redaction_takes_the_words_out_of_the_database_and_leaves_the_rest(bare: Database) -> None:
+    secret = "lives in Elm Street"
+    with bare.write() as connection:
+        identity = uuid.uuid4()
+        made = MakeBody(id=identity, name=secret, description=secret, items=[Entry(source="a", index=0, note=secret)])
+        make(connection, MODEL, ANN, made)
+        more: list[dict[str, Any]] = [
+            {"kind": "add", "items": [feature(1, note=secret), feature(0, note="hulls")]},
+            {"kind": "note", "item": feature(1), "note": f"{secret}, too"},
+            {"kind": "describe", "name": f"{secret}!", "description": secret},
+        ]
+        bodies = [CollectionDeedBody.model_validate({"id": uuid.uuid4(), "event": event}) for event in more]
+        for body in bodies:
+            base = collection_view(connection, MODEL, identity, ANN).version
+            do(connection, MODEL, identity, ANN, body, base)
+        streams = [entry.stream for entry in entries_of(connection, identity)]
+        taken = {stream: uuid.uuid4() for stream in streams}
+        assert all(take_out(connection, identity, stream, id) for stream, id in taken.items())
+        assert not any(take_out(connection, identity, stream, id) for stream, id in taken.items())  # the same again
+        now = collection_view(connection, MODEL, identity, ANN)
+        assert (now.name, now.description) == ("(redacted)", None)
+        assert keys(now) == [("a", 0, None), ("a", 1, None)]
+        history = collection_history(connection, MODEL, identity, ANN, None, 50)
+        marks = {entry.stream: entry.redacted_by for entry in history.items if entry.redacted_by}
+        assert marks == {stream: stream + len(streams) for stream in streams}
+        assert collection_view(connection, MODEL, identity, ANN, at=streams[-1]).name == "(redacted)"
+        for table in (CollectionEvent, FeatureCollection, CollectionItem):
+            assert "Elm" not in str([tuple(row) for row in connection.execute(select(table))])
+        assert collection_differences(connection) == []
+
+        # a request that is sent again is still the first one, and what is gone does not come back
+        assert not make(connection, MODEL, ANN, made)
+        assert not do(connection, MODEL, identity, ANN, bodies[-1], None)
+        with pytest.raises(APIError, match="gone for good"):
+            act(connection, identity, ADA, now.version, kind="undo", target=now.version)
+        with pytest.raises(APIError, match="taken out already"):
+            take_out(connection, identity, streams[0])
+        with pytest.raises(APIError, match="no such event"):
+            take_out(connection, identity, now.version + 1)
+        back = act(connection, identity, BOB, now.version, kind="describe", name="ships")
+        assert back.name == "ships"
 
 
 def test_by_http_a_repeat_changes_nothing_and_a_list_is_of_the_collection(client: TestClient) -> None:

@@ -22,10 +22,11 @@ from mfn_core.errors import MFNError
 from mfn_server.access.audit import read_log
 from mfn_server.access.person import Person
 from mfn_server.cli import app as cli
-from mfn_server.collecting.commands import do, make
+from mfn_server.collecting.commands import do, make, redact
 from mfn_server.collecting.events import Entry, fold_collection
+from mfn_server.collecting.events import Redact as CollectionRedact
 from mfn_server.collecting.log import all_collections, collection_differences
-from mfn_server.collecting.schemas import CollectionDeedBody, MakeBody
+from mfn_server.collecting.schemas import CollectionDeedBody, CollectionRedactBody, MakeBody
 from mfn_server.db.campaign_tables import Campaign, CampaignItem
 from mfn_server.db.installation import Installation
 from mfn_server.db.migrate import open_database
@@ -226,6 +227,18 @@ def test_what_goes_out_and_in_means_the_same_and_twice_is_once(bare: Database, o
     again = bring(other, file)
     assert (again.new, again.already_here, again.new_collection_events, again.left_out) == (0, n, 0, [])
     assert (again.problems, meaning(other)) == ([], meaning(bare))
+
+    # words of a collection that are taken out there are taken out here, too, and from then on are one with the others
+    with bare.write() as connection:
+        (entries,) = all_collections(connection, MODEL)
+        for target in (entries[0].stream, entries[1].stream):
+            body = CollectionRedactBody(id=uuid.uuid4(), event=CollectionRedact(target=target))
+            assert redact(connection, MODEL, entries[0].collection_id, ADA, body)
+    assert "masts" not in fetched(bare).decode()
+    assert bring(other, fetched(bare)).new_collection_events == 2
+    assert bring(other, file).problems == []  # nor does an older file bring them back
+    assert "masts" not in fetched(other).decode()
+    assert meaning(other) == meaning(bare)
 
     # what is said later comes with the next file, and what came back from there is here already
     speak(bare, seed + 100, 60)

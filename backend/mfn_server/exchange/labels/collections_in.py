@@ -14,9 +14,18 @@ from mfn_server.collecting.events import (
     CollectionEntry,
     CollectionPayload,
     Make,
+    Redact,
     read_deed,
+    redacted,
 )
-from mfn_server.collecting.log import add_entry, entries_of, entry_by_id, lock_collections, project_collection
+from mfn_server.collecting.log import (
+    add_entry,
+    entries_of,
+    entry_by_id,
+    lock_collections,
+    project_collection,
+    redact_entry,
+)
 from mfn_server.exchange.labels.lines import CollectionLine, named_events
 from mfn_server.exchange.labels.people import People, is_imported
 from mfn_server.exchange.labels.report import Tally
@@ -48,7 +57,7 @@ class CollectionImport:
             return
         earlier = entry_by_id(self.connection, line.id)
         if earlier is not None:
-            if (earlier.collection_id, earlier.deed) != (line.collection, deed):
+            if not self._same(earlier, line, deed):
                 message = f"event {line.id} is here already and says something else"
                 self.tally.problem(number, message, "it was changed in the file, or here; nothing here is written over")
             return
@@ -63,6 +72,8 @@ class CollectionImport:
                 0, line.id, line.collection, self.model_id, who.becomes, who.becomes_name, line.created_at, deed
             ),
         )
+        if isinstance(deed, Redact):
+            self._redact(line.collection, deed.target)
         self._changed.add(line.collection)
         self.tally.new_collection_events += 1
 
@@ -70,6 +81,17 @@ class CollectionImport:
         """Write what follows from what was taken in."""
         for collection in sorted(self._changed):
             project_collection(self.connection, collection)
+
+    def _same(self, here: CollectionEntry, line: CollectionLine, deed: CollectionPayload) -> bool:
+        """An event that is here already says the same; what was redacted, on either side, is not compared."""
+        was = here.deed
+        if line.redacted or here.stream in redacted(entries_of(self.connection, here.collection_id)):
+            was, deed = was.without_words(), deed.without_words()
+        return (here.collection_id, was) == (line.collection, deed)
+
+    def _redact(self, collection: UUID, stream: int) -> None:
+        (target,) = (each for each in entries_of(self.connection, collection) if each.stream == stream)
+        redact_entry(self.connection, target)
 
     def _is_theirs(self, collection: UUID, deed: CollectionPayload) -> bool:
         """Whether a collection is the file's to change: it begins there, or came from there before."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from mfn_server.campaigns.blind import Hidden
 from mfn_server.campaigns.withheld import withheld_from_files
-from mfn_server.collecting.events import CollectionEntry, key_of
+from mfn_server.collecting.events import CollectionEntry, key_of, redacted
 from mfn_server.collecting.log import all_collections, source_ids
 from mfn_server.db.installation import installation_id
 from mfn_server.db.session import Database
@@ -139,6 +139,7 @@ def _collection_lines(
 ) -> Iterator[CollectionLine]:
     """The events of one collection, up to the first that is about a hidden feature; later ones may rest on that."""
     ids = {entry.stream: entry.id for entry in entries}
+    wordless = redacted(entries)
     names = {(keys[source_id], number) for source_id, number in hidden.places if source_id in keys}
     for entry in entries:
         if any(key_of(feature) in names for feature in entry.deed.features()):
@@ -153,4 +154,5 @@ def _collection_lines(
             author_id=entry.author_id,
             author=entry.author,
             created_at=entry.created_at,
+            redacted=entry.stream in wordless,
         )

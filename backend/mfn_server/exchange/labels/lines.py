@@ -81,7 +81,7 @@ class EventLine(Schema):
 
 
 class CollectionLine(Schema):
-    """An event on a collection."""
+    """An event on a collection. `redacted`: its words were taken out."""
 
     type: Literal["collection_event"] = "collection_event"
     id: UUID
@@ -92,6 +92,7 @@ class CollectionLine(Schema):
     author_id: Id
     author: Called
     created_at: AwareDatetime
+    redacted: bool = False
 
 
 class EndLine(Schema):
