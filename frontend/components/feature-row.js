@@ -21,7 +21,7 @@ export function featureRow(row) {
     { role: "row", class: "feature-row", dataset: { href } },
     cell("choose", chooseButton(id)),
     cell("id", h("a", { href, class: "row-link num", tabindex: "-1", "aria-label": `${id} ${featureName(row)}` }, id)),
-    cell(row.label ? "name" : "name is-tokens", statusMark(row.status), featureNameNodes(row)),
+    cell(row.label ? "name" : "name is-tokens", statusMark(row.status), featureNameNodes(row), Number.isFinite(row.score) && h("span", { class: "muted small num", title: strings.scoreTitle }, ` ${row.score.toFixed(2)}`)),
     cell("snippet", snippet(row)),
     cell("promoted", row.promoted.map(({ text }) => tokenChip(text))),
     cell("histogram", dead ? null : sparkline(row.sparkline)),

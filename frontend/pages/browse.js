@@ -22,7 +22,7 @@ import { strings } from "../lib/strings.js";
 import { defaultOrder, filterBar, sortOf, sortQuery } from "./browse-filters.js";
 import { browse as text } from "./browse-strings.js";
 
-const FILTERS = ["q", "by", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author", "collection", "sort", "order"];
+const FILTERS = ["q", "by", "layer", "status", "min_rate", "max_rate", "min_max", "max_max", "min_token_r2", "max_token_r2", "min_half_firings", "token", "author", "collection", "sort", "order", "scorer"];
 /** So long a list may be stale before grey bars stand in for the one that was asked for. */
 const PATIENCE_MS = 150;
 

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from mfn_server.db.tables import FeatureColumn, Label, LabelEvent, Source
 from mfn_server.features.status import STATUSES, status_codes
 from mfn_server.labels.automatic import Statement, record_statements
 from mfn_server.labels.log import lock_log
+from mfn_server.naming.figures import Figure
+from mfn_server.naming.runs import Starter, new_run
+from mfn_server.naming.score_store import Judged, add_scores
 from tests.server.saying import name_feature
 
 Store = Callable[[Database, CorpusIndex], int]
@@ -199,6 +203,61 @@ def test_lists_are_those_of_a_plain_reference(labelled: TestClient, indexed: Dat
         assert jumped["start"] == min(at, len(expected))
 
     check()
+
+
+def test_a_list_goes_by_what_the_shown_names_score_now(labelled: TestClient, indexed: Database) -> None:
+    """The last score of the words that stand, whoever read them; older ones and other labels' do not count."""
+    with indexed.snapshot() as connection:
+        of = select(Source.key, Label.number, Label.source_id, Label.stream, Label.revision, Label.is_primary)
+        labels = connection.execute(of.join(Source, Source.id == Label.source_id)).all()
+    named = {(row.key, row.number): row for row in labels if row.is_primary}
+    others = [row for row in labels if not row.is_primary]
+    chance = np.random.default_rng(3)
+    expected: dict[tuple[str, int], float] = {}
+    with indexed.write() as connection:
+        run_ids = [new_run(connection, 1, "score", {"corpus": "text", "seed": seed}, Starter()) for seed in range(2)]
+        for turn, run_id in enumerate(run_ids):
+            for place, row in list(named.items())[turn:]:
+                value = round(float(chance.choice([0.25, 0.5, 0.75])), 2)
+                about = (row.source_id, row.number), row.stream, row.revision
+                judged = Judged(*about, "detection", f"reader {turn}", Figure(value, 0.0, 1.0, 4))
+                add_scores(connection, run_id, [judged, replace(judged, scorer="fuzzing", figure=Figure(0.1, 0, 1, 4))])
+                expected[place] = value
+        for row in others:  # a label beside the one that is shown
+            about = (row.source_id, row.number), row.stream, row.revision
+            add_scores(connection, run_ids[0], [Judged(*about, "detection", "", Figure(1.0, 0.9, 1.0, 4))])
+    assert len(set(expected.values())) == 3, "some are equal, some are not"
+    (key, number), reworded = next(iter(named.items()))
+    page = f"/api/features/{key}/{number}"
+    body = {"id": str(uuid.uuid4()), "base_version": labelled.get(f"{page}/labels").json()["version"]}
+    said = {"kind": "revise", "label": reworded.stream, "text": "other words"}
+    assert labelled.post(f"{page}/events", json=body | {"event": said}).status_code == 201
+    del expected[key, number]
+
+    rows = labelled.get("/api/features?status=all&sort=index&limit=200").json()["items"]
+    layers = {row["source"]: row["layer"] for row in rows}
+    for order, sign in (("asc", 1), ("desc", -1)):
+        url = f"/api/features?status=all&sort=score&order={order}&limit=7"
+        found, cursor = [], ""
+        for _ in range(5):
+            answer = labelled.get(f"{url}{cursor}").json()
+            found += [(row["source"], row["index"], row["score"]) for row in answer["items"]]
+            cursor = f"&cursor={answer['next_cursor']}"
+        by_value = sorted(expected, key=lambda place: (sign * expected[place], layers[place[0]], place[1]))
+        assert found[: len(expected)] == [(*place, expected[place]) for place in by_value]
+        assert {score for *_, score in found[len(expected) :]} == {None}
+    fuzzing = labelled.get("/api/features?sort=score&scorer=fuzzing&status=all&limit=1").json()["items"][0]
+    assert fuzzing["score"] == pytest.approx(0.1)
+    assert "score" not in rows[0]
+
+    held = {"If-None-Match": labelled.get(url).headers["etag"]}
+    assert labelled.get(url, headers=held).status_code == 304
+    best = by_value[-1]
+    with indexed.write() as connection:
+        about = (named[best].source_id, best[1]), named[best].stream, named[best].revision
+        add_scores(connection, run_ids[1], [Judged(*about, "detection", "third", Figure(0.99, 0.9, 1.0, 4))])
+    again = labelled.get(url, headers=held)
+    assert (again.status_code, again.json()["items"][0]["index"]) == (200, best[1])
 
 
 def test_a_page_begins_at_a_rank_or_at_a_cursor(client: TestClient) -> None:

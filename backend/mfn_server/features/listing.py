@@ -13,6 +13,7 @@ from mfn_server.features.collected import members_of
 from mfn_server.features.cursor import SortKey, after, decode_cursor, encode_cursor, values_of
 from mfn_server.features.filters import passing
 from mfn_server.features.schemas import FeatureQuery
+from mfn_server.features.scored import score_values, scores_version
 from mfn_server.features.searching import scores_of
 from mfn_server.features.token_texts import TokenTexts
 
@@ -34,12 +35,14 @@ class Page(NamedTuple):
         start: rank of the first of them in the list, from 0.
         total: rows of the whole list.
         next_cursor: where the next page begins, None after the last.
+        scores: what their labels score, in a list by that; NaN where they have none.
     """
 
     rows: list[int]
     start: int
     total: int
     next_cursor: str | None
+    scores: list[float] | None = None
 
 
 def list_page(connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts) -> Page:
@@ -50,7 +53,9 @@ def list_page(connection: Connection, catalogue: Catalogue, query: FeatureQuery,
         start = after(keys, decode_cursor(query.cursor, name, keys), rows)
     shown = [int(row) for row in rows[start : start + query.limit]]
     more = start + len(shown) < len(rows)
-    return Page(shown, start, len(rows), encode_cursor(name, values_of(keys, shown[-1])) if more and shown else None)
+    cursor = encode_cursor(name, values_of(keys, shown[-1])) if more and shown else None
+    scores = [float(each) for each in _scored(connection, catalogue, query)[shown]] if query.sort == "score" else None
+    return Page(shown, start, len(rows), cursor, scores)
 
 
 def list_rows(
@@ -71,8 +76,9 @@ def _listed(
         sort = "rate"
     descending = (query.order or ("asc" if sort in _ASCENDING else "desc")) == "desc"
     scores = (_near if query.by == "meaning" else _scores)(connection, catalogue, query, tokens) if searched else None
-    keys = _keys(catalogue, sort, descending, scores)
-    name = f"{sort}-{'desc' if descending else 'asc'}"
+    named = _scored(connection, catalogue, query) if sort == "score" else None
+    keys = _keys(catalogue, sort, descending, scores, named)
+    name = f"{query.scorer if sort == 'score' else sort}-{'desc' if descending else 'asc'}"
     if searched and scores is None:
         return np.zeros(0, np.int32), name, keys
 
@@ -84,10 +90,13 @@ def _listed(
             passes &= scores > 0
             if query.by == "meaning":
                 passes = _foremost(passes, scores)
+        if named is not None:  # unknown ones come last, either way
+            rows = np.flatnonzero(passes)
+            return rows[np.argsort(-named[rows] if descending else named[rows], kind="stable")].astype(np.int32)
         return _in_order(catalogue, passes, sort, descending, scores)
 
     asked = query.model_dump(exclude=set(_PAGING) | {"sort", "order"})
-    version = 0 if members is None else members.version
+    version = (0 if members is None else members.version, 0 if named is None else scores_version(connection))
     return catalogue.kept.get(("list", name, version, tuple(asked.items())), make), name, keys
 
 
@@ -104,6 +113,12 @@ def _scores(
 
     kept = catalogue.kept.get(("scores", words), make)
     return kept if len(kept) == catalogue.columns.n and len(kept) else None
+
+
+def _scored(connection: Connection, catalogue: Catalogue, query: FeatureQuery) -> NDArray[np.float32]:
+    """What the label of each row scores."""
+    key = ("scored", query.scorer, scores_version(connection))
+    return catalogue.kept.get(key, lambda: score_values(connection, catalogue, query.scorer))
 
 
 def _near(connection: Connection, catalogue: Catalogue, query: FeatureQuery, tokens: TokenTexts) -> NDArray[np.float32]:
@@ -138,7 +153,9 @@ def _in_order(
     return rows[np.argsort(-relevance if descending else relevance, kind="stable")]
 
 
-def _keys(catalogue: Catalogue, sort: str, descending: bool, scores: Scores | None) -> list[SortKey]:
+def _keys(
+    catalogue: Catalogue, sort: str, descending: bool, scores: Scores | None, named: NDArray[np.float32] | None
+) -> list[SortKey]:
     """The terms of an order. Ties are broken by layer, source and number, which survive re-indexing."""
     columns, names = catalogue.columns, catalogue.names
     ties = [
@@ -157,9 +174,10 @@ def _keys(catalogue: Catalogue, sort: str, descending: bool, scores: Scores | No
             return names.texts[names.place[row]] if names.place[row] >= 0 else ""
 
         return [missing, SortKey(text, descending, str), *ties]
-    if sort == "token_r2":  # so do those where it is not known
-        unknown = SortKey(lambda row: int(np.isnan(columns.token_r2[row])), False, int)
-        return [unknown, SortKey(lambda row: float(np.nan_to_num(columns.token_r2[row])), descending, float), *ties]
+    if sort in ("token_r2", "score"):  # so do those where it is not known
+        known = columns.token_r2 if named is None else named
+        unknown = SortKey(lambda row: int(np.isnan(known[row])), False, int)
+        return [unknown, SortKey(lambda row: float(np.nan_to_num(known[row])), descending, float), *ties]
     if sort == "telling":
         turn = names.turn
         named = SortKey(lambda row: int(turn[row]), False, int)

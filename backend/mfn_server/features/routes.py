@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import StringConstraints
@@ -21,6 +20,7 @@ from mfn_server.features.edition import Edition, is_known, read_edition
 from mfn_server.features.listing import list_page
 from mfn_server.features.reading import feature_list, feature_page, feature_rows
 from mfn_server.features.schemas import FeatureList, FeaturePage, FeatureQuery, FeatureRows
+from mfn_server.features.scored import scores_version
 from mfn_server.studio import Served, Studio, StudioDep
 
 router = APIRouter(prefix="/api/features", tags=["features"], responses=ERROR_RESPONSES)
@@ -53,9 +53,16 @@ async def get_features(
         catalogue = studio.catalogues.of(connection, edition, hidden)
         page = list_page(connection, catalogue, query, served.tokens)
         paging = {"total": page.total, "start": page.start, "next_cursor": page.next_cursor}
-        return feature_list(connection, catalogue, page.rows, served.token_texts, **paging)
+        found = feature_list(connection, catalogue, page.rows, served.token_texts, **paging)
+        for item, score in zip(found["items"], page.scores or (), strict=False):
+            item["score"] = score
+        return found
 
-    return await studio.read(_answer, studio, served, person, request, if_none_match, read, query.collection)
+    def version(connection: Connection, hidden: Hidden) -> str:
+        collected = version_of(connection, served.model_id, query.collection, hidden)
+        return f"{collected} {scores_version(connection)}" if query.sort == "score" else str(collected)
+
+    return await studio.read(_answer, studio, served, person, request, if_none_match, read, version)
 
 
 @router.get("/rows", response_model=FeatureRows, responses=_UNCHANGED)
@@ -103,14 +110,16 @@ def _answer(
     request: Request,
     if_none_match: str | None,
     read: Callable[[Connection, Edition, Hidden], Fields],
-    collection: UUID | None = None,
+    version: Callable[[Connection, Hidden], str] = lambda _connection, _hidden: "0",
 ) -> Response:
-    """What `read` finds in the present edition, or 304 where the client has it. Everything else waits for that."""
+    """What `read` finds in the present edition, or 304 where the client has it. Everything else waits for that.
+
+    `version` stands for what else the answer rests on, of which the edition does not know.
+    """
     with studio.database.snapshot() as connection:
         edition = read_edition(connection, served.model_id, served.facts.fingerprint)
         hidden = hidden_from(connection, person)
-        version = version_of(connection, served.model_id, collection, hidden)
-        etag = edition.etag(f"{request.url.path}?{request.url.query} {hidden.name} {version}")
+        etag = edition.etag(f"{request.url.path}?{request.url.query} {hidden.name} {version(connection, hidden)}")
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if is_known(etag, if_none_match):
             return Response(status_code=304, headers=headers)

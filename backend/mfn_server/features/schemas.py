@@ -10,11 +10,12 @@ from pydantic import Field, model_validator
 
 from mfn_server.db.tables import Origin
 from mfn_server.features.weight_schemas import WeightFacts
+from mfn_server.naming.scorers import Scorer
 from mfn_server.schemas import Schema, Text, Token, TokenShare
 
 FeatureStatus = Literal["alive", "ultra_rare", "undetermined", "dead"]
 Status = Literal[FeatureStatus, "labelled", "unlabelled", "all"]
-Sort = Literal["relevance", "telling", "rate", "max", "mean", "token_r2", "index", "label"]
+Sort = Literal["relevance", "telling", "rate", "max", "mean", "token_r2", "index", "label", "score"]
 Order = Literal["asc", "desc"]
 
 ORIGIN = "`automatic`: written by a program; no person has named the feature yet."
@@ -68,8 +69,10 @@ class FeatureQuery(Schema):
     sort: Sort | None = Field(
         default=None,
         description="`relevance` where `q` is given, else `rate`. `telling`, as Browse begins: what people have "
-        "named, what programs have named, the rest; in each what says most by its firing.",
+        "named, what programs have named, the rest; in each what says most by its firing. `score`: what the label that "
+        "is shown scores; those without a score come last.",
     )
+    scorer: Scorer = Field(default="detection", description="Which score `sort=score` goes by.")
     order: Order | None = Field(default=None, description="`asc` for `index`, `label` and `token_r2`, else `desc`.")
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=1000, description="`next_cursor` of the page before.")
@@ -120,6 +123,9 @@ class FeatureRow(Schema):
     )
     label: str | None
     label_origin: Origin | None = Field(description=ORIGIN)
+    score: float | None = Field(
+        default=None, description="What the label scores by `scorer`, in a list with `sort=score`; not told elsewhere."
+    )
     top_tokens: list[TokenShare]
     promoted: list[TokenLogit]
     sparkline: list[int] = Field(description="The activation histogram in 16 bins.")
