@@ -75,6 +75,11 @@ class Settings(BaseSettings):
     reader_budget: float = Field(
         default=0.0, ge=0, description="The most that one run which is started on the page may cost there."
     )
+    reader_without_accounts: bool = Field(
+        default=False,
+        description="Without accounts, too, the page may have that endpoint asked. Nobody logs in there, and every run "
+        "may cost the whole budget.",
+    )
     map: Literal["auto", "pca", "umap"] = Field(
         default="auto",
         description="How the map of features is drawn besides by PCA: `umap` (needs the extra `map`), `pca` for not at "

@@ -70,7 +70,8 @@ class FolderEmbedder:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model: Any = AutoModel.from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{folder} holds no encoder that can be read: {error}") from None
+            why = str(error).partition("\n")[0]  # transformers' advice fills a screen
+            raise ConfigError(f"{folder} holds no encoder that can be read: {why}") from None
         self._model = model.eval()
         self._folder = folder
 

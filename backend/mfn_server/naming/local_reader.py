@@ -22,7 +22,8 @@ class LocalReader:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model: Any = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{folder} holds no language model that can be read: {error}") from None
+            why = str(error).partition("\n")[0]  # transformers' advice fills a screen
+            raise ConfigError(f"{folder} holds no language model that can be read: {why}") from None
         self._model = model.eval().to(device)
         self._folder = folder
 

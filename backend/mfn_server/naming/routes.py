@@ -26,7 +26,7 @@ from mfn_server.naming.runs import (
 from mfn_server.naming.score_reading import feature_scores, score_list
 from mfn_server.naming.score_schemas import FeatureScores, ScoreList
 from mfn_server.naming.scorers import Scorer
-from mfn_server.naming.starting import most_of, reader_name, reader_of, run_view, told_by
+from mfn_server.naming.starting import check_asking, may_ask, most_of, reader_name, reader_of, run_view, told_by
 from mfn_server.studio import Served, Studio, StudioDep
 
 router = APIRouter(prefix="/api", tags=["scores"], responses=ERROR_RESPONSES)
@@ -76,6 +76,7 @@ async def get_score_list(
 async def get_runs(studio: StudioDep, person: Reviewer, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> RunList:
     """Runs that suggest names or score labels, the latest first, and what can be started here."""
     served, settings = await studio.served(), studio.settings
+    whom = reader_of(settings)
 
     def read() -> RunList:
         with studio.database.snapshot() as connection:
@@ -86,7 +87,7 @@ async def get_runs(studio: StudioDep, person: Reviewer, limit: Annotated[int, Qu
             items=items,
             busy=busy or studio.naming.working,
             held_out=settings.held_out.rsplit("/", 1)[-1] or None,
-            reader=reader_name(reader_of(settings)),
+            reader=reader_name(whom) if may_ask({"reader": whom}, settings) else None,
             budget=most_of(settings),
         )
 
@@ -138,6 +139,7 @@ async def post_resume(studio: StudioDep, person: Reviewer, run: UUID) -> RunView
     await _view(studio, served, run)
 
     def write(connection: Connection) -> None:
+        check_asking(run_by_id(connection, run).told, studio.settings)
         _check_free(studio, any_alive(connection, served.model_id))
         try:
             free_again(connection, run)

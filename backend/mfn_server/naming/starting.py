@@ -43,6 +43,23 @@ def reader_of(settings: Settings) -> dict[str, Any] | None:
     return None
 
 
+def may_ask(told: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether the page may have a run's language model asked.
+
+    An endpoint is asked with the server's key. A budget bounds one run, not how many are started; and without accounts
+    every program on the computer can start one. So there whoever runs the server has to allow it.
+    """
+    asks_elsewhere = bool((told.get("reader") or {}).get("endpoint"))
+    return not asks_elsewhere or settings.accounts or settings.reader_without_accounts
+
+
+def check_asking(told: Mapping[str, Any], settings: Settings) -> None:
+    """Raises APIError (422) where the page may not have a run's language model asked."""
+    if not may_ask(told, settings):
+        message = "without accounts this server asks no endpoint for whoever comes"
+        raise _wrong("reader", message, "MFN_READER_WITHOUT_ACCOUNTS=true allows it; or start the run by command")
+
+
 def most_of(settings: Settings) -> float | None:
     """The most that a run may cost; None where nothing does."""
     return settings.reader_budget if any(read_price(settings.reader_price)) else None
@@ -61,11 +78,12 @@ def told_by(body: RunBody, settings: Settings, facts: ModelFacts) -> dict[str, A
             features.append([source.layer, each.index])
     if body.layers is not None and set(body.layers) - {source.layer for source in facts.sources}:
         raise _wrong("layers", "the model has no such layer")
+    asks = body.kind == "explain" or body.reader
+    whom = reader_of(settings) if asks else None
+    check_asking({"reader": whom}, settings)
     which = {"features": features, "layers": None if body.layers is None else sorted(set(body.layers))}
     if body.kind == "suggest":
         return {**which, "ways": list(WAYS), "rules": [], "anew": False}
-    asks = body.kind == "explain" or body.reader
-    whom = reader_of(settings) if asks else None
     if asks and whom is None:
         raise _wrong("reader", "this server has no language model that reads labels", "MFN_READER_URL names one")
     limits = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from starlette.testclient import TestClient
 
 from mfn_core import MFNModel
@@ -187,8 +187,23 @@ def test_a_dead_server_leaves_runs_that_can_be_taken_up(indexed: Database, make_
 def test_what_a_run_may_cost_is_for_whoever_runs_the_server_to_say(
     indexed: Database, make_client: Any, database_url: str, tiny_bundle: Path
 ) -> None:
-    paid = {"reader_url": "https://host/v1", "reader_model": "m", "reader_price": "3/15"}
+    paid: dict[str, Any] = {"reader_url": "https://host/v1", "reader_model": "m", "reader_price": "3/15"}
     body = {"id": str(uuid.uuid4()), "kind": "explain"}
+    # without accounts nobody has logged in, and a budget bounds one run alone: the operator has to allow it
+    client = make_client(database_url, **paid, reader_budget=2.0)
+    assert client.get("/api/labels/runs").json()["reader"] is None
+    with indexed.write() as connection:
+        told = {"layers": None, "features": None, "reader": {"endpoint": ["https://host/v1", "m"], "folder": None}}
+        begun = new_run(connection, 1, "explain", told, Starter())
+        connection.execute(update(NamingRun).values(state="stopped"))
+    for path, sent in (("", body), ("", {**body, "kind": "score", "reader": True}), (f"/{begun}/resume", None)):
+        answer = client.post(f"/api/labels/runs{path}", json=sent)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (422, "reader"), path
+        assert "asks no endpoint" in answer.json()["error"]["message"]
+    with indexed.write() as connection:
+        connection.execute(delete(NamingRun))
+
+    paid["reader_without_accounts"] = True
     client = make_client(database_url, **paid)
     assert "pays for nothing" in client.post("/api/labels/runs", json=body).json()["error"]["message"]
     client = make_client(database_url, **paid, reader_budget=2.0)
