@@ -91,7 +91,7 @@ def hidden_from(connection: Connection, person: Person, places: Collection[Place
     of = {"person_id": person.id, "campaigns": campaigns}
     found: set[Place] = set()
     if places is None:
-        found.update((source_id, number) for source_id, number in connection.execute(_LEFT, of))
+        found.update((source_id, number) for source_id, number in connection.execute(_LEFT, of).all())
     else:
         asked = sorted(set(places))
         for begin in range(0, len(asked), _AT_ONCE):

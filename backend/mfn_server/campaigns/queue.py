@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, func, or_, select
+from sqlalchemy import Connection, Row, bindparam, case, func, or_, select, tuple_
 
 from mfn_server.access.roles import PERMISSIONS, Permission, Person
 from mfn_server.campaigns.blind import Hidden
@@ -68,24 +68,27 @@ def standings(connection: Connection, campaign: Row[Any]) -> dict[Place, Standin
     """All items of a campaign."""
     of = CampaignItem.campaign_id == campaign.id
     found = {
-        (row.source_id, row.number): Standing(row.importance)
-        for row in connection.execute(select(*_PLACE, CampaignItem.importance).where(of))
+        (source_id, number): Standing(importance)
+        for source_id, number, importance in connection.execute(
+            select(*_PLACE, CampaignItem.importance).where(of)
+        ).all()
     }
     given = select(*_SAID).where(LabelOpinion.campaign_id == campaign.id).order_by(LabelOpinion.stream)
-    for opinion in connection.execute(given):
-        found[opinion.source_id, opinion.number].opinions.append(opinion)
+    for opinion in connection.execute(given).all():
+        found[opinion[0], opinion[1]].opinions.append(opinion)
     active = (CampaignLease.campaign_id == campaign.id, CampaignLease.expires_at > datetime.now(UTC))
     for lease in connection.execute(select(CampaignLease).where(*active)):
         found[lease.source_id, lease.number].leased_by.add(lease.author_id)
     same = (Label.source_id == CampaignItem.source_id) & (Label.number == CampaignItem.number)
     shown = select(Label.source_id, Label.number, Label.origin, Label.confidence).join(CampaignItem, same)
-    for label in connection.execute(shown.where(of, Label.is_primary)):
+    for label in connection.execute(shown.where(of, Label.is_primary)).all():
         item = found[label.source_id, label.number]
         item.is_named = True
         item.automatic = label.confidence if label.origin == Origin.AUTOMATIC else None
     same = (LabelSummary.source_id == CampaignItem.source_id) & (LabelSummary.number == CampaignItem.number)
     summary = select(LabelSummary.source_id, LabelSummary.number, LabelSummary.accepted, LabelSummary.decided_by)
-    for said in connection.execute(summary.join(CampaignItem, same).where(of)):
+    decided = (LabelSummary.accepted.is_not(None), LabelSummary.decided_by.is_not(None))
+    for said in connection.execute(summary.join(CampaignItem, same).where(of, or_(*decided))).all():
         item = found[said.source_id, said.number]
         last = item.opinions[-1].stream if item.opinions else 0
         # that no label holds was decided of the labels there were then
@@ -100,32 +103,37 @@ def progress_of(connection: Connection, campaign: Row[Any], person: Person, hidd
     """
     of = CampaignItem.campaign_id == campaign.id
     features = connection.scalar(select(func.count()).where(of)) or 0
-    kept = set()
-    if hidden.places:
-        kept = {(source_id, number) for source_id, number in connection.execute(select(*_PLACE).where(of))}
-        kept &= hidden.places
     given = mine = complete = done_for_me = to_review = 0
-    for source_id, number, n, is_mine, decided in connection.execute(
-        _GIVEN, {"campaign_id": campaign.id, "person_id": person.id}
-    ):
+    of_person = {"campaign_id": campaign.id, "person_id": person.id}
+    for source_id, number, n, is_mine, decided in connection.execute(_GIVEN, of_person).all():
         is_complete = n >= campaign.opinions
         given += n
         mine += is_mine
         done_for_me += is_complete or is_mine
-        if (source_id, number) not in kept:
+        if (source_id, number) not in hidden.places:
             complete += is_complete
             to_review += (is_complete or campaign.closed_at is not None) and not decided
     can = campaign.closed_at is None and takes_part(connection, campaign, person)
     return Progress(
         features=features,
         complete=complete,
-        given=None if kept else given,
+        given=None if _hides_any(connection, campaign, hidden) else given,
         mine=mine,
         left_for_me=features - done_for_me if can else 0,
         to_review=to_review,
     )
 
 
+def _hides_any(connection: Connection, campaign: Row[Any], hidden: Hidden) -> bool:
+    """Whether a feature of a campaign is hidden, also one of which nobody has said anything yet."""
+    items = select(*_PLACE).where(CampaignItem.campaign_id == campaign.id)
+    if len(hidden.places) <= _FEW:
+        these = items.where(tuple_(*_PLACE).in_(sorted(hidden.places))).limit(1)
+        return bool(hidden.places) and connection.execute(these).first() is not None
+    return any((source_id, number) in hidden.places for source_id, number in connection.execute(items))
+
+
+_FEW = 500
 _LAST = func.max(LabelOpinion.stream)
 _GIVEN = (
     select(
@@ -156,15 +164,15 @@ def ranked(
 ) -> list[tuple[Place, bool]]:
     """What somebody can judge now, the first one first, and whether they have skipped it: such come last, in turn."""
     skipped = _skips(connection, items.keys(), person)
+    of, wanted = str(campaign.id), campaign.opinions
     waiting = []
     for place, item in items.items():
-        others = item.leased_by - {person.id}
-        if any(said.author_id == person.id for said in item.opinions) or person.id in item.leased_by:
+        if person.id in item.leased_by or len(item.opinions) + len(item.leased_by) >= wanted:
             continue
-        if len(item.opinions) + len(others) >= campaign.opinions:
+        if any(said.author_id == person.id for said in item.opinions):
             continue
         worth = priority(signals_of(campaign, item), blind=campaign.is_blind)
-        turn = shuffled(person.id, str(campaign.id), place)
+        turn = shuffled(person.id, of, place)
         waiting.append(((skipped.get(place, 0), -worth, turn), place))
     return [(place, place in skipped) for _, place in sorted(waiting)]
 
