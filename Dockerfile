@@ -1,4 +1,5 @@
-# MFN Studio with its demo model. Written without a Docker at hand: not run yet.
+# MFN Studio with its demo model. Written without a Docker at hand: no image was built yet. What it installs, and how it
+# is started beside a PostgreSQL, .ci/run does without Docker (scripts/install_image.sh, scripts/as_compose.py).
 #   docker build -t mfn-studio .
 #   docker run --rm -it -v mfn-data:/data mfn-studio mfn users create-admin ann
 #   docker run --rm -p 127.0.0.1:8765:8765 -v mfn-data:/data mfn-studio
@@ -10,10 +11,9 @@ RUN python -m build --wheel --outdir /dist
 
 FROM python:3.11-slim
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
-COPY constraints.txt /tmp/
+COPY constraints.txt scripts/install_image.sh /tmp/
 RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \
-    pip install --no-cache-dir --no-deps -c /tmp/constraints.txt --index-url "$TORCH_INDEX_URL" torch \
-    && pip install --no-cache-dir -c /tmp/constraints.txt "$(echo /dist/*.whl)[postgres]" \
+    PIP_NO_CACHE_DIR=1 TORCH_INDEX_URL="$TORCH_INDEX_URL" /tmp/install_image.sh "$(echo /dist/*.whl)" /tmp/constraints.txt \
     && useradd --create-home mfn && install -d -o mfn /data
 USER mfn
 # Inside its network namespace the container must listen on all addresses, so it asks people to log in. It speaks plain
