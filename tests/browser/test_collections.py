@@ -134,9 +134,9 @@ def test_two_write_on_one_feature_and_neither_note_is_lost(page: Page, studio: S
     assert items_of(studio, identity)[0] == (rows[0]["index"], None)
 
     page.once("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Bring it back").click()
-    expect(page.get_by_role("button", name="Delete")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete", exact=True)).to_be_visible()
     assert len(items_of(studio, identity)) == 3
 
 
