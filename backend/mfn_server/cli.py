@@ -29,6 +29,7 @@ from mfn_server.presets.measuring import presets
 from mfn_server.progress import telling
 from mfn_server.rates import rates
 from mfn_server.runs import runs
+from mfn_server.toys import toy
 
 app = typer.Typer(
     name="mfn",
@@ -411,6 +412,7 @@ app.command()(equip)
 app.command()(concepts)
 app.command()(rates)
 app.command("eval")(evaluate)
+app.add_typer(toy)
 app.command()(presets)
 app.command()(find_presets)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKSHOPS = ("training", "indexing", "generation", "steering", "evaluation")
+WORKSHOPS = ("training", "indexing", "generation", "steering", "evaluation", "toy")
 
 
 def imported(folder: Path) -> set[str]:
