@@ -48,6 +48,19 @@ def superposition(out: Out = Path("toys"), quick: Quick = False, seed: Seed = 0)
     _run(study.NAME, plan, lambda once, tell: study.study(plan, once, tell), out)
 
 
+@toy.command()
+def engineering(out: Out = Path("toys"), quick: Quick = False, seed: Seed = 0) -> None:
+    """Engineered monosemanticity (Jermyn et al. 2022), and whether an MFN finds what was planted, or an SAE does."""
+    from mfn_core.errors import ConfigError
+
+    try:
+        from mfn_core.toy import engineering_study as study
+    except ModuleNotFoundError as error:  # what is found is matched by scipy
+        raise ConfigError(f"mfn toy engineering needs {error.name}: pip install 'mfn-studio[eval]'") from error
+    plan = study.plan(quick, seed)
+    _run(study.NAME, plan, lambda once, tell: study.study(plan, once, tell), out)
+
+
 def _run(name: str, plan: Plan, study: Callable[[Once, Tell], Document], folder: Path) -> None:
     from mfn_core.errors import ConfigError
     from mfn_core.evaluation.journal import Journal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +35,7 @@ KEPT = 0.5
 PLATEAUS = {"1": 1.0, "3/4": 3 / 4, "2/3": 2 / 3, "1/2": 1 / 2, "2/5": 2 / 5, "3/8": 3 / 8}
 """Dimensionalities of a feature: alone, in a tetrahedron, triangle, pair of opposites, pentagon, square antiprism."""
 NEAR = 0.015  # how far from a plateau still counts as on it
-STICKY = 0.05  # how far from 1/2 D* still counts as there
+SOME = 0.3  # density from which on, downwards, features are to be superposed
 NUMBERS = 150_000  # of a batch over all models that train in one piece of the work
 SPARSE = 0.1  # density from which on, downwards, five features in a plane are to form a pentagon
 
@@ -274,8 +273,8 @@ def _basic_checks(case: Superposition, curved: Mapping[str, Any], straight: Mapp
             f"represented: {', '.join(str(each + 1) for each in kept)}; least dimensionality {share.min():.2f}",
         ),
         check(
-            f"Sparse features are superposed: the sparser, the more than {m} are represented",
-            relu[-1] > m and all(a <= b + 1 for a, b in itertools.pairwise(relu)),
+            f"Sparse features are superposed: at every density up to {SOME:g} more than {m} are represented",
+            all(count > m for p, count in zip(case.density, relu, strict=True) if p <= SOME),
             "represented: " + _by_density(case.density, relu),
         ),
         check(
@@ -309,7 +308,12 @@ def _plane_checks(case: Superposition, found: Mapping[str, Any]) -> list[Check]:
 
 
 def _dimension_checks(densities: Sequence[float], found: Mapping[str, Any]) -> list[Check]:
-    there = [1 / p for p, each in zip(densities, found["per_feature"], strict=True) if abs(each - 0.5) <= STICKY]
+    held = [
+        (1 / p, star)
+        for p, star, each in zip(densities, found["per_feature"], found["dimensionality"], strict=True)
+        if each and sum(abs(one - 0.5) <= NEAR for one in each) >= 0.9 * len(each)
+    ]
+    there, stars = [inverse for inverse, _ in held], [star for _, star in held]
     all_of = [each for one in found["dimensionality"] for each in one]
     on = Share(sum(any(abs(each - at) <= NEAR for at in PLATEAUS.values()) for each in all_of), len(all_of))
     low, high = min(PLATEAUS.values()) - NEAR, 1 + NEAR
@@ -319,11 +323,13 @@ def _dimension_checks(densities: Sequence[float], found: Mapping[str, Any]) -> l
     }
     return [
         check(
-            "Dimensions per feature are sticky at 1/2: D* stays there while features become sparser by half or more",
+            "Half a dimension is sticky: while features become sparser by half or more, nine in ten of those "
+            "represented have 1/2, as pairs of opposites",
             len(there) > 2 and max(there) >= 1.5 * min(there),
-            f"D* within {STICKY} of 1/2 for 1/(1−S) from {min(there):.2g} to {max(there):.2g}"
+            f"so for 1/(1−S) from {min(there):.2g} to {max(there):.2g}, where D* falls from {stars[0]:.2f} to "
+            f"{stars[-1]:.2f}"
             if there
-            else "never there",
+            else "nowhere",
         ),
         check(
             "Dimensionalities of single features lie on the plateaus "

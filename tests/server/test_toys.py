@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mfn_core.evidence.document import Document
-from mfn_core.toy import superposition_study
+from mfn_core.toy import engineering_study, superposition_study
 from mfn_server import cli
 
 Toy = Callable[..., tuple[int, str, str]]
@@ -21,7 +21,7 @@ Toy = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Toy:
     """Runs `mfn toy` on models that train for a few steps; no PNGs, which would need a browser."""
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "2000")
     monkeypatch.setattr("mfn_core.evidence.png.write_pngs", lambda *_: "this is a test")
     whole = superposition_study.plan
 
@@ -31,6 +31,18 @@ def toy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return replace(plan, **cases)
 
     monkeypatch.setattr(superposition_study, "plan", tiny)
+    engineering = engineering_study.plan
+
+    def small(quick: bool, seed: int) -> engineering_study.Plan:
+        plan = engineering(quick, seed)
+        least = {"features": 8, "inputs": 4, "steps": 2}
+        return engineering_study.Plan(
+            tuple(replace(case, **least, neurons=case.neurons // 64) for case in plan.grid),
+            tuple(replace(case, **least, neurons=case.neurons // 64) for case in plan.neurons),
+            tuple(replace(case, world=replace(case.world, **least, neurons=16)) for case in plan.recovery[:2]),
+        )
+
+    monkeypatch.setattr(engineering_study, "plan", small)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["mfn", "toy", *(str(argument) for argument in arguments)])
@@ -62,6 +74,21 @@ def test_superposition_writes_a_document_and_a_page(toy: Toy, tmp_path: Path) ->
     assert {figure.key.split("/")[0] for figure in document.figures} <= set(document.sections)
     assert "<script" in (tmp_path / "new" / "toy-superposition.html").read_text()
     assert not list((tmp_path / "new").glob("*.journal"))
+
+
+def test_engineering_writes_a_document_with_all_units(toy: Toy, tmp_path: Path) -> None:
+    code, text, _ = toy("engineering", "--quick", "--out", tmp_path)
+    assert code == 0
+    document = Document.read(tmp_path / "toy-engineering.json")
+    assert all(check.claim in text for check in document.checks)
+    tables = {table.key: table for table in document.tables}
+    assert len(tables["models/grid"].rows) == 11
+    assert {row["task"] for row in tables["models/grid"].rows} == set(engineering_study.TASKS.values())
+    units = {row["units"]: row for row in tables["recovery/units"].rows}
+    assert tuple(units) == engineering_study.UNITS
+    assert units["MFN"]["cosine_low"] <= units["MFN"]["cosine"] <= units["MFN"]["cosine_high"]
+    assert "loss" not in units["random directions"]
+    assert {figure.key.split("/")[0] for figure in document.figures} == set(document.sections)
 
 
 def test_it_goes_on_where_it_stood(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
