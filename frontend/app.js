@@ -34,6 +34,7 @@ const routes = [
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "steer-form", "feature-picker", "streams") },
   { path: "/evidence", tag: "evidence-page", nav: "evidence", load: () => both(import("./pages/evidence.js"), "evidence") },
   { path: "/agreement", tag: "agreement-page", nav: "queue", load: () => both(import("./pages/agreement.js"), "agreement") },
+  { path: "/person/:id", tag: "person-page", nav: "queue", load: () => both(import("./pages/person.js"), "labels") },
   { path: "/settings", tag: "settings-page", nav: "settings", load: () => both(import("./pages/settings.js"), "settings") },
   { path: "/login", tag: "login-page", load: () => both(import("./pages/login.js"), "people") },
   ...["/join", "/reset"].map((path) => ({ path, tag: "join-page", load: () => both(import("./pages/join.js"), "people") })),

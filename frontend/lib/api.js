@@ -135,6 +135,7 @@ export const api = {
    */
   say: (source, index, body, options) => json(`${featureUrl(source, index)}/events`, { ...options, method: "POST", body }),
   decide: (source, index, body, options) => json(`${featureUrl(source, index)}/decisions`, { ...options, method: "POST", body }),
+  redact: (source, index, body, options) => json(`${featureUrl(source, index)}/redactions`, { ...options, method: "POST", body }),
 
   /** What stands of a feature; params: at. */
   discussion: (source, index, params, options) => json(`${featureUrl(source, index)}/labels${queryString(params)}`, options),
@@ -143,6 +144,8 @@ export const api = {
   /** Everything said of a feature, the latest first; params: before, limit. */
   featureHistory: (source, index, params, options) => json(`${featureUrl(source, index)}/history${queryString(params)}`, options),
   /** Who has said something of features: { items: [{ id, name }] }. */
+  /** Everything that somebody said, of all features; params: before, limit. */
+  personHistory: (id, params, options) => json(`/api/labels/people/${encodeURIComponent(id)}/history${queryString(params)}`, options),
   authors: (options) => json("/api/labels/people", options),
   /** How far people agree; params: question, period, source, tag, since, until. */
   agreement: (params, options) => json(`/api/labels/agreement${queryString(params)}`, options),

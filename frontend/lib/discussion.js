@@ -6,7 +6,7 @@
 import { api } from "./api.js";
 import { uuid } from "./dom.js";
 
-const DECISIONS = new Set(["accept", "adjudicate"]);
+const SENT_BY = { accept: api.decide, adjudicate: api.decide, redact: api.redact };
 
 export class Discussion {
   constructor(source, index, state) {
@@ -26,7 +26,7 @@ export class Discussion {
    * @param {{id?: string, reason?: string, version?: number}} [how]
    */
   say(event, { id = uuid(), reason, version = this.state.version } = {}) {
-    const send = DECISIONS.has(event.kind) ? api.decide : api.say;
+    const send = SENT_BY[event.kind] ?? api.say;
     return send(this.source, this.index, { id, event, reason: reason || undefined, base_version: version });
   }
 

@@ -17,6 +17,7 @@ from .studio import Studio
 APP = Path(__file__).parents[2] / "frontend" / "app.js"
 CAMPAIGN = uuid.UUID(int=8)
 COLLECTION = uuid.UUID(int=9)
+SAID = uuid.UUID(int=11)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PHONE: ViewportSize = {"width": 360, "height": 740}
 ENLARGED: ViewportSize = {"width": 640, "height": 430}  # the desktop at 200 %
@@ -97,6 +98,38 @@ def _label(page: Page, studio: Studio) -> None:
     page.locator("queue-work[data-item] .contexts mark").first.wait_for()
 
 
+def _runs(page: Page, studio: Studio) -> None:
+    """With runs in every state, as a server answers that has been at work: real ones take their time."""
+    kinds = {"working": "explain", "failed": "score", "stopped": "score", "done": "suggest"}
+    items = [
+        {
+            "id": str(uuid.UUID(int=n)),
+            "kind": kind,
+            "state": state,
+            "phase": "asking",
+            "progress": 0.5,
+            "message": None if state == "working" else f"It is {state}: <b>so</b>.",
+            "person": {"id": "local", "name": "Ann"},
+            "created_at": "2026-01-02T03:04:05Z",
+            "finished_at": None,
+            "features": 3,
+            "layers": None,
+            "scorers": ["detection"] if kind == "score" else None,
+            "corpus": "held-out.jsonl",
+            "reader": "a-model",
+            "tokens_read": 1000,
+            "tokens_written": 100,
+            "cost": 0.25,
+            "budget": 2,
+        }
+        for n, (state, kind) in enumerate(kinds.items())
+    ]
+    found = {"items": items, "busy": False, "held_out": "held-out.jsonl", "reader": "a-model", "budget": 2}
+    page.route("**/api/labels/runs", lambda route: route.fulfill(json=found))
+    page.goto("/label/runs")
+    page.locator("[data-run][data-state=done]").wait_for()
+
+
 def _collections(page: Page, studio: Studio) -> None:
     _collected(studio)
     page.goto("/collections")
@@ -118,6 +151,14 @@ def _collected(studio: Studio) -> uuid.UUID:
     return COLLECTION
 
 
+def _person(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?limit=1&sort=index&order=desc")["items"][0]
+    body = {"id": str(SAID), "event": {"kind": "comment", "text": "Every page"}}
+    studio.post(f"/api/features/{row['source']}/{row['index']}/events", body)
+    page.goto("/person/local")
+    page.locator(".history li").first.wait_for()
+
+
 def _missing(page: Page, studio: Studio) -> None:
     page.goto("/no/such/page")
     page.locator("state-view").wait_for()
@@ -134,6 +175,8 @@ PAGES: dict[str, Visit] = {
     "evidence": _evidence,
     "agreement": _agreement,
     "label": _label,
+    "runs": _runs,
+    "person": _person,
     "collections": _collections,
     "collection": _collection,
     "settings": _settings,

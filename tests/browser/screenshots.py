@@ -268,6 +268,7 @@ def compare_empty(page: Page, studio: Studio) -> None:
 
 
 CAMPAIGN = uuid.UUID(int=7)
+RUN = uuid.UUID(int=8)
 SAID = 4  # opinions that are there already
 
 
@@ -316,6 +317,14 @@ def _campaign(studio: Studio) -> None:
         name = studio.get(f"/api/features/{item['source']}/{item['index']}")["label"]
         given = {"id": str(uuid.uuid4()), "source": item["source"], "index": item["index"], "text": name}
         studio.post(f"{path}/opinions", {**given, "confidence": "high", "one_concept": "yes"})
+
+
+def label_runs(page: Page, studio: Studio) -> None:
+    row = studio.get("/api/features?sort=telling&limit=1")["items"][0]
+    these = [{"source": row["source"], "index": row["index"]}]
+    studio.post("/api/labels/runs", {"id": str(RUN), "kind": "suggest", "features": these})
+    page.goto("/label/runs")
+    page.locator(f'[data-run="{RUN}"][data-state=done]').wait_for()
 
 
 def evidence(page: Page, studio: Studio) -> None:
@@ -399,6 +408,7 @@ SHOTS: list[Shot] = [
     label_queue,
     label_review,
     label_new,
+    label_runs,
     agreement,
     evidence,
     settings,
@@ -408,7 +418,7 @@ SHOTS: list[Shot] = [
     menu,
     missing,
 ]
-WRITING: tuple[Shot, ...] = (label, label_queue, label_review)
+WRITING: tuple[Shot, ...] = (label, label_queue, label_review, label_runs)
 """What these show is not on every server: they write it themselves."""
 
 README: dict[str, tuple[Shot, Scheme]] = {

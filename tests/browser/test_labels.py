@@ -89,8 +89,21 @@ def test_two_windows_show_each_others_work(new_page: Any, row: dict[str, Any]) -
     bob.locator(".history").get_by_role("button", name="Undo").first.click()
     expect(names(bob)).to_have_text(["ships at sea accepted"])
     expect(bob.locator(".history .is-undone")).to_have_count(1)
+    bob.get_by_role("button", name="As it stood behind: reworded a name: “sailing ships”").click()
+    expect(bob.locator(".history-past:visible")).to_contain_text("sailing ships")
+    expect(names(bob)).to_have_text(["ships at sea accepted"])  # the present is as it was
+    bob.once("dialog", lambda dialog: dialog.accept("personal data"))
+    bob.get_by_role("button", name="Take the words out: reworded a name: “sailing ships”").click()
+    expect(bob.locator(".history li", has_text="taken out by an admin")).to_have_count(1)
+    expect(bob.locator(".history li").first).to_contain_text("took out words")
+    expect(bob.locator(".history")).not_to_contain_text("sailing ships")
     ann.close()
     expect(bob.locator(".label-others")).to_be_hidden()
+    bob.locator(".history a").first.click()  # everything that one person said, of all features
+    expect(bob.get_by_role("heading", level=1)).to_contain_text("What ")
+    expect(bob.locator(".history li").first).to_contain_text("took out words")
+    bob.locator(".history a").first.click()
+    expect(bob.get_by_role("heading", level=1)).to_contain_text("ships at sea")
 
 
 STREAM_OF_OURS = """
