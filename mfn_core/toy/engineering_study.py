@@ -100,8 +100,8 @@ def study(what: Plan, once: Once, tell: Tell) -> Document:
         kind="toy",
         name=NAME,
         title="Engineering monosemanticity in toy models, and whether an MFN does it",
-        summary=f"{held} of {len(checks)} claims hold here. Biases that start negative make neurons stand for single "
-        "features; of layers and SAEs, the table says how much of what was planted each finds.",
+        summary=f"{held} of {len(checks)} claims hold here. Of what was planted, {_found_by('MFN', worlds)}; "
+        f"{_found_by('SAE', worlds)}; {_found_by('engineered neurons', worlds)}.",
         settings=what.settings(),
         made=provenance(),
         checks=checks,
@@ -246,17 +246,21 @@ def _estimates(worlds: Sequence[dict[str, Row]], key: str) -> dict[str, Estimate
     return {name: mean_of([world[name][key] for world in worlds]) for name in UNITS}
 
 
+def _found_by(name: str, worlds: Sequence[dict[str, Row]]) -> str:
+    found = {key: _estimates(worlds, key)[name].value for key in ("identified", "read")}
+    return f"{name}: {found['identified']:.0%} by direction, {found['read']:.0%} by activation"
+
+
 def _recovery_checks(worlds: Sequence[dict[str, Row]]) -> list[Check]:
     found = []
     for other in ("SAE", "engineered neurons"):
-        for key, what in (("identified", "have their direction in"), ("read", "are read by a unit of")):
+        for key, what in (("identified", "has its direction in"), ("read", "is read by a unit of")):
             paired = mean_of([world["MFN"][key] - world[other][key] for world in worlds])
             status: Status = "holds" if paired.low > 0 else "fails" if paired.high <= 0 else "undecided"
             mine, its = (mean_of([world[name][key] for world in worlds]).value for name in ("MFN", other))
             found.append(
                 Check(
-                    f"More of what was planted {'has its direction in' if key == 'identified' else what} the MFN than "
-                    f"the {other}",
+                    f"More of what was planted {what} the MFN than the {other}",
                     status,
                     f"{mine:.1%} against {its:.1%}; difference {paired.value:+.1%} (95 %: {paired.low:+.1%} to "
                     f"{paired.high:+.1%}, {paired.n} seeds)",
