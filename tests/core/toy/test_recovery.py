@@ -36,6 +36,16 @@ def test_units_that_are_what_was_planted_find_all_of_it() -> None:
     assert half.identified == half.read == 0.5
 
 
+def test_one_unit_identifies_one_feature_and_near_is_not_there() -> None:
+    f = torch.rand(200, 2)
+    near_each_other = torch.tensor([[1.0, 0.0], [0.95, 0.3122]])
+    one = recovery._found(near_each_other, torch.tensor([[1.0, 0.0], [0.0, -1.0]]), f, f, 0.0)
+    assert one.cosine > 0.97
+    assert one.identified == 0.5
+    beside = recovery._found(torch.eye(2), torch.tensor([[0.8, 0.6], [-0.6, 0.8]]), f, f, 0.0)
+    assert beside.identified == 0.0
+
+
 @pytest.fixture(scope="module")
 def found() -> dict[str, recovery.Found]:
     return recover(Recovery(WORLD, k=3))
