@@ -180,8 +180,8 @@ def _keys(
         return [unknown, SortKey(lambda row: float(np.nan_to_num(known[row])), descending, float), *ties]
     if sort == "telling":
         turn = names.turn
-        named = SortKey(lambda row: int(turn[row]), False, int)
-        return [named, SortKey(lambda row: float(columns.telling[row]), descending, float), *ties]
+        by_whom = SortKey(lambda row: int(turn[row]), False, int)
+        return [by_whom, SortKey(lambda row: float(columns.telling[row]), descending, float), *ties]
     if sort == "index":
         return [SortKey(lambda row: columns.locate(row)[1], descending, int), *ties[:2]]
     values: NDArray[np.floating] = getattr(columns, sort)
