@@ -1,8 +1,9 @@
-"""An equipped model against its dense twin, over F/d and K: forward pass, forward + backward, and parameters.
+"""An equipped model against its dense twin, over F/d and K: forward pass, forward + backward, parameters and memory.
 
 The twin is the same Transformer without layers of features. Both run on the same tokens; the ratio of times minus one
 is the overhead. Forward: inference mode. Forward + backward: as in training, the next-token loss, and for the equipped
-model the reconstruction through its auxiliary branch. The paper expects the overhead below 10 % "for moderate sizes".
+model the reconstruction through its auxiliary branch. Memory: what is kept for the backward pass. The paper expects the
+overhead below 10 % "for moderate sizes".
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ def run(quick: bool) -> Result:
     sizes = QUICK if quick else SIZES
     metrics: dict[str, Metric] = {}
     for size in sizes:
-        metrics |= _measure(size)
+        metrics |= measure(size)
     return Result(metrics, {f"d{size.d}": {**size._asdict(), "vocabulary": VOCABULARY} for size in sizes})
 
 
-def _measure(size: Size) -> dict[str, Metric]:
+def measure(size: Size) -> dict[str, Metric]:
+    """Overheads at every F/d and K of a size, in per cent, and the largest F/d at which each is below the limit."""
     torch.manual_seed(0)
     twin = LlamaForCausalLM(
         LlamaConfig(
@@ -65,11 +67,14 @@ def _measure(size: Size) -> dict[str, Metric]:
     dense = MFNModel.equip(copy.deepcopy(twin), MFNConfig({})).eval()
     tokens = torch.randint(1, VOCABULARY, (size.batch, size.length))
     metrics: dict[str, Metric] = {}
+    kept = kept_for_backward(_training(dense, tokens))
     for width in size.widths:
         equipped = MFNModel.equip(copy.deepcopy(twin), _config(size.blocks, width * size.d, size.ks[0])).eval()
         metrics[f"d{size.d}_F{width}d_parameters"] = Metric(100 * (_size(equipped) / _size(twin) - 1), "%")
         for k in size.ks:
             equipped.set_k(k)
+            more = kept_for_backward(_training(equipped, tokens)) / kept - 1
+            metrics[f"d{size.d}_F{width}d_K{k}_kept"] = Metric(100 * more, "%")
             for name, step in (("forward", _forward), ("training", _training)):
                 timing = paired(step(equipped, tokens), step(dense, tokens))
                 metrics |= _overhead(f"d{size.d}_F{width}d_K{k}_{name}", timing)
@@ -107,6 +112,20 @@ def _training(model: MFNModel, tokens: torch.Tensor) -> Callable[[], object]:
         loss.backward()  # type: ignore[no-untyped-call]
 
     return work
+
+
+def kept_for_backward(work: Callable[[], object]) -> int:
+    """Bytes that the forward passes in `work` keep for their backward passes, weights and inputs among them."""
+    sizes: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        work()
+    return sum(sizes.values())
 
 
 def _overhead(name: str, timing: Paired) -> dict[str, Metric]:

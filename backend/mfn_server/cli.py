@@ -14,6 +14,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from mfn_server import __version__
+from mfn_server.ablating import ablate
 from mfn_server.access.command import users
 from mfn_server.backup.command import backup, restore
 from mfn_server.concepts import concepts
@@ -412,6 +413,7 @@ app.command()(equip)
 app.command()(concepts)
 app.command()(rates)
 app.command("eval")(evaluate)
+app.command()(ablate)
 app.add_typer(toy)
 app.command()(presets)
 app.command()(find_presets)

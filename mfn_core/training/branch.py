@@ -16,11 +16,11 @@ from transformers import PreTrainedTokenizerFast
 from mfn_core.errors import ConfigError
 from mfn_core.training import checkpoint
 from mfn_core.training.average import WeightAverage
-from mfn_core.training.building import STRUCTURE, new_model, objective_of, write_structure
+from mfn_core.training.building import new_model, objective_of, write_structure
 from mfn_core.training.checkpoint import Checkpoint
 from mfn_core.training.config import MFNTraining, TrainConfig
 from mfn_core.training.objective import state_of
-from mfn_core.training.prepare import RECIPE
+from mfn_core.training.prepare import take_data
 from mfn_core.training.trainer import DENSE
 
 
@@ -42,7 +42,7 @@ def branch(config: TrainConfig, folder: Path, source: Path) -> int:
     if checkpoint.has_checkpoint(folder / "checkpoints"):
         return 0
     theirs = _config_of(source)
-    if not _bare(config).same_run(_bare(theirs)):
+    if not without_layers(config).same_run(without_layers(theirs)):
         raise ConfigError(f"the run in {source} differs in more than its layers of features: it cannot be gone on from")
     found = checkpoint.load_latest(source / (DENSE if theirs.mfn.equips else "checkpoints"))
     if found is None:
@@ -51,8 +51,7 @@ def branch(config: TrainConfig, folder: Path, source: Path) -> int:
     if found.step > last:
         raise ConfigError(f"{source} stands at step {found.step}, and this run's layers enter at step {last}")
     data = folder / "data"
-    if not (data / RECIPE).exists():
-        shutil.copytree(source / "data", data, ignore=shutil.ignore_patterns(STRUCTURE), dirs_exist_ok=True)
+    take_data(source, folder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(data / "tokenizer", local_files_only=True)
     model = new_model(config, tokenizer)
     write_structure(model, data)
@@ -80,8 +79,8 @@ def _config_of(folder: Path) -> TrainConfig:
         raise ConfigError(f"{folder} is not the folder of a training run: {error.filename} is missing") from error
 
 
-def _bare(config: TrainConfig) -> TrainConfig:
-    """Without what concerns layers of features, which a section of defaults has none of, and nothing else."""
+def without_layers(config: TrainConfig) -> TrainConfig:
+    """A config without what concerns layers of features, which a section of defaults has none of, and its name."""
     optimizer = dataclasses.replace(config.optimizer, mfn_lr=1.0, lookup_lr=0.0)
     return dataclasses.replace(config, name="", mfn=MFNTraining(), optimizer=optimizer)
 

@@ -79,6 +79,12 @@ def has_checkpoint(folder: Path) -> bool:
     return bool(_all(folder))
 
 
+def newest_step(folder: Path) -> int | None:
+    """The step at which the newest checkpoint stands, or None where there is none."""
+    found = _all(folder)
+    return int(found[-1].name.removeprefix("step-")) if found else None
+
+
 def load_latest(folder: Path) -> Checkpoint | None:
     """The newest checkpoint, or None where there is none.
 

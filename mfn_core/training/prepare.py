@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mfn_core.data.tokenizer import fit_tokenizer
 from mfn_core.errors import ConfigError
 from mfn_core.files import replace_file
 from mfn_core.training.batches import Batches, PackedRows, StreamedRows
-from mfn_core.training.building import base_tokenizer, start_token
+from mfn_core.training.building import STRUCTURE, base_tokenizer, start_token
 from mfn_core.training.config import TrainConfig
 
 VALID_SEED_OFFSET = 1_000_003  # generated held-out text comes from another seed than the training text
@@ -53,6 +54,24 @@ def make_data(config: TrainConfig, folder: Path, data_folder: Path, say: Callabl
         recipe["train"] = packed.recipe
     text = json.dumps(recipe, indent=2) + "\n"
     replace_file(folder / RECIPE, lambda file: file.write(text.encode()))
+
+
+def take_data(source: Path, folder: Path) -> None:
+    """Takes over vocabulary and rows of another run, of the same text and length, into a run folder without any.
+
+    Not the model's structure, which is a run's own. All of it or nothing: what was left half copied is begun anew.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    data, draft = folder / "data", folder / ".data"
+    if (data / RECIPE).exists():
+        return
+    for left in (data, draft):
+        shutil.rmtree(left, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source / "data", draft, ignore=shutil.ignore_patterns(STRUCTURE))
+    draft.rename(data)
 
 
 def open_batches(config: TrainConfig, folder: Path, data_folder: Path, tokenizer: PreTrainedTokenizerBase) -> Batches:
