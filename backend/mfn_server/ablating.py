@@ -44,7 +44,6 @@ def ablate(
     from mfn_core.ablations.grid import load_grid
     from mfn_core.ablations.plan import check_folders, plan
     from mfn_core.ablations.runner import Runner
-    from mfn_core.evidence.html import write_html
 
     described = load_grid(grid)
     planned = plan(described)
@@ -52,14 +51,21 @@ def ablate(
     wanted = [each for each in planned if each.trained(out)] if collect else planned
     with telling() as tell:
         failed = Runner(wanted, out, data).run(jobs or _cores(), tell)
-    result = document(gather(described, planned, out, failed))
+    outcome = gather(described, planned, out, failed)
+    if outcome.figures or not failed:
+        _report(document(outcome), out)
+    if failed:
+        name, why = next(iter(failed.items()))
+        raise ConfigError(f"{len(failed)} of {len(wanted)} runs failed; {name}: {why} (see {out / name}.log)")
+
+
+def _report(result: Document, out: Path) -> None:
+    from mfn_core.evidence.html import write_html
+
     result.write(out / f"{REPORT}.json")
     write_html(result, out / f"{REPORT}.html")
     _show(result)
     wide_console().print(f"The report is in {out / REPORT}.html", soft_wrap=True, markup=False)
-    if failed:
-        name, why = next(iter(failed.items()))
-        raise ConfigError(f"{len(failed)} of {len(wanted)} runs failed; {name}: {why} (see {out / name}.log)")
 
 
 def _cores() -> int:
