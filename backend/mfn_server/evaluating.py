@@ -35,6 +35,12 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="MODEL", help="The dense twin equipped with post-hoc SAEs of equal width and K: for P2."),
     ] = None,
+    tuned_sae: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="MODEL", help="The dense twin with SAEs in place of its stream, trained on with them: beside P5."
+        ),
+    ] = None,
     seed_model: Annotated[
         Optional[list[Path]],  # noqa: UP045
         typer.Option(
@@ -60,10 +66,24 @@ def evaluate(
             metavar="FILE|FOLDER", help="Labelled text for P2, JSON lines; repeatable. [what comes with MFN Studio]"
         ),
     ] = None,
+    concepts: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Labelled text for P2 in parquet files, told by their columns (text and label; words and upos; …); "
+            "repeatable. It comes beside that of --labels.",
+        ),
+    ] = None,
     scripts: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(metavar="CORPUS", help="Text in many scripts, for P2; repeatable. [what comes with MFN Studio]"),
     ] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Measure P1, P2 and P3 on a Transformer of random weights, too.")
+    ] = False,
+    sweeps: Annotated[
+        int, typer.Option(help="Features of each source that are clamped, for P4; 0 for none.", min=0)
+    ] = 240,
     formats: Annotated[int, typer.Option(help="Generated documents of each format to add, for P2.", min=0)] = 60,
     tokens: Annotated[int, typer.Option(help="Most tokens to read of each corpus.", min=1000)] = 200_000,
     seed: Annotated[int, typer.Option(help="Of random codes, samples and intervals.")] = 0,
@@ -88,8 +108,8 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Test the paper's predictions on a model: P1 (rates and overlap), P2 (probes), P3 (alignment across seeds) and P5
-    (transfer).
+    """Test the paper's five predictions on a model: P1 (rates and overlap), P2 (probes), P3 (alignment across seeds),
+    P4 (interventions) and P5 (transfer).
 
     A condition holds where all of its 95 % interval does, fails where none of it does, and is undecided otherwise. A
     prediction holds where all of its conditions do, and fails where one fails.
@@ -103,6 +123,7 @@ def evaluate(
         from mfn_core.experiments.measures import measures
     except ModuleNotFoundError as error:  # scikit-learn brings scipy
         raise ConfigError(f"mfn eval needs {error.name}: pip install 'mfn-studio[eval]'") from error
+    from mfn_core.evaluation.concept_files import read_concepts
     from mfn_core.evaluation.journal import Journal
     from mfn_core.evaluation.labelled import concepts_of, tokenise
     from mfn_core.model import MFNModel
@@ -113,6 +134,9 @@ def evaluate(
     with telling() as tell:
         tell("reading text", None)
         labelled = labelled_texts(labels or [], scripts or [], [], formats)
+        read = [read_concepts(where, seed) for where in concepts or []]
+        labelled += [text for one in read for text in one.texts]
+        whole = BY_TEXT.union(*(one.whole for one in read))
         names = concepts_of(labelled, FEWEST)
         given = loaded.required_tokenizer, loaded.bos_token_id, loaded.max_context
         material = Material(
@@ -122,9 +146,12 @@ def evaluate(
             None if sae is None else MFNModel.from_pretrained(sae),
             {name: _texts(loaded, corpus, tokens) for name, corpus in _domains(domain or [])},
             [tokenise(each, names, *given) for each in labelled],
-            {name: name.split("/")[0] in BY_TEXT for name in names},
+            {name: name.split("/")[0] in whole for name in names},
             [MFNModel.from_pretrained(folder) for folder in seed_model or []],
             [MFNModel.from_pretrained(folder) for folder in seed_sae or []],
+            sweeps,
+            None if tuned_sae is None else MFNModel.from_pretrained(tuned_sae),
+            control,
         )
         settings = material.settings(seed)
         kept = report.kept(settings)

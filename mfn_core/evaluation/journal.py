@@ -25,6 +25,7 @@ class Journal:
             ConfigError: the file belongs to work with other settings, or is no journal.
         """
         self._path = path
+        self._prefix = ""
         self._done: dict[str, Any] = {}
         if path is None:
             return
@@ -48,13 +49,19 @@ class Journal:
             replace_file(path, lambda file: file.write(kept))
 
     def __contains__(self, key: str) -> bool:
-        return key in self._done
+        return self._prefix + key in self._done
 
     def __getitem__(self, key: str) -> Any:
-        return self._done[key]
+        return self._done[self._prefix + key]
 
     def __len__(self) -> int:
         return len(self._done)
+
+    def under(self, prefix: str) -> Journal:
+        """The same journal for a part of the work, whose keys begin with this."""
+        part = Journal(None, {})
+        part._path, part._done, part._prefix = self._path, self._done, f"{self._prefix}{prefix}"
+        return part
 
     def remove(self) -> None:
         """Removes the file, once all is done and the result is written elsewhere."""
@@ -63,6 +70,7 @@ class Journal:
 
     def once(self, key: str, compute: Callable[[], Any]) -> Any:
         """What was kept under a key; computed and kept first where there is nothing. Plain data alone."""
+        key = self._prefix + key
         if key not in self._done:
             line = json.dumps({"key": key, "value": compute()})
             if self._path is not None:

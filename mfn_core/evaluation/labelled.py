@@ -35,11 +35,12 @@ class LabelledText:
     """A text with what is known of it.
 
     Attributes:
-        name: tells it from all others; decides which half it belongs to.
+        name: tells it from all others; decides which half it belongs to, where no group does.
         text: never empty.
         spans: concepts of its parts.
         concepts: of the text as a whole, named KIND/NAME.
         kinds: of which kinds of concepts all instances in it are marked. Of others nothing is known.
+        group: of texts that belong to one half together; empty where it belongs to none.
     """
 
     name: str
@@ -47,11 +48,12 @@ class LabelledText:
     spans: tuple[Span, ...] = ()
     concepts: tuple[str, ...] = ()
     kinds: frozenset[str] = EVERYWHERE
+    group: str = ""
 
     @property
     def scored(self) -> bool:
-        """Whether it is in the half on which is scored what was chosen on the other. Follows from the name alone."""
-        return hashlib.blake2b(self.name.encode(), digest_size=1).digest()[0] % 2 == 1
+        """Whether it is in the half on which is scored what was chosen on the other. Follows from its names alone."""
+        return hashlib.blake2b((self.group or self.name).encode(), digest_size=1).digest()[0] % 2 == 1
 
 
 def read_labelled(path: str | Path) -> Iterator[LabelledText]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from torch import Tensor
 
@@ -26,6 +28,19 @@ def logits_with(model: MFNModel, number: int, change: Callable[[Tensor], Tensor]
     finally:
         del coder.forward
     return logits
+
+
+@contextmanager
+def spliced(model: MFNModel) -> Iterator[None]:
+    """For as long as it is open, what a model's codes cannot rebuild does not pass: the stream at each site is what
+    its code and decoder make of it, also where a code otherwise reads from outside."""
+    for coder in model.coders.values():
+        coder.forward = partial(rebuilt, coder)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for coder in model.coders.values():
+            del coder.forward
 
 
 def rebuilt(coder: SparseCoder, h: Tensor) -> Tensor:

@@ -19,11 +19,23 @@ TITLES = {
     "p1/farthest": "Features farthest from their target",
     "p2/means": "Mean AUC of probes on k dimensions",
     "p2/gains": "How much more z tells than another source, by mean AUC − ½",
+    "p2/tests": "Concept by concept: is z read better, corrected for how many concepts there are (Holm)",
     "p2/concepts": "Every probe",
     "p3/means": "Alignment, mean over pairs and layers",
     "p3/aligned": "Alignment of each pair in each layer",
     "p3/best": "Features that are most alike",
     "p3/quantiles": "Quantiles of the correlations of matched features",
+    "p4/sources": "How well effects of clamping are told: median Spearman's ρ over features",
+    "p4/layers": "The same by layer",
+    "p4/doses": "The same by dose, in times a feature's greatest strength",
+    "p4/inside": "How far the blocks move where a feature is clamped to its greatest strength",
+    "p4/side_effects": "KL in texts where the feature is silent: off, on, and a random direction",
+    "p4/features": "Every feature that was clamped",
+    "p4/interpretability": "How well a short pattern tells where a feature fires, on the other half of the text",
+    "p4/explanations": "What was learned of each feature",
+    "p4/erasure": "Concepts erased: nats a token more where their detector is ablated",
+    "p5/baselines": "Baselines",
+    "p5/spliced SAE": "The same with SAEs put in without any tuning",
     "p5/domains": "Domains never trained on",
     "p5/home": "Text of the kind that was trained on",
     "p5/fine-tuned SAE": "The same with a fine-tuned SAE",
@@ -69,10 +81,20 @@ NAMES = {
     "agreement": "encoder–decoder cosine",
     "moved": "instability",
     "recovered_mean": "recovered, of the mean",
+    "first_order": "first order",
+    "secant": "secants",
+    "random": "random direction",
+    "good": "at least 0.8",
+    "rho": "ρ",
+    "kl": "KL",
+    "random_kl": "KL, random",
+    "f1": "F1",
+    "p_holm": "p, Holm",
+    "held_out": "held out",
     "name": "",
 }
-SHARES = {"rate", "near_target", "dead", "ultra_rare", "dense", "lost", "strong"}
-UNITS = {"loss": "nats", "twin": "nats"}
+SHARES = {"rate", "near_target", "dead", "ultra_rare", "dense", "lost", "strong", "good", "monotone", "random_monotone"}
+UNITS = {"loss": "nats", "twin": "nats", "kl": "nats", "random_kl": "nats", "inside": "nats", "outside": "nats"}
 
 
 def table(key: str, value: Any, title: str = "", caption: str = "") -> Table | None:

@@ -6,7 +6,8 @@ Pieces of the work go into a journal as they are done, so that it can be interru
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any
 
@@ -17,12 +18,16 @@ from mfn_core.evaluation.journal import Journal
 from mfn_core.evaluation.layer_firing import layer_firing
 from mfn_core.evaluation.predictions import p1, p2, p3, p5
 from mfn_core.evaluation.representations import Representation, Sample, draw, represent
+from mfn_core.evaluation.splicing import spliced
 from mfn_core.evaluation.text_costs import costs_of
 from mfn_core.evaluation.verdicts import Verdict
-from mfn_core.experiments.material import Material, Progress, Texts
+from mfn_core.experiments.material import OURS, SAE, Material, Progress, share
+from mfn_core.experiments.predictability import interventions
+from mfn_core.experiments.stand_ins import CONTROL, random_control
 from mfn_core.model import MFNModel
 
-OURS, SAE, STREAM, DENSE = "MFN", "SAE", "stream", "dense stream"
+STREAM, DENSE = "stream", "dense stream"
+HOME = "held-out text"
 SAES, RANDOM = "SAEs on the seeds' twins", "random codes"
 FEWEST_TOKENS = 100  # to compare codes on
 
@@ -30,7 +35,7 @@ FEWEST_TOKENS = 100  # to compare codes on
 def verdicts(
     material: Material, journal: Journal, seed: int = 0, progress: Progress = lambda what, share: None
 ) -> list[Verdict]:
-    """Tests P1, P2, P3 and P5; what lacks its material says so in its verdict.
+    """Tests all five; what lacks its material says so in its verdict.
 
     Args:
         material: what is read.
@@ -42,6 +47,7 @@ def verdicts(
         rates_and_overlap(material, journal, seed, progress),
         probes(material, journal, seed, progress),
         alignment(material, journal, seed, progress),
+        interventions(material, journal, seed, progress),
         transfer(material, journal, progress),
     ]
 
@@ -52,7 +58,12 @@ def rates_and_overlap(material: Material, journal: Journal, seed: int, progress:
     def count() -> dict[str, Any]:
         tell = share(progress, "P1: counting what fires")
         found = layer_firing(material.model, material.rows, seed=seed, progress=tell)
-        return p1.verdict(*found, seed=seed).to_json()
+        verdict = p1.verdict(*found, seed=seed)
+        if material.control:
+            tell = share(progress, "P1: counting what fires in a random Transformer")
+            rows, _ = layer_firing(random_control(material.model, seed), material.rows, seed=seed, progress=tell)
+            verdict.tables["layers"][CONTROL] = {str(number): p1.row(layer) for number, layer in rows.items()}
+        return verdict.to_json()
 
     return Verdict.from_json(journal.once("p1", count))
 
@@ -67,6 +78,10 @@ def probes(material: Material, journal: Journal, seed: int, progress: Progress) 
     scores = _scores(material, material.model, (OURS, STREAM), samples, usable, journal, seed, progress)
     if material.sae is not None:
         scores += _scores(material, material.sae, (SAE, DENSE), samples, usable, journal, seed, progress)
+    if material.control:
+        sources = CONTROL, f"stream of {CONTROL}"
+        random = random_control(material.model, seed)
+        scores += _scores(material, random, sources, samples, usable, journal, seed, progress)
     return p2.verdict(scores, OURS, SAE, STREAM)
 
 
@@ -132,8 +147,13 @@ def alignment(material: Material, journal: Journal, seed: int, progress: Progres
         found[RANDOM] += random
         if material.sae is not None and material.seed_saes:
             found[SAES] += read((material.sae, *material.seed_saes), one, other, SAES)[0]
+    beside: dict[str, list[p3.Aligned]] = {}
+    if material.control:
+        controls = [random_control(material.model, seed + number) for number in range(len(ours))]
+        for one, other in itertools.combinations(range(len(ours)), 2):
+            beside.setdefault(CONTROL, []).extend(read(controls, one, other, CONTROL)[0])
     mine = found.pop(OURS)
-    return p3.verdict(mine, found, len(ours))
+    return p3.verdict(mine, found, len(ours), beside)
 
 
 def transfer(material: Material, journal: Journal, progress: Progress) -> Verdict:
@@ -142,21 +162,28 @@ def transfer(material: Material, journal: Journal, progress: Progress) -> Verdic
         return p5.not_measured("no dense twin was given")
     if not material.domains:
         return p5.not_measured("no text of another domain was given")
-    twin = material.twin
+    domains, home = material.domains, {HOME: material.home}
 
-    def costs(name: str, texts: Texts) -> p5.Costs:
-        def compute() -> dict[str, list[float]]:
-            ours, tokens = costs_of(material.model, texts, progress=share(progress, f"P5: reading {name}"))
-            theirs, _ = costs_of(twin, texts, progress=share(progress, f"P5: reading {name}, dense twin"))
-            return {"ours": ours.tolist(), "twin": theirs.tolist(), "tokens": tokens.tolist()}
+    def of(model: MFNModel, name: str, who: str, replaced: bool = False) -> list[list[float]]:
+        def compute() -> list[list[float]]:
+            tell = share(progress, f"P5: reading {name}, {who}")
+            with spliced(model) if replaced else nullcontext():
+                sums, tokens = costs_of(model, texts[name], progress=tell)
+            return [sums.tolist(), tokens.tolist()]
 
-        row = journal.once(f"p5/{name}", compute)
-        return p5.Costs(np.array(row["ours"]), np.array(row["twin"]), np.array(row["tokens"], dtype=np.int64))
+        found: list[list[float]] = journal.once(f"p5/{who}/{name}", compute)
+        return found
 
-    found = {name: costs(name, texts) for name, texts in material.domains.items()}
-    return p5.verdict(found, {"held-out text": costs("", material.home)}, None)
+    texts = {**domains, **home}
+    twin = {name: of(material.twin, name, "dense twin")[0] for name in texts}
 
+    def costs(names: Iterable[str], model: MFNModel, who: str, replaced: bool = False) -> dict[str, p5.Costs]:
+        rows = {name: of(model, name, who, replaced) for name in names}
+        return {
+            name: p5.Costs(np.array(sums), np.array(twin[name]), np.array(tokens, dtype=np.int64))
+            for name, (sums, tokens) in rows.items()
+        }
 
-def share(progress: Progress, what: str) -> Callable[[int, int], None]:
-    """Of the progress of a part, which is told what is done and of how many, that of the whole."""
-    return lambda done, total: progress(what, done / max(1, total))
+    tuned = costs(texts, material.tuned_sae, "fine-tuned SAE", True) if material.tuned_sae is not None else None
+    bare = costs(texts, material.sae, "spliced SAE", True) if material.sae is not None else None
+    return p5.verdict(costs(domains, material.model, OURS), costs(home, material.model, OURS), tuned, bare)

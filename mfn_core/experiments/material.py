@@ -17,6 +17,8 @@ from mfn_core.evaluation.labelled import LabelledTokens
 from mfn_core.model import MFNModel
 
 VERSION = 2  # of what is computed and kept: a journal of another version begins anew
+OURS, SAE = "MFN", "SAE"  # what the sources of features are called
+SWEEPS = 240  # features; the design asks for 200
 
 Progress = Callable[[str, float | None], None]
 Texts = Sequence[Sequence[NDArray[np.int64]]]  # of each text its windows
@@ -29,12 +31,16 @@ class Material:
     Attributes:
         model: with MFNs.
         twin: its dense twin; None where there is none.
+        tuned_sae: the twin with SAEs in place of its stream, the Transformer trained on with them; None where there is
+            none. What its codes cannot rebuild does not pass, whatever kind they are of.
+        control: whether the same is measured on a Transformer of random weights, too.
         sae: the dense twin with post-hoc SAEs at the same places; None where there is none.
         home: texts of the kind that the model was trained on, held out.
         domains: texts of domains that it was not trained on, by name.
         labelled: texts whose labels probes are fitted to.
         seeds: the model trained with other seeds, the same in all else.
         seed_saes: the dense twins of `seeds` with post-hoc SAEs, in the same order; none, or one each.
+        sweeps: features of each source that are clamped, over all layers; none for P4 unmeasured.
         concepts: by name, in the order of the labels' columns, whether whole texts are their units.
     """
 
@@ -47,9 +53,16 @@ class Material:
     concepts: Mapping[str, bool] = field(default_factory=dict)
     seeds: Sequence[MFNModel] = ()
     seed_saes: Sequence[MFNModel] = ()
+    sweeps: int = SWEEPS
+    tuned_sae: MFNModel | None = None
+    control: bool = False
 
     def __post_init__(self) -> None:
-        beside = [(name, other) for name, other in (("twin", self.twin), ("SAEs", self.sae)) if other is not None]
+        beside = [
+            (name, other)
+            for name, other in (("twin", self.twin), ("SAEs", self.sae), ("tuned", self.tuned_sae))
+            if other is not None
+        ]
         beside += [("model of another seed", other) for other in self.seeds]
         beside += [("SAEs of another seed", other) for other in self.seed_saes]
         for name, other in beside:
@@ -91,8 +104,11 @@ class Material:
             "model": self.model.fingerprint,
             "twin": None if self.twin is None else self.twin.fingerprint,
             "sae": None if self.sae is None else self.sae.fingerprint,
+            "tuned_sae": None if self.tuned_sae is None else self.tuned_sae.fingerprint,
+            "control": self.control,
             "seeds": [other.fingerprint for other in self.seeds],
             "seed_saes": [other.fingerprint for other in self.seed_saes],
+            "sweeps": self.sweeps,
             "texts": digest.hexdigest(),
             "domains": sorted(self.domains),
             "concepts": dict(self.concepts),
@@ -107,3 +123,8 @@ def _vocabulary(model: MFNModel) -> dict[str, int] | None:
 def _shape(layers: Mapping[int, CoderConfig]) -> dict[int, tuple[str, str, int, int | None]]:
     """Of each layer its kind, site, F and K."""
     return {n: (own.kind, own.site, own.n_features, getattr(own, "k", None)) for n, own in layers.items()}
+
+
+def share(progress: Progress, what: str) -> Callable[[int, int], None]:
+    """Of the progress of a part, which is told what is done and of how many, that of the whole."""
+    return lambda done, total: progress(what, done / max(1, total))

@@ -6,8 +6,7 @@ from typing import Any
 
 from mfn_core.evaluation.journal import Journal
 from mfn_core.evaluation.qualities import beside_twin, layer_qualities
-from mfn_core.experiments.evidence import share
-from mfn_core.experiments.material import Material, Progress
+from mfn_core.experiments.material import Material, Progress, share
 from mfn_core.model import MFNModel
 
 MOST_ROWS = 120  # windows of held-out text that are read for it

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfn_core.intervals import BOUND, wilson
+from mfn_core.metrics.auc import auc_variance
 
 RESAMPLES = 1_000
 _HALVINGS = 60
@@ -77,15 +78,11 @@ def auc(true: ArrayLike, scores: ArrayLike) -> Measured:
         inside, outside = value, end
         for _ in range(_HALVINGS):
             middle = (inside + outside) / 2
-            near = abs(middle - value) <= BOUND * _auc_variance(middle, m, n) ** 0.5
+            near = abs(middle - value) <= BOUND * auc_variance(middle, m, n) ** 0.5
             inside, outside = (middle, outside) if near else (inside, middle)
         return inside
 
     return Measured(value, bound(0.0), bound(1.0))
-
-
-def _auc_variance(a: float, m: int, n: int) -> float:
-    return a * (1 - a) * (1 + (m - 1) * (1 - a) / (2 - a) + (n - 1) * a / (1 + a)) / (m * n)
 
 
 def correlation(real: Sequence[NDArray[np.float64]], told: Sequence[NDArray[np.float64]], seed: int = 0) -> Measured:

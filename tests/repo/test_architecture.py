@@ -31,7 +31,7 @@ def test_workshops_stand_side_by_side(one: str, other: str) -> None:
     assert not [n for n in imported(ROOT / "mfn_core" / one) if n == beside or n.startswith(f"{beside}.")]
 
 
-@pytest.mark.parametrize("folder", [*WORKSHOPS, "metrics", "naming"])
+@pytest.mark.parametrize("folder", ["evaluation", "steering", "metrics", "naming"])
 def test_nothing_that_an_experiment_is_made_of_knows_of_experiments(folder: str) -> None:
     assert not [n for n in imported(ROOT / "mfn_core" / folder) if n.startswith("mfn_core.experiments")]
 

@@ -40,7 +40,7 @@ def evaluate(
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TINY_TEXTS))
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        given = ["mfn", "eval", tiny_bundle, tmp_path / "home.jsonl", "--formats", 0]
+        given = ["mfn", "eval", tiny_bundle, tmp_path / "home.jsonl", "--formats", 0, "--sweeps", 0]
         given += ["--labels", tmp_path / "labels.jsonl", "--scripts", tmp_path / "other.jsonl"]
         monkeypatch.setattr(sys, "argv", [str(argument) for argument in (*given, *arguments)])
         try:
@@ -61,10 +61,10 @@ def test_a_model_against_itself(evaluate: Eval, tiny_bundle: Path, tiny_model: M
     found = tmp_path / "report.json"
     same = ("--twin", tiny_bundle, "--sae", tiny_bundle, "--domain", f"other={tmp_path / 'other.jsonl'}")
     seeds = ("--seed-model", tiny_bundle, "--seed-sae", tiny_bundle) * 2
-    code, text, _ = evaluate(*same, *seeds, "--json", found)
+    code, text, _ = evaluate(*same, *seeds, "--sweeps", 2, "--json", found)
     assert code == 0
     report = json.loads(found.read_text())
-    p1, p2, p3, p5 = report["verdicts"]
+    p1, p2, p3, p4, p5 = report["verdicts"]
     for verdict in report["verdicts"]:
         assert f"{verdict['name']} {verdict['status']}" in text
     assert report["settings"]["model"] == report["settings"]["twin"] == tiny_model.fingerprint
@@ -80,6 +80,7 @@ def test_a_model_against_itself(evaluate: Eval, tiny_bundle: Path, tiny_model: M
     assert [condition["status"] for condition in p3["conditions"]] == ["fails"] * 2 + ["holds"] * 2
     assert [condition["estimate"]["value"] for condition in p3["conditions"][:2]] == [0.0, 0.0]  # SAEs that are it
     assert {row["pair"] for row in p3["tables"]["aligned"]} == {"0–1", "0–2", "1–2"}
+    assert {row["source"]: row["features"] for row in p4["tables"]["sources"]} == {"MFN": 2, "SAE": 2}
     layers = p1["tables"]["layers"]
     assert set(layers["MFN"]) == set(layers["random"]) == {str(n) for n in tiny_model.mfn_layers}
     beside = {table["key"]: table["rows"] for table in report["tables"] if table["key"].startswith("beside/")}
@@ -95,7 +96,7 @@ def test_what_is_missing_is_not_measured(evaluate: Eval, tmp_path: Path) -> None
     report = json.loads((tmp_path / "report.json").read_text())
     assert statuses(report)["P5"] == "not measured"
     assert report["verdicts"][2]["conditions"][0]["why_not"] == "no model of another seed was given"
-    assert report["verdicts"][3]["conditions"][0]["why_not"] == "no dense twin was given"
+    assert report["verdicts"][4]["conditions"][0]["why_not"] == "no dense twin was given"
     assert report["verdicts"][1]["conditions"][0]["status"] == "not measured"
 
 
@@ -132,6 +133,7 @@ def test_it_goes_on_where_it_stood(evaluate: Eval, monkeypatch: pytest.MonkeyPat
         (["--domain", "reviews"], "NAME=CORPUS"),
         (["--domain", "reviews=/nowhere.txt"], "/nowhere.txt"),
         (["--seed-model", "/nowhere"], "/nowhere"),
+        (["--concepts", "/nowhere.parquet"], "/nowhere.parquet cannot be read"),
         (["--json", "/nowhere/report.json"], "no such folder"),
         (["--json", "report.json", "--out", "reports"], "either --out or --json"),
     ],

@@ -15,7 +15,8 @@ import numpy as np
 from mfn_core.evaluation.probes import Matrix, Split, full, held_back, k_sparse
 from mfn_core.evaluation.representations import Representation, Sample
 from mfn_core.evaluation.verdicts import Condition, Verdict
-from mfn_core.metrics.bootstrap import Estimate, bootstrap, mean_of
+from mfn_core.metrics.auc import p_above
+from mfn_core.metrics.bootstrap import Estimate, bootstrap, holm, mean_of
 
 CLAIM = "A concept is read better from z than from the code of an SAE, and no worse than from the stream."
 SPARSE = (1, 2, 5, 20)  # k of the k-sparse probes
@@ -53,6 +54,7 @@ class ConceptScore:
         by_k: AUC by k; "full" is the probe on all dimensions.
         layers: the layer that was used, likewise.
         best: the dimension of k = 1; None for a stream, whose dimensions have no names.
+        units: instances, and other units, that were scored.
     """
 
     concept: str
@@ -60,6 +62,7 @@ class ConceptScore:
     by_k: Mapping[str, float]
     layers: Mapping[str, int]
     best: int | None
+    units: tuple[int, int] = (0, 0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -69,12 +72,13 @@ class ConceptScore:
             "auc": dict(self.by_k),
             "layers": dict(self.layers),
             "best": self.best,
+            "units": list(self.units),
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ConceptScore:
         """What `to_json` gave."""
-        return cls(data["concept"], data["source"], data["auc"], data["layers"], data["best"])
+        return cls(data["concept"], data["source"], data["auc"], data["layers"], data["best"], tuple(data["units"]))
 
 
 def usable(sample: Sample, column: int, fewest: int = FEWEST) -> bool:
@@ -110,7 +114,8 @@ def score_concept(
             best = int(found.dimensions[0])
     layers["full"] = layers[str(SPARSE[-1])]
     by_k["full"] = full(splits[layers["full"]], seed).auc
-    return ConceptScore(concept, source.name, by_k, layers, best)
+    units = int((y & scored).sum()), int((~y & scored).sum())
+    return ConceptScore(concept, source.name, by_k, layers, best, units)
 
 
 def _layer(splits: Mapping[int, Split], k: int, seed: int) -> int:
@@ -167,6 +172,7 @@ def verdict(scores: Sequence[ConceptScore], ours: str, sae: str, stream: str) ->
 
     against = gain(column(ours, "1"), column(sae, "1")) if sae in sources else None
     difference = np.subtract(column(ours, "full"), column(stream, "full"))
+    tests = [row for other in (sae, stream) if other in sources for row in _tests(scores, ours, other)]
     means = {
         source: {k: mean_of(column(source, k)).to_json() for k in (*map(str, SPARSE), "full")} for source in sources
     }
@@ -188,5 +194,20 @@ def verdict(scores: Sequence[ConceptScore], ours: str, sae: str, stream: str) ->
             ),
             Condition("AUC of the full probe on z less that on the stream", "at least", 0.0, mean_of(difference)),
         ],
-        {"means": means, "gains": gains, "concepts": [s.to_json() for s in scores]},
+        {"means": means, "gains": gains, "tests": tests, "concepts": [s.to_json() for s in scores]},
     )
+
+
+def _tests(scores: Sequence[ConceptScore], ours: str, other: str) -> list[dict[str, Any]]:
+    """Concept by concept, whether z is read better, with p values that are corrected for how many concepts there are.
+    No condition asks about it: those are about means over concepts."""
+    found = {(s.source, s.concept): s for s in scores}
+    rows = []
+    for k in ("1", "full"):
+        pairs = [(s, found[other, s.concept]) for s in scores if s.source == ours and min(s.units) > 0]
+        p_values = holm([p_above(mine.by_k[k], theirs.by_k[k], *mine.units) for mine, theirs in pairs])
+        rows += [
+            {"over": other, "k": k, "concept": mine.concept, "difference": mine.by_k[k] - theirs.by_k[k], "p_holm": p}
+            for (mine, theirs), p in zip(pairs, p_values, strict=True)
+        ]
+    return rows

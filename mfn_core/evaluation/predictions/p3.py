@@ -66,7 +66,12 @@ def not_measured(why: str) -> Verdict:
     return Verdict("P3", CLAIM, [missing])
 
 
-def verdict(ours: Sequence[Aligned], others: Mapping[str, Sequence[Aligned]], seeds: int = FEWEST) -> Verdict:
+def verdict(
+    ours: Sequence[Aligned],
+    others: Mapping[str, Sequence[Aligned]],
+    seeds: int = FEWEST,
+    beside: Mapping[str, Sequence[Aligned]] | None = None,
+) -> Verdict:
     """P3 from the alignment of all pairs of seeds in all layers, and the same of each baseline.
 
     Differences are taken pair by pair and layer by layer. Neither pairs of three seeds nor layers are independent: the
@@ -77,6 +82,7 @@ def verdict(ours: Sequence[Aligned], others: Mapping[str, Sequence[Aligned]], se
         ours: of the model and those of other seeds.
         others: by the baseline's name; an empty one was not read.
         seeds: how many models there are.
+        beside: others that are shown, and not compared with.
     """
     few = f"{FEWEST} seeds are needed, and there are {seeds}" if seeds < FEWEST else ""
     conditions = [
@@ -90,7 +96,7 @@ def verdict(ours: Sequence[Aligned], others: Mapping[str, Sequence[Aligned]], se
         for name, rows in others.items()
         for field, what in (("matched", "mean correlation of matched features"), ("cka", "CKA"))
     ]
-    return Verdict("P3", CLAIM, conditions, tables({"MFN": ours, **others}))
+    return Verdict("P3", CLAIM, conditions, tables({"MFN": ours, **others, **(beside or {})}))
 
 
 def tables(found: Mapping[str, Sequence[Aligned]]) -> dict[str, Any]:

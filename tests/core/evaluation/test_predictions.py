@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 
 from mfn_core.codes import SparseCodes
-from mfn_core.evaluation.predictions import p1, p2, p3, p5
+from mfn_core.evaluation.predictions import p1, p2, p3, p4, p5
 from mfn_core.evaluation.representations import Representation, Sample
 from mfn_core.evaluation.verdicts import Verdict
 from mfn_core.metrics.overlap import CoFiring
@@ -98,6 +98,10 @@ def test_p2(clear: dict[str, float], statuses: list[str]) -> None:
     assert [c.status for c in verdict.conditions] == statuses
     assert set(verdict.tables["means"]) == set(clear)
     assert len(verdict.tables["concepts"]) == 5 * len(clear)
+    tests = {(row["over"], row["k"], row["concept"]): row for row in verdict.tables["tests"]}
+    assert len(tests) == 2 * 5 * (len(clear) - 1)
+    better = tests["stream", "1", "c0"]
+    assert (better["difference"] > 0, better["p_holm"] < 0.05) == (statuses[1] == "holds",) * 2
 
 
 def test_p2_gains_are_of_what_lies_above_a_guess() -> None:
@@ -132,6 +136,51 @@ def test_p3() -> None:
         p3.difference(aligned(0.5, 0.5), aligned(0.5, 0.5)[1:], "cka")
 
 
+SWEPT = np.random.default_rng(4)
+
+
+def swept(rho: float, random: float, layer: int = 0) -> p4.FeatureSweep:
+    def around(mean: float) -> list[float | None]:
+        noise = SWEPT.normal(0, 0.05, len(p4.DOSES))
+        return (mean + noise - noise.mean()).tolist()
+
+    told = {"first_order": around(rho), "secant": around(0.9), "lens": around(0.1), "random": around(random)}
+    told["first_order"][2] = None  # there was no step
+    inside = [{"block": layer, "pattern": 0.1, "attention": 0.2, "mlp": 0.3, "random_mlp": 0.4}]
+    numbers = {"tokens": 9, "value": 1.0, "peak": 2.0, "length": 0.5, "predicted": 0.3, "measured": 0.2}
+    elsewhere = {"off": 0.0, "on": 0.3, "random_on": None}
+    rise = {"rise": 1.0, "random_rise": 0.5, "kl": [0.1] * 6, "random_kl": [0.2] * 6}
+    row = {"layer": layer, "feature": 7, "inside": inside} | told | numbers | rise | elsewhere
+    return p4.FeatureSweep.from_json(row)
+
+
+@pytest.mark.parametrize(
+    ("rho", "random", "statuses"),
+    [(0.9, 0.5, ["holds", "holds"]), (0.4, 0.1, ["fails", "holds"]), (0.9, 0.95, ["holds", "fails"])],
+)
+def test_p4(rho: float, random: float, statuses: list[str]) -> None:
+    ours = [swept(rho + 0.02 * SWEPT.normal(), random + 0.02 * SWEPT.normal(), n % 2) for n in range(60)]
+    found = p4.verdict({"MFN": ours, "neurons": [swept(0.2, 0.2)]}, "MFN")
+    assert [c.status for c in found.conditions] == statuses
+    by_source = {row["source"]: row for row in found.tables["sources"]}
+    assert by_source["MFN"]["first_order"] == pytest.approx(rho, abs=0.02)
+    assert by_source["MFN"]["good"] == float(rho > 0.8)
+    assert by_source["MFN"]["monotone"] == 1.0
+    assert by_source["neurons"]["features"] == 1
+    assert [(row["source"], row["layer"]) for row in found.tables["layers"]] == [("MFN", 0), ("MFN", 1), ("neurons", 0)]
+    assert len(found.tables["doses"]) == 2 * len(p4.DOSES)
+    assert found.tables["inside"][1] == {"source": "MFN", "layer": 1, "block": 1} | {
+        "pattern": pytest.approx(0.1),
+        "attention": pytest.approx(0.2),
+        "mlp": pytest.approx(0.3),
+        "random_mlp": pytest.approx(0.4),
+    }
+    assert found.tables["side_effects"][0] == {"source": "MFN", "off": 0.0, "on": 0.3, "random_on": None}
+    first, last = found.tables["features"][0], found.tables["features"][-1]
+    assert (first["source"], first["feature"], last["source"], last["number"]) == ("MFN", 7, "neurons", 7)
+    assert first["rho"] == pytest.approx(rho, abs=0.1)
+
+
 def costs(above: float) -> p5.Costs:
     tokens = RNG.integers(50, 500, 80)
     twin = tokens * RNG.normal(3.0, 0.4, 80)
@@ -145,3 +194,19 @@ def test_p5() -> None:
     verdict = p5.verdict({"reviews": costs(0.02), "speeches": costs(0.2)}, {"home": costs(0.1)}, None)
     assert [c.status for c in verdict.conditions] == ["holds", "fails"]
     assert verdict.tables["home"]["home"]["loss"] > verdict.tables["home"]["home"]["twin"]
+
+
+def test_domains_are_corrected_for_their_number_and_missing_baselines_told() -> None:
+    domains = {"reviews": costs(0.02), "speeches": costs(0.2), "laws": costs(0.03)}
+    tables = p5.verdict(domains, {}, None, {"reviews": costs(0.5)}).tables
+    p = {name: p5.p_value(each) for name, each in domains.items()}
+    assert p["speeches"] == 1.0
+    assert p["reviews"] == 1 / 2001
+    assert {name: row["p_holm"] for name, row in tables["domains"].items()} == {
+        "reviews": pytest.approx(3 / 2001), "laws": pytest.approx(2 * p["laws"], abs=2 / 2001), "speeches": 1.0,
+    }  # fmt: skip
+    assert [(row["baseline"], row["status"]) for row in tables["baselines"]] == [
+        ("fine-tuned SAE", "not measured"),
+        ("spliced SAE", "measured"),
+    ]
+    assert tables["spliced SAE"]["reviews"]["lost"]["value"] > 0.5
