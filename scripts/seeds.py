@@ -19,7 +19,7 @@ from rich.table import Table
 from mfn_core.errors import ConfigError, MFNError
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.export import load_run
-from mfn_core.training.log import Metrics, read_metrics
+from mfn_core.training.metrics import Metrics, read_metrics
 
 SAME = ("tokens", "batch", "model", "data")  # what a pair, and all pairs, must have in common
 

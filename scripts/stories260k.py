@@ -29,7 +29,7 @@ from mfn_core.training.config.data import DataConfig, SourceConfig
 from mfn_core.training.config.features import MFNTraining
 from mfn_core.training.config.model import BaseConfig, ModelConfig
 from mfn_core.training.evaluate import evaluate
-from mfn_core.training.log import read_metrics
+from mfn_core.training.metrics import read_metrics
 from mfn_core.training.optimizer import OptimizerConfig
 from mfn_core.training.run import train
 

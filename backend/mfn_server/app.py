@@ -29,6 +29,7 @@ from mfn_server.db.index_sweep import sweep
 from mfn_server.db.migrate import open_database
 from mfn_server.effects.routes import router as effects
 from mfn_server.errors import install_error_handlers
+from mfn_server.evidence.routes import router as evidence
 from mfn_server.exchange.labels.routes import IMPORT
 from mfn_server.exchange.labels.routes import router as label_files
 from mfn_server.features.columns import ColumnsMissingError
@@ -75,6 +76,7 @@ OF_ONE_KIND = (
     (effects, Permission.GENERATE),
     (openai, Permission.GENERATE),
     (foreign, Permission.READ),
+    (evidence, Permission.READ),
 )
 """Routers all of whose routes ask for the same."""
 

@@ -59,6 +59,17 @@ Dashboards = Annotated[
         file_okay=False,
     ),
 ]
+Evidence = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option(
+        "--evidence",
+        metavar="FOLDER",
+        help="Show what lies there on the Evidence page: documents of mfn eval and other experiments, and runs of mfn "
+        "train; repeatable. Those in MODEL/evidence are shown anyway.",
+        exists=True,
+        file_okay=False,
+    ),
+]
 ModelAlias = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--model-alias", metavar="NAME", help="A further name of the model for clients of OpenAI's API."),
@@ -101,6 +112,7 @@ def demo(
     allow_host: AllowHost = None,
     accounts: Accounts = None,
     dashboards: Dashboards = None,
+    evidence: Evidence = None,
     no_browser: NoBrowser = False,
 ) -> None:
     """Open the dashboard on the model that comes with MFN Studio."""
@@ -114,6 +126,7 @@ def demo(
         allowed_hosts=allow_host,
         accounts=accounts,
         dashboards=dashboards,
+        evidence=[*(evidence or []), folder / "evidence"],
         model=folder / "model",
         corpus=[str(folder / "corpus" / "corpus.jsonl.xz")],
         corpus_name="the demo corpus",
@@ -134,6 +147,7 @@ def serve(
     allow_host: AllowHost = None,
     accounts: Accounts = None,
     dashboards: Dashboards = None,
+    evidence: Evidence = None,
     model_alias: ModelAlias = None,
     chat_template: ChatTemplate = None,
     ray: Annotated[
@@ -161,6 +175,7 @@ def serve(
         allowed_hosts=allow_host,
         accounts=accounts,
         dashboards=dashboards,
+        evidence=evidence,
         model=model,
         database=db,
         model_aliases=model_alias,

@@ -89,6 +89,10 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Folders of Neuronpedia's batch files, to be read beside the model's features.",
     )
+    evidence: list[Path] = Field(
+        default_factory=list,
+        description="Folders of evidence documents and training runs, besides the model's own.",
+    )
     rows: int = Field(
         default=16,
         ge=2,

@@ -21,6 +21,7 @@ from mfn_server.db.registry import register
 from mfn_server.db.session import Database
 from mfn_server.db.writer import Writer
 from mfn_server.effects.desk import EffectDesk
+from mfn_server.evidence.store import EvidenceStore
 from mfn_server.features.catalogue import Catalogues
 from mfn_server.features.token_texts import TokenTexts
 from mfn_server.live.hub import LiveHub
@@ -93,10 +94,13 @@ class Studio:
     live: LiveHub = field(init=False)
     writer: Writer = field(init=False)
     naming: NamingDesk = field(init=False)
+    evidence: EvidenceStore = field(init=False)
 
     def __post_init__(self) -> None:
         self.live = LiveHub(self.database)
         self.writer = Writer(self.database)
+        model = self.settings.model
+        self.evidence = EvidenceStore(self.settings.evidence, [] if model is None else [model / "evidence"])
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads the database in a thread; a few at a time, the others in the order in which they came."""

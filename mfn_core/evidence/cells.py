@@ -12,7 +12,7 @@ NOTHING = "–"
 
 
 def number(value: float) -> str:
-    """Three decimals, or three digits where it is small; whole numbers with commas: 0.843, 0.0012, 12,345."""
+    """Three decimals, or three digits below 0.01; whole numbers with commas: 0.843, 0.0012, 12,345."""
     if value == 0 or isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000):
         return _signed(f"{value:,.0f}")
     size = abs(value)
@@ -22,7 +22,7 @@ def number(value: float) -> str:
         return _signed(f"{value:,.0f}")
     if size >= 100:
         return _signed(f"{value:.1f}")
-    if size >= 0.1:
+    if size >= 0.01:
         return _signed(f"{value:.3f}")
     return _signed(f"{value:.3g}")
 

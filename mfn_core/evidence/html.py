@@ -44,18 +44,14 @@ def write_html(document: Document, path: Path) -> None:
 
 def to_html(document: Document) -> str:
     """The whole file."""
-    scripts = ([plotly_js()] if document.figures else []) + [_own("report.js")]
-    allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
-    policy = (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
-    )
+    scripts = _scripts(document)
     return "\n".join(
         [
             "<!doctype html>",
             '<html lang="en">',
             "<head>",
             '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">',
+            f'<meta http-equiv="Content-Security-Policy" content="{escape(content_policy(document))}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
             f"<title>{escape(_text(document.title))}</title>",
@@ -77,6 +73,16 @@ def to_html(document: Document) -> str:
     )
 
 
+def content_policy(document: Document) -> str:
+    """The content security policy of its file, for a server that sends it, too."""
+    allowed = " ".join(f"'sha256-{_digest(script)}'" for script in _scripts(document))
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
+
+
+def _scripts(document: Document) -> list[str]:
+    return ([plotly_js()] if document.figures else []) + [_own("report.js")]
+
+
 @cache
 def plotly_js() -> str:
     """plotly.js out of the installed plotly package, fit to stand within a script element."""
@@ -93,6 +99,7 @@ def _inline(script: str) -> str:
     return script.replace("\r\n", "\n").replace("</script", "<\\/script")
 
 
+@cache
 def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 

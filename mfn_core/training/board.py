@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mfn_core.training.log import Metrics
+from mfn_core.training.metrics import Metrics
 
 MISSING = "no TensorBoard events are written, since tensorboard is not installed: pip install 'mfn-studio[train]'"
 

@@ -27,7 +27,7 @@ from mfn_core.training import card, checkpoint
 from mfn_core.training.building import objective_of, read_structure, same_model
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
-from mfn_core.training.log import Metrics, read_metrics
+from mfn_core.training.metrics import Metrics, read_metrics
 from mfn_core.training.objective import load_state
 
 SHIPPED = torch.float16

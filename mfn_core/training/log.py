@@ -11,9 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from mfn_core.files import replace_file
+from mfn_core.training.metrics import Metrics, read_metrics
 from mfn_core.training.objective import Figures
-
-Metrics = dict[str, Any]
 
 
 class Log:
@@ -46,17 +45,6 @@ class Log:
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         replace_file(self.path, lambda file: file.write(text.encode()))
-
-
-def read_metrics(log: Path) -> list[Metrics]:
-    """The lines of a `metrics.jsonl`, none where there is no file. A line cut off by a crash is left out."""
-    lines: list[Metrics] = []
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return lines
 
 
 class FigureMeans:

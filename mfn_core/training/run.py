@@ -21,7 +21,7 @@ from mfn_core.training.building import new_model, read_structure, same_model, wr
 from mfn_core.training.calibrate import begin_layers
 from mfn_core.training.checkpoint import has_checkpoint
 from mfn_core.training.config import TrainConfig
-from mfn_core.training.log import Metrics
+from mfn_core.training.metrics import Metrics
 from mfn_core.training.parallel import processes
 from mfn_core.training.precision import resolved
 from mfn_core.training.prepare import make_data, open_batches

@@ -24,7 +24,8 @@ from mfn_core.training.building import objective_of
 from mfn_core.training.calibrate import begin_layers
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import evaluate
-from mfn_core.training.log import FigureMeans, Log, Metrics
+from mfn_core.training.log import FigureMeans, Log
+from mfn_core.training.metrics import Metrics
 from mfn_core.training.objective import Batch, load_state, state_of
 from mfn_core.training.optimizer import Optimizers
 from mfn_core.training.parallel import average_gradients, let_go, placed, shard, whole

@@ -13,7 +13,7 @@ from mfn_core.config import CoderConfig
 from mfn_core.intervals import ratio
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.evaluate import Score
-from mfn_core.training.log import Metrics
+from mfn_core.training.metrics import Metrics
 
 CURVE_POINTS = 40  # a curve is thinned to so many points, each the mean of the lines that it stands for
 

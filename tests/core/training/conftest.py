@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mfn_core.training.config import TrainConfig
-from mfn_core.training.log import Metrics, read_metrics
+from mfn_core.training.metrics import Metrics, read_metrics
 from mfn_core.training.prepare import make_data
 
 SENTENCES = [

@@ -16,7 +16,7 @@ from mfn_core.errors import ConfigError
 from mfn_core.training.checkpoint import load_latest
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.export import export
-from mfn_core.training.log import Metrics
+from mfn_core.training.metrics import Metrics
 from mfn_core.training.run import train
 from mfn_core.training.trainer import DENSE
 

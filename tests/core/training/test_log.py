@@ -10,7 +10,8 @@ import torch
 
 from mfn_core.training import run
 from mfn_core.training.board import MISSING
-from mfn_core.training.log import FigureMeans, Log, read_metrics
+from mfn_core.training.log import FigureMeans, Log
+from mfn_core.training.metrics import read_metrics
 
 from .conftest import lines, small
 

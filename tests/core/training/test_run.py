@@ -18,7 +18,7 @@ from mfn_core.errors import ConfigError, MFNError
 from mfn_core.training.building import new_model
 from mfn_core.training.checkpoint import load_latest
 from mfn_core.training.evaluate import evaluate
-from mfn_core.training.log import Metrics
+from mfn_core.training.metrics import Metrics
 from mfn_core.training.run import train
 
 from .conftest import lines, same_weights, small

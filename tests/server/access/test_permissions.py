@@ -33,6 +33,10 @@ TABLE = {
     "GET /metrics": "measure",
     # the model and its features
     "GET /api/model": "read",
+    "GET /api/evidence": "read",
+    "GET /api/evidence/{key}": "read",
+    "GET /api/evidence/{key}/html": "read",
+    "GET /api/evidence/runs/{key}": "read",
     "GET /api/features": "read",
     "GET /api/features/rows": "read",
     "GET /api/features/{source}/{index}": "read",
