@@ -24,7 +24,7 @@ from mfn_core.ablations.measure import read_figures
 from mfn_core.ablations.plan import Planned
 from mfn_core.errors import ConfigError
 from mfn_core.training.checkpoint import has_checkpoint
-from mfn_core.training.log import read_metrics
+from mfn_core.training.metrics import read_metrics
 from mfn_core.training.prepare import RECIPE, take_data
 from mfn_core.training.trainer import DENSE
 
