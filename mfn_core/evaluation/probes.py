@@ -10,6 +10,7 @@ Source: Gurnee et al. 2023, *Finding Neurons in a Haystack* (arXiv 2305.01610), 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -102,16 +103,24 @@ def k_sparse(split: Split, k: int, seed: int = 0) -> ProbeScore:
     They are those of the greatest weight, by magnitude in units of a dimension's deviation, in a probe on all
     `candidates`; the probe is then fitted anew on them alone. k = 1 is `single`.
     """
-    if k == 1:
-        return single(split)
-    tried = candidates(split.fit_x, split.fit_y, max(CANDIDATES, k))
+    return k_sparse_each(split, (k,), seed)[k]
+
+
+def k_sparse_each(split: Split, ks: Sequence[int], seed: int = 0) -> dict[int, ProbeScore]:
+    """`k_sparse` for each k, of which all but 1 share one probe on all candidates."""
+    found = {k: single(split) for k in ks if k == 1}
+    more = [k for k in ks if k > 1]
+    if not more:
+        return found
+    tried = candidates(split.fit_x, split.fit_y, max(CANDIDATES, *more))
     values = _dense(split.fit_x[:, tried])
-    if k < len(tried):
-        weights = np.abs(_fitted(values, split, seed).weights)
-        tried = tried[np.sort(np.argsort(-weights, kind="stable")[:k])]
-        values = _dense(split.fit_x[:, tried])
-    probe = _fitted(values, split, seed)
-    return ProbeScore(auc(probe(_dense(split.score_x[:, tried])), split.score_y), tried)
+    first = _fitted(values, split, seed)
+    order = np.argsort(-np.abs(first.weights), kind="stable")
+    for k in more:
+        kept = np.sort(order[:k])
+        probe = first if k >= len(tried) else _fitted(values[:, kept], split, seed)
+        found[k] = ProbeScore(auc(probe(_dense(split.score_x[:, tried[kept]])), split.score_y), tried[kept])
+    return found
 
 
 def full(split: Split, seed: int = 0) -> ProbeScore:

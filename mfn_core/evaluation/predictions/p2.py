@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mfn_core.evaluation.probes import Matrix, Split, full, held_back, k_sparse
+from mfn_core.evaluation.probes import Matrix, ProbeScore, Split, full, held_back, k_sparse, k_sparse_each
 from mfn_core.evaluation.representations import Representation, Sample
 from mfn_core.evaluation.verdicts import Condition, Verdict
 from mfn_core.metrics.auc import p_above
@@ -103,24 +103,20 @@ def score_concept(
         return Split(x[fit], y[fit], x[scored], y[scored], sample.text[fit])
 
     splits = {layer: split(layer) for layer in source.layers}
-    by_k: dict[str, float] = {}
-    layers: dict[str, int] = {}
-    best: int | None = None
-    for k in SPARSE:
-        layer = _layer(splits, k, seed)
-        found = k_sparse(splits[layer], k, seed)
-        by_k[str(k)], layers[str(k)] = found.auc, layer
-        if k == 1 and not source.stream:
-            best = int(found.dimensions[0])
+    chosen = _layers(splits, seed)
+    found = {k: k_sparse(splits[layer], k, seed) for k, layer in chosen.items()}
+    by_k = {str(k): probe.auc for k, probe in found.items()}
+    layers = {str(k): layer for k, layer in chosen.items()}
+    best = None if source.stream else int(found[1].dimensions[0])
     layers["full"] = layers[str(SPARSE[-1])]
     by_k["full"] = full(splits[layers["full"]], seed).auc
     units = int((y & scored).sum()), int((~y & scored).sum())
     return ConceptScore(concept, source.name, by_k, layers, best, units)
 
 
-def _layer(splits: Mapping[int, Split], k: int, seed: int) -> int:
-    """The layer whose probe does best on texts held back from the fitting half; the first of those that tie."""
-    judged: dict[int, float] = {}
+def _layers(splits: Mapping[int, Split], seed: int) -> dict[int, int]:
+    """By k, the layer whose probe does best on texts held back from the fitting half; the first of those that tie."""
+    judged: dict[int, dict[int, ProbeScore]] = {}
     for layer, split in splits.items():
         held = held_back(split, seed)
         if held is None:  # too few texts to hold any back: judged where it is fitted
@@ -128,8 +124,8 @@ def _layer(splits: Mapping[int, Split], k: int, seed: int) -> int:
         else:
             held_x, held_y = split.fit_x[held], split.fit_y[held]
             x, y, text = split.fit_x[~held], split.fit_y[~held], split.fit_text[~held]
-        judged[layer] = k_sparse(Split(x, y, held_x, held_y, text), k, seed).auc
-    return max(judged, key=lambda layer: judged[layer])
+        judged[layer] = k_sparse_each(Split(x, y, held_x, held_y, text), SPARSE, seed)
+    return {k: max(judged, key=lambda layer, k=k: judged[layer][k].auc) for k in SPARSE}
 
 
 def not_measured(why: str) -> Verdict:
