@@ -13,7 +13,7 @@ from mfn_core.toy import engineering_study, superposition_study
 EVIDENCE = Path(__file__).resolve().parents[3] / "demo" / "evidence"
 SHIPPED = {
     superposition_study.NAME: superposition_study.plan(quick=False, seed=0),
-    engineering_study.NAME: engineering_study.plan(quick=True, seed=0),
+    engineering_study.NAME: engineering_study.plan(quick=False, seed=0),
 }
 
 
