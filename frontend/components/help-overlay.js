@@ -27,7 +27,7 @@ export function showHelp() {
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && close());
   dialog.addEventListener("keydown", (event) => {
-    if (event.key === "?") close();
+    if (event.key === "?" || event.key === "Escape") close(); // the browser's own Escape is lost while a page fades in
   });
   document.body.append(dialog);
   dialog.showModal();

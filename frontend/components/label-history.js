@@ -10,6 +10,7 @@ class LabelHistory extends HTMLElement {
   /** @type {import("../lib/discussion.js").Discussion|null} */ #discussion = null;
   /** @type {any} */ #me = null;
   /** @type {(event: object, options?: object) => Promise<object|null>} */ #say = async () => null;
+  /** @type {Set<number>} */ #open = new Set(); // events whose past is on show
 
   connectedCallback() {
     if (this.details) return;
@@ -20,6 +21,7 @@ class LabelHistory extends HTMLElement {
   }
 
   show(discussion, me, say) {
+    if (discussion.source !== this.#discussion?.source || discussion.index !== this.#discussion.index) this.#open.clear();
     [this.#discussion, this.#me, this.#say] = [discussion, me, say];
     if (this.details.open) this.#read();
   }
@@ -58,23 +60,27 @@ class LabelHistory extends HTMLElement {
     if (reason) this.#say({ kind: "redact", target }, { reason });
   }
 
-  /** A button that shows, and hides again, which names stood behind an event. */
+  /** A button that shows, and hides again, which names stood behind an event. It stays open where the history is read again. */
   #past(stream, said) {
     const shown = h("ul", { class: "small history-past", hidden: true });
-    const toggle = async () => {
-      if (shown.hidden && !shown.hasChildNodes()) {
-        const { source, index } = /** @type {import("../lib/discussion.js").Discussion} */ (this.#discussion);
-        try {
-          const { labels } = await api.discussion(source, index, { at: stream });
-          fill(shown, labels.map((label) => h("li", { class: label.shown ? "is-shown" : null }, h("span", { dir: "auto" }, label.redacted ? text.redacted : label.text || text.unclear), " ", label.accepted && h("span", { class: "accepted" }, text.accepted), h("span", { class: "muted" }, " · ", h("bdi", {}, label.author.name)))), labels.length === 0 && h("li", {}, text.thenNone));
-        } catch (error) {
-          fill(shown, h("li", { class: "error-text" }, error.message));
-        }
+    const read = async () => {
+      const { source, index } = /** @type {import("../lib/discussion.js").Discussion} */ (this.#discussion);
+      try {
+        const { labels } = await api.discussion(source, index, { at: stream });
+        fill(shown, labels.map((label) => h("li", { class: label.shown ? "is-shown" : null }, h("span", { dir: "auto" }, label.redacted ? text.redacted : label.text || text.unclear), " ", label.accepted && h("span", { class: "accepted" }, text.accepted), h("span", { class: "muted" }, " · ", h("bdi", {}, label.author.name)))), labels.length === 0 && h("li", {}, text.thenNone));
+      } catch (error) {
+        fill(shown, h("li", { class: "error-text" }, error.message));
       }
-      shown.hidden = !shown.hidden;
-      button.setAttribute("aria-expanded", String(!shown.hidden));
     };
-    const button = h("button", { type: "button", class: "quiet small", "aria-expanded": "false", "aria-label": text.thenOf(said), onclick: toggle }, text.then);
+    const set = (open) => {
+      shown.hidden = !open;
+      button.setAttribute("aria-expanded", String(open));
+      if (open) this.#open.add(stream);
+      else this.#open.delete(stream);
+      if (open) read();
+    };
+    const button = h("button", { type: "button", class: "quiet small", "aria-expanded": "false", "aria-label": text.thenOf(said), onclick: () => set(shown.hidden) }, text.then);
+    if (this.#open.has(stream)) set(true);
     return [button, shown];
   }
 }

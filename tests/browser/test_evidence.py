@@ -102,6 +102,7 @@ def test_the_report_of_the_served_model_and_what_is_behind_it(page: Page, folder
     assert order() == ["0.900", "0.700 0.600 to 0.800", "–"]
     page.locator("mfn-evidence-figure").first.get_by_text("Show the numbers").click()
     numbers = page.locator("mfn-evidence-figure").first.locator("tbody tr").first
+    expect(numbers.locator("td").nth(2)).to_have_text("3 2.500 to 3.500")  # they are written when they are asked for
     assert numbers.locator("td").all_text_contents()[1:] == ["1", "3 2.500 to 3.500"]
     page.reload()
     drawn(page, 2)

@@ -92,6 +92,10 @@ def test_two_windows_show_each_others_work(new_page: Any, row: dict[str, Any]) -
     bob.get_by_role("button", name="As it stood behind: reworded a name: “sailing ships”").click()
     expect(bob.locator(".history-past:visible")).to_contain_text("sailing ships")
     expect(names(bob)).to_have_text(["ships at sea accepted"])  # the present is as it was
+    bob.get_by_label("Comment", exact=True).fill("Once more.")
+    bob.get_by_role("button", name="Comment", exact=True).click()
+    expect(bob.locator(".history li").first).to_contain_text("Once more.")  # read again: what was open stays open
+    expect(bob.locator(".history-past:visible")).to_contain_text("sailing ships")
     bob.once("dialog", lambda dialog: dialog.accept("personal data"))
     bob.get_by_role("button", name="Take the words out: reworded a name: “sailing ships”").click()
     expect(bob.locator(".history li", has_text="taken out by an admin")).to_have_count(1)

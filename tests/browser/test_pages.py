@@ -232,6 +232,7 @@ def test_browse_by_keyboard(page: Page) -> None:
     page.keyboard.press("g")
     page.keyboard.press("s")
     expect(page).to_have_url(re.compile("/steer"))
+    expect(page.locator("html[data-changing]")).to_have_count(0)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("Keyboard shortcuts")
     page.keyboard.press("Escape")

@@ -270,7 +270,7 @@ def test_what_is_not_served_is_told_at_once(page: Page, watch: Watch) -> None:
     page.goto("/inspect?text=snow")
     expect(page.locator(".heat-token").first).to_be_visible()
     page.clock.pause_at(datetime.now() + timedelta(hours=1))
-    page.context.set_offline(True)
+    page.route("**/api/**", lambda route: route.abort("connectionrefused"))
     page.get_by_role("button", name="Inspect").click()
     expect(page.locator(".banner")).to_contain_text("The server does not answer")
 

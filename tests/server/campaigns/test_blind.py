@@ -155,6 +155,10 @@ TABLE: dict[str, Tells | Silent | Apart] = {
     "POST /api/features/{source}/{index}/redactions": Tells(
         lambda case: [("POST", f"{case.feature}/redactions", said("redact", target=case.label + 1))]
     ),
+    "GET /api/evidence": Silent(lambda case: get("/api/evidence")),
+    "GET /api/evidence/{key}": Apart("a file of an experiment, with nothing that people said"),
+    "GET /api/evidence/{key}/html": Apart("the same as a page"),
+    "GET /api/evidence/runs/{key}": Apart("curves of a training run"),
     "GET /api/labels/scores": Tells(lambda case: get("/api/labels/scores")),
     "GET /api/labels/runs": Silent(lambda case: get("/api/labels/runs")),
     "POST /api/labels/runs": Apart("starts work, and says nothing of a feature"),
