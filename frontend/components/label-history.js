@@ -21,7 +21,8 @@ class LabelHistory extends HTMLElement {
   }
 
   show(discussion, me, say) {
-    if (discussion.source !== this.#discussion?.source || discussion.index !== this.#discussion.index) this.#open.clear();
+    const before = this.#discussion;
+    if (discussion.source !== before?.source || discussion.index !== before?.index) this.#open.clear();
     [this.#discussion, this.#me, this.#say] = [discussion, me, say];
     if (this.details.open) this.#read();
   }
