@@ -125,7 +125,11 @@ def _layers(splits: Mapping[int, Split], seed: int) -> dict[int, int]:
             held_x, held_y = split.fit_x[held], split.fit_y[held]
             x, y, text = split.fit_x[~held], split.fit_y[~held], split.fit_text[~held]
         judged[layer] = k_sparse_each(Split(x, y, held_x, held_y, text), SPARSE, seed)
-    return {k: max(judged, key=lambda layer, k=k: judged[layer][k].auc) for k in SPARSE}
+
+    def best(k: int) -> int:
+        return max(judged, key=lambda layer: judged[layer][k].auc)
+
+    return {k: best(k) for k in SPARSE}
 
 
 def not_measured(why: str) -> Verdict:
