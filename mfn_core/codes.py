@@ -7,6 +7,7 @@ row has fewer entries than that, the rest is padding with value 0, and a stored 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,6 +75,10 @@ class SparseCodes:
     def value_of(self, feature: int) -> Tensor:
         """[...]: the strength of one feature on each token, 0 where it does not fire."""
         return torch.where(self.indices == feature, self.values, 0.0).sum(-1)
+
+    def __getitem__(self, which: Any) -> SparseCodes:
+        """The codes of some tokens, chosen as in a tensor of the leading dimensions."""
+        return SparseCodes(self.indices[which], self.values[which], self.n_features)
 
     def flatten(self) -> SparseCodes:
         """The same codes with all leading dimensions merged into one: [tokens, K]."""

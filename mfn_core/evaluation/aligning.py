@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mfn_core.codes import SparseCodes
-from mfn_core.evaluation.late_start import padded_ids
 from mfn_core.evaluation.predictions.p3 import LEVELS, STRONG, Aligned
 from mfn_core.evaluation.random_codes import RandomCodes
+from mfn_core.evaluation.row_batches import row_batches
 from mfn_core.metrics.alignment import Correlation, debiased_cka
 from mfn_core.metrics.dictionaries import match
 from mfn_core.model import MFNModel
@@ -90,20 +90,14 @@ def _batches(
     models: Sequence[MFNModel], rows: Sequence[NDArray[np.int64]], batch: int
 ) -> Iterator[tuple[int, list[dict[int, _Read]]]]:
     """How many rows have been read, and what each model's layers make of those of a batch, token by token."""
-    order = sorted(rows, key=len)
-    for at in range(0, len(order), batch):
-        ids, lengths = padded_ids(order[at : at + batch], models[0].device)
-        place = torch.arange(ids.shape[1], device=ids.device)
-        keep = (place > 0) & (place < torch.tensor(lengths, device=ids.device)[:, None])
+    done = 0
+    for numbers, ids, keep in row_batches(rows, batch, models[0].device):
         read = []
         for model in models:
             traces = model(ids, record=True, logits_to_keep=1).traces
-            read.append({n: _Read(_kept(trace.codes, keep), trace.x[keep]) for n, trace in traces.items()})
-        yield min(at + batch, len(order)), read
-
-
-def _kept(codes: SparseCodes, keep: Tensor) -> SparseCodes:
-    return SparseCodes(codes.indices[keep], codes.values[keep], codes.n_features)
+            read.append({n: _Read(trace.codes[keep], trace.x[keep]) for n, trace in traces.items()})
+        done += len(numbers)
+        yield done, read
 
 
 class _Pair:
@@ -117,7 +111,7 @@ class _Pair:
     def add(self, first: SparseCodes, second: SparseCodes, sampled: Tensor) -> None:
         self.halves[len(self.sample[0]) % 2].add(first, second)
         for side, codes in zip(self.sample, (first, second), strict=True):
-            side.append(_kept(codes, sampled.to(codes.indices.device)))
+            side.append(codes[sampled.to(codes.indices.device)])
 
     def result(self, pair: str, layer: int) -> Aligned:
         whole = self.halves[0] + self.halves[1]

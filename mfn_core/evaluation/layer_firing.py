@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from mfn_core.codes import SparseCodes
-from mfn_core.evaluation.late_start import padded_ids
 from mfn_core.evaluation.predictions.p1 import LayerFiring
 from mfn_core.evaluation.random_codes import RandomCodes
+from mfn_core.evaluation.row_batches import row_batches
 from mfn_core.metrics.overlap import CoFiring
 from mfn_core.model import MFNModel
 
@@ -70,16 +70,14 @@ def layer_firing(
     ours = {n: FiringCount(layer.n_features, layer.k) for n, layer in layers.items()}
     random = {n: FiringCount(layer.n_features, layer.k) for n, layer in layers.items()}
     codes = RandomCodes(model, seed)
-    order = sorted(rows, key=len)
-    for at in range(0, len(order), batch):
-        ids, lengths = padded_ids(order[at : at + batch], model.device)
-        place = torch.arange(ids.shape[1], device=ids.device)
-        keep = (place > 0) & (place < torch.tensor(lengths, device=ids.device)[:, None])
+    read = 0
+    for numbers, ids, keep in row_batches(rows, batch, model.device):
         for number, trace in model(ids, record=True, logits_to_keep=1).traces.items():
             if number not in layers:
                 continue
             assert trace.x is not None
-            ours[number].add(SparseCodes(trace.codes.indices[keep], trace.codes.values[keep], trace.codes.n_features))
+            ours[number].add(trace.codes[keep])
             random[number].add(codes.encode(number, trace.x[keep]))
-        progress(min(at + batch, len(order)), len(order))
+        read += len(numbers)
+        progress(read, len(rows))
     return {n: c.result() for n, c in ours.items()}, {n: c.result() for n, c in random.items()}

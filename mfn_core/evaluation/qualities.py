@@ -6,7 +6,7 @@ features fire, how far they overlap, whether a slightly perturbed text gives the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mfn_core.coder import PostHocCoder, SparseCoder
-from mfn_core.codes import SparseCodes
-from mfn_core.evaluation.late_start import padded_ids
 from mfn_core.evaluation.layer_firing import FiringCount
+from mfn_core.evaluation.row_batches import row_batches
 from mfn_core.evaluation.splicing import logits_with, rebuilt
 from mfn_core.interventions import EditBuffers, Intervention
 from mfn_core.losses import Perturbation
@@ -101,7 +100,7 @@ class _Layer:
         x, x_hat, scale = clean.x[keep], clean.x_hat[keep], clean.scale[keep]
         self.x.add(x, x_hat)
         self.h.add(scale * x, scale * x_hat)
-        z, other = _kept(clean.raw_codes, keep), _kept(perturbed.raw_codes, keep)
+        z, other = clean.raw_codes[keep], perturbed.raw_codes[keep]
         self.count.add(z)
         self.size += float(z.values.double().square().sum())
         self.distance += float(squared_distance(z, other))
@@ -127,7 +126,7 @@ def layer_qualities(
     layers = {n: _Layer(coder) for n, coder in model.coders.items() if coder.config.kind in ("mfn", "sae")}
     perturbation = Perturbation("noise", NOISE, seed)
     done = 0
-    for numbers, ids, keep in _batches(rows, batch, model.device):
+    for numbers, ids, keep in row_batches(rows, batch, model.device):
         clean = model(ids, record=True, logits_to_keep=1).traces
         changed = perturbation.apply(ids, 0, done)
         perturbed = model(changed.ids, record="codes", perturbation=changed.embed, logits_to_keep=1).traces
@@ -198,7 +197,7 @@ def _spliced(model: MFNModel, number: int, rows: Rows) -> dict[str, float]:
         "mean": lambda h: seen[-1][keep].mean(0).expand_as(h),
     }
     nats, tokens = dict.fromkeys(changes, 0.0), 0
-    for _, ids, keep in _batches(rows, SPLICED, model.device):
+    for _, ids, keep in row_batches(rows, SPLICED, model.device):
         after = keep[:, 1:]
         for name, change in changes.items():
             logits = logits_with(model, number, change, ids)
@@ -231,7 +230,7 @@ def beside_twin(
     """
     found: dict[str, list[float]] = {"cross_entropy": [], "twin": [], "above": [], "kl": []}
     done = 0
-    for numbers, ids, keep in _batches(rows, batch, model.device):
+    for numbers, ids, keep in row_batches(rows, batch, model.device):
         ours, theirs = model(ids).logits.float(), twin(ids).logits.float()
         costs, others = cross_entropy(ours, ids), cross_entropy(theirs, ids)
         apart = kl(theirs[:, :-1], ours[:, :-1])
@@ -246,17 +245,3 @@ def beside_twin(
         done += len(numbers)
         progress(done, len(rows))
     return {name: mean_of(values).to_json() for name, values in found.items()}
-
-
-def _batches(rows: Rows, batch: int, device: torch.device) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-    """Numbers of rows, their ids [B, T], and which tokens count: bool [B, T], all but the first and the padding."""
-    order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
-    for at in range(0, len(order), batch):
-        numbers = order[at : at + batch]
-        ids, lengths = padded_ids([rows[number] for number in numbers], device)
-        place = torch.arange(ids.shape[1], device=device)
-        yield numbers, ids, (place > 0) & (place < torch.tensor(lengths, device=device)[:, None])
-
-
-def _kept(codes: SparseCodes, keep: Tensor) -> SparseCodes:
-    return SparseCodes(codes.indices[keep], codes.values[keep], codes.n_features)

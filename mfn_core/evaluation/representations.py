@@ -129,7 +129,7 @@ def represent(
         for layer, trace in traces.items():
             assert trace.x is not None
             for i, number in enumerate(numbers):
-                codes = SparseCodes(trace.codes.indices[i], trace.codes.values[i], trace.codes.n_features)
+                codes = trace.codes[i]
                 if True in rows and (number, -1) in rows[True]:
                     keep = part.keep[i]
                     parts[True][layer].add_mean(rows[True][number, -1], codes, trace.x[i], keep)

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mfn_core.codes import SparseCodes
 from mfn_core.evaluation.inner_change import watched
 from mfn_core.evaluation.late_start import padded_ids
 from mfn_core.evaluation.predictions.p4 import DOSES, FeatureSweep
@@ -201,7 +200,7 @@ class _Measured:
 def _value(trace: LayerTrace, feature: int) -> float:
     """Before interventions, at the last token of the first row."""
     codes = trace.raw_codes if trace.whole is None else trace.whole[0]
-    return float(SparseCodes(codes.indices[0, -1], codes.values[0, -1], codes.n_features).value_of(feature))
+    return float(codes[0, -1].value_of(feature))
 
 
 def _changes(logits: Tensor) -> _Pushed:

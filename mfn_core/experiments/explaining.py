@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mfn_core.evaluation.late_start import padded_ids
+from mfn_core.evaluation.row_batches import row_batches
 from mfn_core.metrics.bootstrap import mean_of
 from mfn_core.model import MFNModel
 from mfn_core.naming.lexicon import Lexicon
@@ -102,12 +102,8 @@ def _fired(
     """Of each feature [n, 3]: row, position and strength of its firings."""
     numbers = {n: [w for w in wanted if w.layer == n] for n in model.coders}
     parts: dict[Wanted, list[NDArray[np.float64]]] = {w: [] for w in wanted}
-    order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
-    for at in range(0, len(order), batch):
-        part = order[at : at + batch]
-        ids, lengths = padded_ids([rows[n] for n in part], model.device)
-        place = torch.arange(ids.shape[1], device=ids.device)
-        keep = (place > 0) & (place < torch.tensor(lengths, device=ids.device)[:, None])
+    read = 0
+    for part, ids, keep in row_batches(rows, batch, model.device):
         for number, trace in model(ids, record="codes", logits_to_keep=1).traces.items():
             for w in numbers[number]:
                 strength = trace.codes.value_of(w.feature) * w.sign
@@ -115,7 +111,8 @@ def _fired(
                 named = [part[i] for i in row.tolist()]
                 columns = named, position.tolist(), strength[row, position].double().tolist()
                 parts[w].append(np.array(columns, dtype=np.float64).T.reshape(-1, 3))
-        progress(min(at + batch, len(order)), len(order))
+        read += len(part)
+        progress(read, len(rows))
     return {w: np.concatenate(found) for w, found in parts.items()}
 
 

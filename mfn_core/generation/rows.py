@@ -386,7 +386,7 @@ def _at(trace: LayerTrace, row: int, token: int) -> LayerTrace:
 
     def one(codes: SparseCodes) -> SparseCodes:
         here = slice(row, row + 1), slice(token, token + 1)
-        return SparseCodes(codes.indices[here], codes.values[here], codes.n_features)
+        return codes[here]
 
     whole = None if trace.whole is None else (one(trace.whole[0]), one(trace.whole[1]))
     return trace._replace(codes=one(trace.codes), raw_codes=one(trace.raw_codes), whole=whole)

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from mfn_core.codes import SparseCodes
 from mfn_core.errors import ConfigError
 from mfn_core.losses.shared import quotient
 from mfn_core.metrics.stability import squared_distance
@@ -36,14 +35,10 @@ class Stability:
             world: the processes that share the batch.
         """
         assert perturbed.aux is not None
-        z, other = _pick(clean.raw_codes, rows, keep), _pick(perturbed.aux.codes, slice(None), keep)
+        z, other = clean.raw_codes[rows][keep], perturbed.aux.codes[keep]
         z = z.detach()
         size, distance = z.values.square().sum(), squared_distance(z, other)
         return quotient(distance, size, world)
-
-
-def _pick(codes: SparseCodes, rows: slice, keep: Tensor) -> SparseCodes:
-    return SparseCodes(codes.indices[rows][keep], codes.values[rows][keep], codes.n_features)
 
 
 class Perturbed(NamedTuple):

@@ -66,7 +66,7 @@ def _apart(a: Tensor, b: Tensor) -> Tensor:
 
 def _dense(codes: SparseCodes, row: int, start: int, stop: int) -> Tensor:
     """[positions, F] of some positions of one row."""
-    return SparseCodes(codes.indices[row, start:stop], codes.values[row, start:stop], codes.n_features).dense()
+    return codes[row, start:stop].dense()
 
 
 class _Sums:
