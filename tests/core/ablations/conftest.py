@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from mfn_core.ablations.grid import Grid, load_grid
-
-SENTENCES = [
-    f"The {adjective} {noun} went to the {place}. It was {feeling} there, and it stayed until the evening."
-    for adjective in ("old", "young", "quick", "tired")
-    for noun in ("fox", "hen", "miller", "sailor", "child")
-    for place in ("river", "market", "hill")
-    for feeling in ("happy", "cold")
-]
+from tests.core.sentences import write_sentences
 
 BASE = """
 tokens = 11_520
@@ -82,7 +74,4 @@ def grid(grid_file: Path) -> Grid:
 @pytest.fixture(scope="session")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of `train.jsonl` and `valid.jsonl`."""
-    folder = tmp_path_factory.mktemp("text")
-    for split, part in (("train", SENTENCES[:100]), ("valid", SENTENCES[100:])):
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps({"text": s}) + "\n" for s in part))
-    return folder
+    return write_sentences(tmp_path_factory.mktemp("text"))

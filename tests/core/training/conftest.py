@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +13,7 @@ import torch
 from mfn_core.training.config import TrainConfig
 from mfn_core.training.metrics import Metrics, read_metrics
 from mfn_core.training.prepare import make_data
-
-SENTENCES = [
-    f"The {adjective} {noun} went to the {place}. It was {feeling} there, and it stayed until the evening."
-    for adjective in ("old", "young", "quick", "tired")
-    for noun in ("fox", "hen", "miller", "sailor", "child")
-    for place in ("river", "market", "hill")
-    for feeling in ("happy", "cold")
-]
+from tests.core.sentences import write_sentences
 
 
 def small(**change: Any) -> TrainConfig:
@@ -57,10 +49,7 @@ def small(**change: Any) -> TrainConfig:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of `train.jsonl` and `valid.jsonl`."""
-    folder = tmp_path_factory.mktemp("text")
-    for split, part in (("train", SENTENCES[:100]), ("valid", SENTENCES[100:])):
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps({"text": s}) + "\n" for s in part))
-    return folder
+    return write_sentences(tmp_path_factory.mktemp("text"))
 
 
 @pytest.fixture(scope="session")

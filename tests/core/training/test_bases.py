@@ -17,8 +17,9 @@ from mfn_core.data.tokenizer import fit_tokenizer
 from mfn_core.errors import ConfigError
 from mfn_core.training.export import export
 from mfn_core.training.run import train
+from tests.core.sentences import SENTENCES
 
-from .conftest import SENTENCES, lines, same_weights, small
+from .conftest import lines, same_weights, small
 
 LAYERS = {"layers": [0, 1], "n_features": 48, "k": 4, "k_first": 4, "alpha_from": 0.0, "alpha_until": 0.0}
 
