@@ -171,7 +171,7 @@ def held_back(split: Split, seed: int) -> Labels | None:
 
 
 def _logistic(x: Any, y: Labels, strength: float) -> _Probe:
-    model = LogisticRegression(C=strength, class_weight="balanced", solver="liblinear", max_iter=200, random_state=0)
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=200)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the order of scores is settled long before
         model.fit(x, y)

@@ -15,7 +15,7 @@ from mfn_core.codes import SparseCodes
 from mfn_core.evaluation.labelled import LabelledTokens, padded
 from mfn_core.model import MFNModel
 
-MOST_OF_CLASS = 600  # units of a concept, and as many others, in either half; what is more is left out by lot
+MOST_OF_CLASS = 1000  # units of a concept, and as many others, in either half; what is more is left out by lot
 
 Progress = Callable[[int, int], None]
 
@@ -34,6 +34,16 @@ class Sample(NamedTuple):
     position: NDArray[np.int64]
     labels: NDArray[np.int8]
     scored: NDArray[np.bool_]
+
+    def lot(self, column: int, most: int = MOST_OF_CLASS, rng: np.random.Generator | int = 0) -> NDArray[np.bool_]:
+        """bool [n]: of either half up to `most` instances of a concept, and as many others, drawn by lot."""
+        rng = np.random.default_rng(rng)
+        taken = np.zeros(len(self.text), dtype=np.bool_)
+        for half in (False, True):
+            for label in (1, 0):
+                own = np.flatnonzero((self.labels[:, column] == label) & (self.scored == half))
+                taken[rng.permutation(own)[:most]] = True
+        return taken
 
 
 class Representation(NamedTuple):
@@ -69,10 +79,7 @@ def draw(
         everything = _units(texts, whole, columns)
         taken = np.zeros(len(everything.text), dtype=np.bool_)
         for column in columns:
-            for half in (False, True):
-                for label in (1, 0):
-                    own = np.flatnonzero((everything.labels[:, column] == label) & (everything.scored == half))
-                    taken[rng.permutation(own)[:most]] = True
+            taken |= everything.lot(column, most, rng)
         text, position, labels, scored = everything
         found[whole] = Sample(text[taken], position[taken], labels[taken], scored[taken])
     return found

@@ -16,7 +16,7 @@ from mfn_core.errors import ConfigError
 from mfn_core.evaluation.labelled import LabelledTokens
 from mfn_core.model import MFNModel
 
-VERSION = 2  # of what is computed and kept: a journal of another version begins anew
+VERSION = 3  # of what is computed and kept: a journal of another version begins anew
 OURS, SAE = "MFN", "SAE"  # what the sources of features are called
 SWEEPS = 240  # features; the design asks for 200
 

@@ -59,3 +59,14 @@ def test_as_many_of_each_class_and_half_as_asked(texts: list[LabelledTokens]) ->
         assert tokens.labels[row, 0] == texts[tokens.text[row]].labels[tokens.position[row], 0]
     assert all(np.array_equal(a, b) for a, b in zip(tokens, draw(texts, OF_TEXTS, most=9)[False], strict=True))
     assert not np.array_equal(tokens.position, draw(texts, OF_TEXTS, most=9, seed=1)[False].position)
+
+
+def test_a_lot_of_one_concept_leaves_out_what_others_drew(texts: list[LabelledTokens]) -> None:
+    sample = draw(texts, (False, False), most=9)[False]
+    lot = sample.lot(0, 9, 1)
+    for half in (False, True):
+        for label in (0, 1):
+            assert (lot & (sample.labels[:, 0] == label) & (sample.scored == half)).sum() == 9
+    assert lot.sum() == 4 * 9 < (sample.labels[:, 0] >= 0).sum()
+    assert not np.array_equal(lot, sample.lot(0, 9, 2))
+    assert sample.lot(0, 10_000).sum() == (sample.labels[:, 0] >= 0).sum()
