@@ -20,6 +20,7 @@ from scipy import sparse, stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import ThreadpoolController
 
 Matrix: TypeAlias = sparse.csr_array | NDArray[np.float32]
 Labels = NDArray[np.bool_]
@@ -27,6 +28,8 @@ Labels = NDArray[np.bool_]
 STRENGTHS = (0.001, 0.03, 1.0)  # C, the inverse of regularisation, that are tried; units are standardised
 CANDIDATES = 64  # dimensions among which the best single one, and a k-sparse probe's, are sought
 INNER = 0.25  # share of the fitting part on which choices are judged
+
+_threads = ThreadpoolController()
 
 
 class Split(NamedTuple):
@@ -172,7 +175,8 @@ def held_back(split: Split, seed: int) -> Labels | None:
 
 def _logistic(x: Any, y: Labels, strength: float) -> _Probe:
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=200)
-    with warnings.catch_warnings():
+    # one thread: these problems are small, and where cores are busy BLAS' threads wait for one another most of the time
+    with warnings.catch_warnings(), _threads.limit(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # the order of scores is settled long before
         model.fit(x, y)
     return _Probe(np.ones(x.shape[1]), model.coef_[0], float(model.intercept_[0]))

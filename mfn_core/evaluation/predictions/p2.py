@@ -93,8 +93,11 @@ def usable(sample: Sample, column: int, fewest: int = FEWEST) -> bool:
 def score_concept(
     concept: str, column: int, whole: bool, sample: Sample, source: Source, seed: int = 0
 ) -> ConceptScore:
-    """Fits and scores all probes of one concept on one source, on a lot of the units of which the concept is known: what
-    was drawn for other concepts is left out, or few instances would stand among very many others."""
+    """Fits and scores all probes of one concept on one source.
+
+    They read a lot of the units of which the concept is known. What was drawn for other concepts is left out, or few
+    instances would stand among very many others.
+    """
     drawn = sample.lot(column, rng=seed)
     fit, scored = drawn & ~sample.scored, drawn & sample.scored
     y = sample.labels[:, column] == 1
