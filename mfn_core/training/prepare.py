@@ -37,8 +37,8 @@ def make_data(config: TrainConfig, folder: Path, data_folder: Path, say: Callabl
     if (folder / RECIPE).exists():
         return
     folder.mkdir(exist_ok=True)
-    sources = _sources(config, data_folder, "train")
-    held_out_sources = _sources(config, data_folder, "valid")
+    sources = sources_of(config, data_folder, "train")
+    held_out_sources = sources_of(config, data_folder, "valid")
     tokenizer, start = _tokenizer(config, sources, say)
     tokenizer.save_pretrained(folder / "tokenizer")
     say("packing held-out text")
@@ -83,7 +83,7 @@ def open_batches(config: TrainConfig, folder: Path, data_folder: Path, tokenizer
         order = None if config.seed == config.text_seed else np.random.default_rng(config.seed).permutation(len(rows))
         return PackedRows(rows, config.batch, start, order)
     data = config.data
-    sources = _sources(config, data_folder, "train")
+    sources = sources_of(config, data_folder, "train")
     stream = RowStream(
         sources, tokenizer, config.model.context, config.text_seed, data.max_document, start, data.buffer
     )
@@ -116,7 +116,12 @@ def _tokenizer(
     return fitted, 0
 
 
-def _sources(config: TrainConfig, data_folder: Path, split: str) -> list[Source]:
+def sources_of(config: TrainConfig, data_folder: Path, split: str) -> list[Source]:
+    """The sources of a run's text, `train` or `valid`; relative paths start at the data folder.
+
+    Raises:
+        ConfigError: a source names no such corpus, or there is none.
+    """
     out = []
     for name, source in config.data.sources.items():
         corpus = getattr(source, split)
