@@ -28,7 +28,7 @@ const routes = [
   { path: "/inspect", tag: "inspect-page", nav: "inspect", load: () => both(import("./pages/inspect.js"), "hits", "inspect") },
   ...["/foreign", "/foreign/:source", "/foreign/:source/:index"].map((path) => ({ path, tag: "foreign-page", nav: "foreign", load: () => both(import("./pages/foreign.js"), "feature", "foreign") })),
   { path: "/compare", tag: "compare-page", nav: "browse", load: () => both(import("./pages/compare.js"), "feature", "feature-picker", "compare") },
-  ...["/label", "/label/:campaign", "/label/:campaign/:view"].map((path) => ({ path, tag: "label-page", nav: "queue", load: () => both(import("./pages/label.js"), "feature", "histogram", "queue") })),
+  ...["/label", "/label/:campaign", "/label/:campaign/:view"].map((path) => ({ path, tag: "label-page", nav: "queue", load: () => both(import("./pages/label.js"), "feature", "histogram", "rubric", "queue") })),
   { path: "/collections", tag: "collections-page", nav: "browse", load: () => both(import("./pages/collections.js"), "collections") },
   { path: "/collection/:id", tag: "collection-page", nav: "browse", load: () => both(import("./pages/collection.js"), "collections") },
   { path: "/steer", tag: "steer-page", nav: "steer", load: () => both(import("./pages/steer.js"), "steer", "steer-form", "feature-picker", "streams") },

@@ -3,7 +3,7 @@
  *
  * A combobox (ARIA 1.2). What searches (feature-search.js) is fetched when somebody points at the field or comes to it; what
  * was typed before it is there is searched then, and an Enter among it is not lost.
- * Event (bubbling): `featurepick` {detail: {feature}} with a row of /api/features.
+ * `label` says what it is for. Event (bubbling): `featurepick` {detail: {feature}} with a row of /api/features.
  */
 import { fill, h } from "../lib/dom.js";
 import { once } from "../lib/ahead.js";
@@ -31,7 +31,7 @@ export class FeaturePicker extends HTMLElement {
       id: inputId, class: "picker-input", type: "search", autocomplete: "off", spellcheck: "false", placeholder: text.placeholder,
       role: "combobox", "aria-expanded": "false", "aria-controls": listId, "aria-autocomplete": "list",
     });
-    this.append(h("label", { class: "picker-label", for: inputId }, text.label), this.#input, this.#list);
+    this.append(h("label", { class: "picker-label", for: inputId }, this.getAttribute("label") ?? text.label), this.#input, this.#list);
     this.#listen();
   }
 

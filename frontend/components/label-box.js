@@ -1,13 +1,13 @@
 /**
- * <label-box>: what people say of a feature. A form to propose a name, the names that stand with their votes, tags, the
- * discussion, and the history. `show(feature)` fills it. It follows what others say as long as it is open; what is
+ * <label-box>: what people say of a feature. A form to propose a name, the names that stand with their votes, tags, ratings,
+ * flags, the discussion, and the history. `show(feature)` fills it. It follows what others say as long as it is open; what is
  * typed stays until it is stored. A name of one's own fires "proposed" with the event that the server stored; what
  * others have said fires "relabelled", since the page's copy of the feature is older then.
  */
 
 import { api, isAbort } from "../lib/api.js";
 import { Discussion, mentioned } from "../lib/discussion.js";
-import { debounce, fill, h, uuid } from "../lib/dom.js";
+import { debounce, h, refill, uuid } from "../lib/dom.js";
 import { listen, show as showPresence } from "../lib/live.js";
 import { loadPerson, who } from "../lib/person.js";
 import { addShortcut } from "../lib/shortcuts.js";
@@ -16,8 +16,10 @@ import { strings } from "../lib/strings.js";
 import { labels as text } from "../pages/label-strings.js";
 import { commentList } from "./comment-list.js";
 import "./conflict-dialog.js";
+import "./label-flags.js";
 import { labelList } from "./label-list.js";
 import "./label-history.js";
+import "./label-rating.js";
 import { labelAgreement, scoresByLabel } from "./label-scores.js";
 import { labelTags } from "./label-tags.js";
 import { adoptable, suggestionList, wayOf } from "./suggestion-list.js";
@@ -100,6 +102,8 @@ class LabelBox extends HTMLElement {
     this.suggestions = h("div", {});
     this.agreement = h("div", {});
     this.tags = h("div", {});
+    this.rating = h("label-rating", {});
+    this.flags = h("label-flags", {});
     this.comments = h("div", { class: "label-comments" });
     this.remark = h("textarea", { rows: "2", maxlength: "5000", "aria-label": text.comment, placeholder: text.commentPlaceholder, dir: "auto", oninput: () => this.#typing() });
     this.replying = h("span", { class: "muted small" });
@@ -108,7 +112,7 @@ class LabelBox extends HTMLElement {
     this.history = h("label-history", {});
     this.conflict = h("conflict-dialog", {});
     this.append(
-      h("div", { class: "label-left" }, this.form, this.tags, this.others),
+      h("div", { class: "label-left" }, this.form, this.tags, this.flags, this.rating, this.others),
       h("div", { class: "label-right" }, this.names, this.suggestions, this.agreement),
       h("div", { class: "label-discussion" }, h("h3", {}, text.discussion), this.comments, this.remarkForm, this.history),
       this.conflict);
@@ -120,7 +124,10 @@ class LabelBox extends HTMLElement {
     listen((message) => this.#hear(message), { signal });
     who.subscribe((state) => this.#known(state), { signal });
     loadPerson({ signal }).catch((error) => !isAbort(error) && this.#fail(error));
-    addShortcut("a", text.adoptFirst, () => this.#adopt(adoptable(this.#discussion?.state)[0]), { group: strings.help.groups.feature, signal });
+    const group = strings.help.groups.feature;
+    addShortcut("a", text.adoptFirst, () => this.#adopt(adoptable(this.#discussion?.state)[0]), { group, signal });
+    addShortcut("r", text.rateIt, () => this.rating.open(), { group, signal });
+    addShortcut("f", text.flag, () => this.flags.open(), { group, signal });
     this.#present(false);
   }
 
@@ -176,15 +183,17 @@ class LabelBox extends HTMLElement {
     refill(this.suggestions, suggestionList(state, this.#me, (suggestion) => this.#adopt(suggestion), scores));
     refill(this.agreement, labelAgreement(this.#scores?.agreement, named.labels));
     if (!this.tags.querySelector("input")?.value) refill(this.tags, labelTags(state, this.#me, say));
+    this.rating.show(this.#discussion, this.#me, say);
+    this.flags.show(this.#discussion, this.#me, say);
     refill(this.comments, commentList(state.comments, this.#me, { say, reply: (comment) => this.#reply(comment) }));
     this.history.show(this.#discussion, this.#me, say);
   }
 
   /**
    * Says something of what is shown, and gives the event that was stored, or null. `stored` is called before what is
-   * shown is read again. A conflict is for the person to resolve.
+   * shown is read again. A conflict is for the person to resolve; why something else was not stored is written into `error`.
    */
-  async #say(event, /** @type {{id?: string, reason?: string, version?: number, stored?: () => void}} */ options = {}) {
+  async #say(event, /** @type {{id?: string, reason?: string, version?: number, stored?: () => void, error?: HTMLElement}} */ options = {}) {
     try {
       const stored = await this.#discussion?.say(event, options);
       this.error.textContent = "";
@@ -193,7 +202,7 @@ class LabelBox extends HTMLElement {
       return stored;
     } catch (error) {
       if (error.code !== "stale") {
-        this.#fail(error);
+        this.#fail(error, options.error);
         return null;
       }
       if (error.conflict.ways_on.length === 0) {
@@ -285,8 +294,8 @@ class LabelBox extends HTMLElement {
     if (this.#left !== null) showPresence(this.#feature.source, this.#feature.index, typing);
   }
 
-  #fail(error) {
-    this.error.textContent = [error.message, error.hint].filter(Boolean).join(" ");
+  #fail(error, where = this.error) {
+    where.textContent = [error.message, error.hint].filter(Boolean).join(" ");
   }
 
   #clear() {
@@ -299,14 +308,6 @@ class LabelBox extends HTMLElement {
     this.error.textContent = "";
     this.#id = uuid();
   }
-}
-
-/** Fills anew, and leaves the focus on what it was on, by its `data-key`. */
-function refill(element, ...content) {
-  const focused = document.activeElement;
-  const key = focused instanceof HTMLElement && element.contains(focused) ? focused.dataset.key : null;
-  fill(element, ...content);
-  if (key) element.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
 }
 
 customElements.define("label-box", LabelBox);

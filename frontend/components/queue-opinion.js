@@ -6,11 +6,14 @@
 
 import { fill, h } from "../lib/dom.js";
 import { queue } from "../pages/label-queue-strings.js";
+import { rubric } from "../pages/rubric-strings.js";
+import { noteAnswers, rubricQuestion } from "./rubric-question.js";
 
 const text = queue.item;
 const KEYS = { 1: ["confidence", "low"], 2: ["confidence", "medium"], 3: ["confidence", "high"], y: ["one_concept", "yes"], p: ["one_concept", "partly"], n: ["one_concept", "no"], u: ["flag", "unclear"], m: ["flag", "polysemantic"], d: ["flag", "dead"] };
 
-const WORDS = { confidence: text.confidences, one_concept: text.oneConcepts, flag: text.flags };
+const { unclear, polysemantic, dead } = rubric.flags; // in a campaign, nothing is a duplicate of what one has not seen
+const WORDS = { confidence: rubric.confidences, one_concept: rubric.oneConcepts, flag: { unclear, polysemantic, dead } };
 
 /** [key, what it does] of all that `press` knows. */
 export const opinionKeys = [...Object.entries(KEYS).map(([pressed, [name, value]]) => [pressed, text.keyed[name](WORDS[name][value])]), ["s", text.skip], ["e", text.keyed.field]];
@@ -20,25 +23,25 @@ class QueueOpinion extends HTMLElement {
 
   connectedCallback() {
     if (this.form) return;
-    const group = (name, legend, options) => h("fieldset", { class: "queue-options" }, h("legend", {}, legend), Object.entries(options).map(([value, words]) => h("label", { class: "chip" }, h("input", { type: "radio", name, value, onclick: (event) => this.#again(event.target) }), h("span", {}, words), key(name, value))));
+    const question = (name, legend, answers) => rubricQuestion(name, legend, answers, { mark: (value) => key(name, value), changed: () => this.#store() });
     this.error = h("p", { class: "error-text", role: "alert" });
     this.save = h("button", { type: "submit", class: "primary" }, text.submit);
     this.names = h("div", { class: "queue-names", hidden: true });
     this.fields = h(
       "fieldset",
-      { class: "queue-fields" },
+      { class: "rubric-fields" },
       h("label", { class: "field" }, h("span", {}, text.label), h("input", { name: "text", maxlength: "500", autocomplete: "off", placeholder: text.placeholder, dir: "auto" })),
       this.names,
-      group("confidence", text.confidence, text.confidences),
-      group("one_concept", text.oneConcept, text.oneConcepts),
-      group("flag", text.flag, text.flags),
+      question("confidence", rubric.confidence, WORDS.confidence),
+      question("one_concept", rubric.oneConcept, WORDS.one_concept),
+      question("flag", rubric.flag, WORDS.flag),
       h(
         "details",
         {},
         h("summary", {}, text.more),
-        group("specificity", text.specificity, { 1: "1", 2: "2", 3: "3", 4: "4", 5: "5" }),
+        question("specificity", rubric.specificity, rubric.specificities),
         h("label", { class: "field" }, h("span", {}, text.tags), h("input", { name: "tags", maxlength: "600", autocomplete: "off" })),
-        h("label", { class: "field" }, h("span", {}, text.evidence), h("textarea", { name: "evidence", rows: "2", maxlength: "5000" })),
+        h("label", { class: "field" }, h("span", {}, rubric.evidence), h("textarea", { name: "evidence", rows: "2", maxlength: "5000" })),
       ),
       h("div", { class: "campaign-actions" }, this.save, h("button", { type: "button", onclick: () => this.#skip() }, text.skip, h("kbd", {}, "s"))),
     );
@@ -85,6 +88,7 @@ class QueueOpinion extends HTMLElement {
       const [name, value] = KEYS[key];
       const option = this.form.querySelector(`input[name="${name}"][value="${value}"]`);
       option.checked = !option.checked;
+      noteAnswers(this.form);
       this.#store();
     }
   }
@@ -126,13 +130,6 @@ class QueueOpinion extends HTMLElement {
     this.focusField();
   }
 
-  /** A second click on an answer takes it back. */
-  #again(option) {
-    if (option.dataset.on === "yes") option.checked = false;
-    for (const other of this.form.querySelectorAll(`input[name="${option.name}"]`)) other.dataset.on = other.checked ? "yes" : "";
-    this.#store();
-  }
-
   /** Esc leaves the field, so that single keys mean something. */
   #leave(event) {
     if (event.key !== "Escape" || event.isComposing) return;
@@ -152,7 +149,7 @@ class QueueOpinion extends HTMLElement {
       const field = this.form.elements[name];
       if (field) field.value = value; // of radio buttons this chooses the one
     }
-    for (const option of this.form.querySelectorAll("input[type=radio]")) option.dataset.on = option.checked ? "yes" : "";
+    noteAnswers(this.form);
     if (kept.some(([name]) => ["specificity", "tags", "evidence"].includes(name))) this.form.querySelector("details").open = true;
   }
 }

@@ -13,6 +13,7 @@ import { addShortcut } from "../lib/shortcuts.js";
 import { forgetFeature } from "../lib/store.js";
 import { strings } from "../lib/strings.js";
 import { queue } from "../pages/label-queue-strings.js";
+import { answersOf, rubric } from "../pages/rubric-strings.js";
 import { labelAgreement, labelScores, scoresByLabel } from "./label-scores.js";
 import "./queue-evidence.js";
 import { errorView, skeleton } from "./state-view.js";
@@ -140,12 +141,12 @@ class QueueReview extends HTMLElement {
 
   #opinion(opinion, place, accepted, scores) {
     const { person, text: name, flag, evidence, tags, stands, stream } = opinion;
-    const answers = Object.entries(text.of).filter(([field]) => opinion[field] !== null).map(([field, words]) => `${words}: ${opinion[field]}`);
+    const answers = answersOf(opinion);
     return h(
       "li",
       { class: stream === accepted ? "is-accepted" : null },
-      h("p", { class: "queue-words", dir: "auto" }, name ?? "–", flag && h("span", { class: "tag" }, queue.item.flags[flag])),
-      h("p", { class: "muted small" }, h("bdi", {}, person.name), answers.length > 0 && ` · ${answers.join(" · ")}`),
+      h("p", { class: "queue-words", dir: "auto" }, name ?? "–", flag && h("span", { class: "tag" }, rubric.flags[flag])),
+      h("p", { class: "muted small" }, h("bdi", {}, person.name), answers && ` · ${answers}`),
       evidence && h("p", { class: "small", dir: "auto" }, evidence),
       labelScores(stream, scores),
       tags.length > 0 && h("p", { class: "queue-tags" }, tags.map((tag) => h("span", { class: "tag" }, tag))),

@@ -230,7 +230,7 @@ class FeaturePage extends Page {
 
   async #fetchLabels() {
     if (this.#labelled) return;
-    await withSheets(import("../components/label-box.js"), "labels");
+    await withSheets(import("../components/label-box.js"), "labels", "rubric");
     this.#labelled = true;
   }
 

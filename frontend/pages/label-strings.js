@@ -1,6 +1,7 @@
 /** Words of the label box: names of a feature, votes, tags, discussion, history, conflicts. */
 
 import { formatInteger, plural } from "../lib/format.js";
+import { answersOf, rubric } from "./rubric-strings.js";
 
 export const labels = {
   callsYou: "You are",
@@ -41,6 +42,23 @@ export const labels = {
   tags: "Tags",
   addTag: "Add a tag",
   removeTag: (tag) => `Take the tag ${tag} off`,
+  rateIt: "Rate it",
+  yourRating: "Your rating:",
+  ratings: "Ratings by others",
+  rate: "Save the rating",
+  rated: "Your rating is saved.",
+  needAnswer: "Answer at least one of the three questions.",
+  takeRatingBack: "Answer at least one of the three questions. To take your rating back, undo it in the history.",
+  flags: "What stands against naming it",
+  flag: "Flag it",
+  flagIt: "Save the flag",
+  flagged: "Your flag is saved.",
+  of: "of",
+  ofWhich: "Of which feature?",
+  parts: "Which ones? One a line (optional)",
+  needFlag: "Choose what stands against naming it.",
+  needOf: "Choose the feature that it is a duplicate of.",
+  takeFlagBack: (flag) => `Take the flag back: ${flag}`,
   discussion: "Discussion",
   comment: "Comment",
   commentPlaceholder: "What speaks for it, what against? @name tells somebody.",
@@ -81,12 +99,12 @@ export const labels = {
     propose: ({ text }) => `proposed “${text}”`,
     revise: ({ text }) => `reworded a name: “${text}”`,
     vote: ({ value }) => ({ up: "voted for a name", down: "voted against a name", withdrawn: "withdrew a vote" })[value],
-    rate: () => "rated it",
+    rate: (rating) => `rated it: ${answersOf(rating)}`,
     tag: ({ tag }) => `tagged it “${tag}”`,
     untag: ({ tag }) => `took off the tag “${tag}”`,
     comment: ({ text }) => `wrote: ${text}`,
-    flag: ({ flag }) => `flagged it: ${flag}`,
-    opinion: ({ text, flag }) => (text ? `gave an opinion: “${text}”` : `gave an opinion: ${flag ?? "taken out"}`),
+    flag: ({ flag }) => `flagged it: ${rubric.flags[flag]}`,
+    opinion: ({ text, flag }) => (text ? `gave an opinion: “${text}”` : `gave an opinion: ${rubric.flags[flag] ?? "taken out"}`),
     skip: () => "skipped it",
     retract: () => "took something back",
     undo: () => "undid something",

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from .conftest import Watch
 from .studio import Studio
@@ -108,6 +108,112 @@ def test_two_windows_show_each_others_work(new_page: Any, row: dict[str, Any]) -
     expect(bob.locator(".history li").first).to_contain_text("took out words")
     bob.locator(".history a").first.click()
     expect(bob.get_by_role("heading", level=1)).to_contain_text("ships at sea")
+
+
+def question(page: Page, name: str) -> Any:
+    return page.get_by_role("group", name=name)
+
+
+def test_a_feature_is_rated_and_flagged_by_keyboard_on_its_page(
+    page: Page, watch: Watch, studio: Studio, row: dict[str, Any]
+) -> None:
+    watch.allowed.append("422")
+    open_box(page, row, "Ann")
+    page.get_by_role("button", name=re.compile("^(Name it|Names)")).focus()
+    page.keyboard.press("r")
+    expect(question(page, "Is it one concept?").get_by_label("yes")).to_be_focused()
+    page.get_by_role("button", name="Save the rating").press("Enter")
+    expect(page.get_by_role("alert").get_by_text("Answer at least one of the three questions.")).to_be_visible()
+    question(page, "Is it one concept?").get_by_label("yes").press("ArrowRight")
+    question(page, "How specific?").get_by_label("4").press("Space")
+    page.get_by_label("On what evidence?").fill("Twenty contexts.")
+    page.get_by_role("button", name="Save the rating").press("Enter")
+    summary = page.locator("label-rating summary")
+    expect(summary).to_have_text("Your rating: one concept: partly · specific: 4")
+    expect(page.locator(".label-others")).to_be_hidden()
+
+    question(page, "How sure are you?").get_by_label("high").press("Space")
+    question(page, "How specific?").get_by_label("4").press("Space")  # once more: not answered
+    say(studio, row, kind="comment", text="Somebody speaks meanwhile.")
+    expect(page.locator(".comment-text")).to_have_text("Somebody speaks meanwhile.")
+    expect(question(page, "How sure are you?").get_by_label("high")).to_be_checked()
+    page.get_by_role("button", name="Save the rating").press("Enter")
+    expect(summary).to_have_text("Your rating: one concept: partly · sure: high")
+    (rating,) = studio.get(f"{api_of(row)}/labels")["ratings"]
+    assert (rating["one_concept"], rating["specificity"], rating["confidence"]) == ("partly", None, "high")
+    assert rating["evidence"] == "Twenty contexts."
+
+    page.get_by_role("button", name=re.compile("^(Name it|Names)")).focus()
+    page.keyboard.press("f")
+    question(page, "What stands against").get_by_label("several things").press("Space")
+    page.get_by_label("Which ones?").fill("ships\n\nharbours")
+    page.get_by_role("button", name="Save the flag").press("Enter")
+    flags = page.locator("label-flags .tags li")
+    expect(flags).to_have_text([re.compile("several things: ships, harbours.*Ann")])
+    page.keyboard.press("Enter")  # the form has closed, and the focus is where it is opened
+    expect(question(page, "What stands against").get_by_label("several things")).to_be_disabled()
+    question(page, "What stands against").get_by_label("a duplicate").press("Space")
+    page.get_by_role("button", name="Save the flag").press("Enter")
+    expect(page.get_by_role("alert").get_by_text("Choose the feature that it is a duplicate of.")).to_be_visible()
+    for index in (row["index"], row["index"] + 1):
+        page.get_by_role("combobox", name="Of which feature?").fill(f"{row['layer']}/{index}")
+        page.get_by_role("option", name=f"L{row['layer']} · {index}").first.wait_for()
+        page.keyboard.press("Enter")
+        page.get_by_label("Why (optional)").last.fill("They write alike.")
+        page.get_by_role("button", name="Save the flag").press("Enter")
+        if index == row["index"]:
+            expect(page.locator("label-flags [role=alert]")).to_contain_text("no duplicate of itself")
+    expect(flags.last).to_have_text(re.compile("a duplicate of L.*Ann: They write alike."))
+    expect(flags.last.get_by_role("link")).to_have_attribute("href", f"/feature/{row['source']}/{row['index'] + 1}")
+    assert [
+        (each["flag"], each["parts"], each["of_index"]) for each in studio.get(f"{api_of(row)}/labels")["flags"]
+    ] == [
+        ("polysemantic", ["ships", "harbours"], None),
+        ("duplicate", [], row["index"] + 1),
+    ]
+
+    page.reload()  # it says what they have set
+    page.get_by_role("button", name=re.compile("^(Name it|Names)")).click()
+    expect(summary).to_have_text("Your rating: one concept: partly · sure: high")
+    summary.press("Enter")
+    expect(question(page, "Is it one concept?").get_by_label("partly")).to_be_checked()
+    page.get_by_role("button", name="Take the flag back: several things").press("Enter")
+    expect(flags).to_have_count(1)
+    page.locator("label-flags summary").click()
+    expect(question(page, "What stands against").get_by_label("several things")).to_be_enabled()
+    page.get_by_text("History", exact=True).click()
+    expect(page.locator(".history")).to_contain_text("rated it: one concept: partly · sure: high")
+
+
+def test_whoever_may_not_label_sees_how_others_rate_and_flag(page: Page, row: dict[str, Any]) -> None:
+    bob = {"id": "bob", "name": "Bob"}
+    answers = {
+        "one_concept": "no",
+        "specificity": 2,
+        "confidence": None,
+        "evidence": "<b>See</b> the tail.",
+        "stale": False,
+    }
+    flag = {"stream": 2, "flag": "unclear", "of_source": None, "of_index": None, "parts": [], "reason": "noise"}
+
+    def said_by_bob(route: Route) -> None:
+        found = route.fetch().json()
+        flags = [{**flag, "person": bob, "created_at": "2026-01-02T03:04:05Z"}]
+        route.fulfill(json={**found, "ratings": [{"stream": 1, "person": bob, **answers}], "flags": flags})
+
+    def a_reader(route: Route) -> None:
+        found = route.fetch().json()
+        route.fulfill(json={**found, "person": {**found["person"], "permissions": ["read"]}})
+
+    page.route(f"**{api_of(row)}/labels", said_by_bob)
+    page.route("**/api/session", a_reader)
+    page.goto(f"/feature/{row['source']}/{row['index']}")
+    page.get_by_role("button", name=re.compile("^(Name it|Names)")).click()
+    expect(page.locator(".judgements li")).to_have_text(["Bob · one concept: no · specific: 2<b>See</b> the tail."])
+    expect(page.locator("label-flags .tags li")).to_have_text(["unclearBob: noise"])
+    expect(page.locator("label-rating summary")).to_be_hidden()
+    expect(page.locator("label-flags summary")).to_be_hidden()
+    expect(page.get_by_role("button", name="Take the flag back: unclear")).to_have_count(0)
 
 
 STREAM_OF_OURS = """
