@@ -77,6 +77,11 @@ class Mean(NamedTuple):
         interval = list(self.interval()) if known else None
         return {"value": self.value, "error": self.error if known else None, "interval": interval}
 
+    def to_estimate(self) -> dict[str, float | None]:
+        """Plain data as tables of evidence have it: `value`, `low`, `high`; None for what is not finite."""
+        low, high = self.interval() if np.isfinite(self.error) else (None, None)
+        return {"value": self.value, "low": low, "high": high}
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Mean:
         """What `to_json` gave."""

@@ -209,6 +209,24 @@ def _p4(tables: Tables) -> Iterator[Figure]:
                 "large. P4 asks for a median of 0.8.",
                 lines(cumulated, "rank correlation", "share of features", shapes=[bound(0.8)]),
             )
+    yield from _steered(tables)
+
+
+def _steered(tables: Tables) -> Iterator[Figure]:
+    rows = [row for row in _rows(tables, "steered_concepts") if _number(row.get("with_detector"))]
+    if not rows:
+        return
+    source = OURS if any(row.get("source") == OURS for row in rows) else rows[0].get("source")
+    own = sorted((row for row in rows if row.get("source") == source), key=lambda row: -row["with_detector"])
+    shown = {"with_detector": "detector", "with_other": "another feature", "with_nothing": "nothing"}
+    series = {name: [Point(row["concept"], row.get(key)) for row in own] for key, name in shown.items()}
+    yield Figure(
+        "p4/steered_concepts",
+        f"Concepts steered: what is turned, {source}",
+        "Share of continuations of neutral prompts that have the concept, over all doses, as a probe on their tokens "
+        "tells: with the concept's detector turned, with another feature turned as far, and with nothing.",
+        dots(series, "share of continuations", xaxis={"range": [-0.02, 1.02], "tickformat": ".0%"}),
+    )
 
 
 def _p5(tables: Tables) -> Iterator[Figure]:

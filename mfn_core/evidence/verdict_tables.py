@@ -34,6 +34,8 @@ TITLES = {
     "p4/interpretability": "How well a short pattern tells where a feature fires, on the other half of the text",
     "p4/explanations": "What was learned of each feature",
     "p4/erasure": "Concepts erased: nats a token more where their detector is ablated",
+    "p4/steering": "Concepts steered: share of continuations that have a concept while its detector is turned",
+    "p4/steered_concepts": "Concept by concept: share of continuations that have it",
     "p5/baselines": "Baselines",
     "p5/spliced SAE": "The same with SAEs put in without any tuning",
     "p5/domains": "Domains never trained on",
@@ -44,6 +46,12 @@ TITLES = {
     "beside/cost": "What the model costs, in nats a token, mean over windows of held-out text",
 }
 CAPTIONS = {
+    "p4/steering": "Means over concepts. Dose: what the detector is set to, in times its greatest strength; the other "
+    "feature, of the same layer, fires as often and is set to the same values. A probe on tokens tells whether a text "
+    "has the concept; concepts that it tells with an AUC below 0.9 are left out. Times as strange: perplexity for the "
+    "dense twin, over that of texts with nothing turned; median. Steers: share of concepts that a text has more often "
+    "than with nothing turned and than with the other feature, each beyond chance.",
+    "p4/steered_concepts": "Over all doses, and at each. Times as strange: as above, over all doses.",
     "beside/layers": "Instability: ‖z − z̃‖² / ‖z‖² under noise of a tenth of each embedding. Reach: over which share "
     "of all logits of a text the ablation of a feature is spread, median of 24 features.",
     "beside/saes": "Added: nats a token with the code in the place of the stream; recovered: of what ablating the "
@@ -91,9 +99,24 @@ NAMES = {
     "f1": "F1",
     "p_holm": "p, Holm",
     "held_out": "held out",
+    "left_out": "left out",
+    "with_nothing": "nothing turned",
+    "with_other": "another feature turned",
+    "with_detector": "detector turned",
+    "with_detector_1": "at dose 1",
+    "with_detector_2": "at dose 2",
+    "with_detector_4": "at dose 4",
+    "above_other": "more than the other",
+    "stranger": "times as strange",
+    "stranger_other": "times as strange, the other",
+    "judge": "AUC of the probe",
     "name": "",
 }
-SHARES = {"rate", "near_target", "dead", "ultra_rare", "dense", "lost", "strong", "good", "monotone", "random_monotone"}
+SHARES = {
+    *("rate", "near_target", "dead", "ultra_rare", "dense", "lost", "strong", "good", "monotone", "random_monotone"),
+    *("with_nothing", "with_other", "with_detector", "with_detector_1", "with_detector_2", "with_detector_4"),
+    *("above_other", "steers"),
+}
 UNITS = {"loss": "nats", "twin": "nats", "kl": "nats", "random_kl": "nats", "inside": "nats", "outside": "nats"}
 
 

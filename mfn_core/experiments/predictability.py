@@ -1,4 +1,5 @@
-"""P4 on one model and what stands beside it: features clamped, explained, and the detectors of concepts ablated."""
+"""P4 on one model and what stands beside it: features clamped, explained, and the detectors of concepts ablated and
+turned."""
 
 from __future__ import annotations
 
@@ -6,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
+from mfn_core.evaluation.ablation import AblationEffect
+from mfn_core.evaluation.concept_steering import TOKENS
 from mfn_core.evaluation.concept_table import ConceptTable
-from mfn_core.evaluation.concepts import Unit
+from mfn_core.evaluation.concepts import Detector, Unit
 from mfn_core.evaluation.journal import Journal
 from mfn_core.evaluation.predictions import p4
+from mfn_core.evaluation.text_probes import TextProbes
 from mfn_core.evaluation.verdicts import Verdict
-from mfn_core.experiments import clamping
+from mfn_core.experiments import clamping, steering_concepts
 from mfn_core.experiments.explaining import Explained, Wanted, explain, summary
 from mfn_core.experiments.material import OURS, SAE, Material, Progress, share
 from mfn_core.experiments.stand_ins import NEURONS, neurons_of
-from mfn_core.intervals import Mean
 from mfn_core.model import MFNModel
 
 MOST_ERASED = 4000  # labelled texts in which detectors are sought and ablated
@@ -54,8 +55,7 @@ def interventions(material: Material, journal: Journal, seed: int, progress: Pro
     beside = {
         "interpretability": summary(explained),
         "explanations": [row.to_json() for row in explained[OURS]],
-        "erasure": [row for source in (OURS, SAE) for row in _erasure(material, source, sources, journal, progress)],
-    }
+    } | ConceptTables(material, sources, journal, progress).tables()
     return p4.verdict(found, OURS, {name: rows for name, rows in beside.items() if rows})
 
 
@@ -66,39 +66,70 @@ def _explain(
     return [each.to_json() for each in explain(model, rows, wanted, progress=tell)]
 
 
-def _interval(mean: Mean) -> dict[str, float | None]:
-    ends = mean.interval() if np.isfinite(mean.error) else (None, None)
-    return {"value": mean.value, "low": ends[0], "high": ends[1]}
+class ConceptTables:
+    """The concepts of the labelled text: their detectors in each source, ablated, then turned."""
+
+    def __init__(
+        self, material: Material, sources: Mapping[str, MFNModel], journal: Journal, progress: Progress
+    ) -> None:
+        self._material, self._journal, self._progress = material, journal, progress
+        told = bool(material.labelled and material.concepts)
+        self._sources = {source: model for source, model in sources.items() if told and source in (OURS, SAE)}
+        self._texts = material.labelled[:: -(-len(material.labelled) // MOST_ERASED)] if told else []
+
+    def tables(self) -> dict[str, Any]:
+        """`erasure`, `steering`, `steered_concepts`."""
+        probes = TextProbes(self._texts, TOKENS, self._material.model.vocab_size)
+        detectors: dict[str, dict[str, Detector]] = {}
+        erased: dict[str, dict[str, AblationEffect]] = {}
+        steered: dict[str, steering_concepts.Successes] = {}
+        for source, model in self._sources.items():
+            tell = partial(self._tell, source)
+            detectors[source], erased[source] = self._erase(source, model, tell)
+            steered[source] = steering_concepts.steer_concepts(
+                model,
+                self._material.twin,
+                self._texts,
+                list(self._material.concepts),
+                [detectors[source][concept] for concept in erased[source]],
+                {concept: effect.control for concept, effect in erased[source].items()},
+                probes,
+                self._journal.under(f"p4/{source}/steering/"),
+                tell,
+            )
+        erasure = [
+            _erasure_row(source, detectors[source][concept], effect)
+            for source, effects in erased.items()
+            for concept, effect in effects.items()
+        ]
+        return {"erasure": erasure} | steering_concepts.tables(steered, detectors)
+
+    def _erase(
+        self, source: str, model: MFNModel, tell: Callable[[str, float], None]
+    ) -> tuple[dict[str, Detector], dict[str, AblationEffect]]:
+        """By concept: the detector, and, where it is found, what ablating it costs within the concept and outside."""
+        concepts = self._material.concepts
+        units: dict[str, Unit] = {name: "text" if whole else "token" for name, whole in concepts.items()}
+        table = ConceptTable(model, self._texts, units, self._journal.under(f"p4/{source}/concepts/"), tell)
+        detectors = table.detectors()
+        return {detector.concept: detector for detector in detectors}, table.effects(detectors)
+
+    def _tell(self, source: str, what: str, done: float) -> None:
+        self._progress(f"P4: {what}, {source}", done)
 
 
-def _erasure(
-    material: Material, source: str, sources: Mapping[str, MFNModel], journal: Journal, progress: Progress
-) -> list[dict[str, Any]]:
-    """What ablating the detector of each concept costs within the concept and outside, beside another feature's."""
-    if source not in sources or not material.labelled or not material.concepts:
-        return []
-    units: dict[str, Unit] = {name: "text" if whole else "token" for name, whole in material.concepts.items()}
-
-    def tell(what: str, done: float) -> None:
-        progress(f"P4: {what}, {source}", done)
-
-    texts = material.labelled[:: -(-len(material.labelled) // MOST_ERASED)]
-    table = ConceptTable(sources[source], texts, units, journal.under(f"p4/{source}/concepts/"), tell)
-    detectors = {detector.concept: detector for detector in table.detectors()}
-    return [
-        {
-            "source": source,
-            "concept": concept,
-            "layer": detectors[concept].layer,
-            "feature" if source == OURS else "number": detectors[concept].feature,
-            "inside": _interval(effect.inside),
-            "outside": _interval(effect.outside),
-            "control": _interval(effect.control_inside),
-            "specific": "yes" if effect.specific else "no",
-            "erased": "yes" if effect.changes else "no",
-        }
-        for concept, effect in table.effects(list(detectors.values())).items()
-    ]
+def _erasure_row(source: str, detector: Detector, effect: AblationEffect) -> dict[str, Any]:
+    return {
+        "source": source,
+        "concept": detector.concept,
+        "layer": detector.layer,
+        "feature" if source == OURS else "number": detector.feature,
+        "inside": effect.inside.to_estimate(),
+        "outside": effect.outside.to_estimate(),
+        "control": effect.control_inside.to_estimate(),
+        "specific": "yes" if effect.specific else "no",
+        "erased": "yes" if effect.changes else "no",
+    }
 
 
 def _sweep(model: MFNModel, rows: clamping.Rows, place: clamping.Place, seed: int) -> dict[str, Any]:

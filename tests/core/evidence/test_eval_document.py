@@ -21,6 +21,11 @@ def layer(near: float) -> dict[str, Any]:
     return {"near_target": near, "overlap": near / 2, "rates": {"edges": [0.25, 1.0, 4.0], "counts": [1, 3]}}
 
 
+def steered(source: str, concept: str, share: float) -> dict[str, Any]:
+    shares = {"with_nothing": 0.0, "with_other": 0.25, "with_detector": share}
+    return {"source": source, "concept": concept, "layer": 1, **shares, "steers": "yes"}
+
+
 def probe(source: str, concept: str, auc: float) -> dict[str, Any]:
     best = 7 if source == "MFN" else None
     return {
@@ -47,7 +52,14 @@ TABLES: dict[str, dict[str, Any]] = {
         "quantiles": [{"source": "MFN", "level": 0.5, "correlation": value} for value in (0.25, 0.75)],
         "best": [{"source": "MFN", "layer": 4, "feature": 12, "other": 13, "correlation": 0.875}],
     },
-    "P4": {"doses": [{"source": "MFN", "layer": 1, "feature": 3, "predicted": 0.5, "measured": 0.625, "rho": 0.75}]},
+    "P4": {
+        "doses": [{"source": "MFN", "layer": 1, "feature": 3, "predicted": 0.5, "measured": 0.625, "rho": 0.75}],
+        "steered_concepts": [
+            steered("SAE", "a", 1.0) | {"number": 4},
+            steered("MFN", "a", 0.5) | {"feature": 7},
+            steered("MFN", "b", 0.75) | {"feature": 8},
+        ],
+    },
     "P5": {"domains": {"reviews": {"lost": estimate(0.25), "texts": 3}}, "home": {}, "fine-tuned SAE": {}},
 }
 BESIDE = {"layers": [{"layer": 0, "fvu": 0.25}], "cost": [{"measure": "above", "nats": estimate(0.5)}]}
@@ -65,7 +77,7 @@ def test_every_table_is_shown_and_every_figure_has_its_numbers() -> None:
     shown = {each.key for each in document.tables}
     assert shown == {
         *("p1/layers", "p2/by_concept", "p2/means", "p2/gains", "p2/concepts"),
-        *("p3/aligned", "p3/quantiles", "p3/best", "p4/doses", "p5/domains"),
+        *("p3/aligned", "p3/quantiles", "p3/best", "p4/doses", "p4/steered_concepts", "p5/domains"),
         *("beside/layers", "beside/cost"),
     }
     drawn = {figure.key: numbers(figure.figure).rows for figure in document.figures}
@@ -83,6 +95,14 @@ def test_every_table_is_shown_and_every_figure_has_its_numbers() -> None:
     assert drawn["p3/quantiles"] == [["MFN", 0.5, 0.5]]
     assert drawn["p4/doses-measured"][0][:3] == ["MFN", 0.5, 0.625]
     assert drawn["p4/doses-rho"] == [["MFN", 0.75, 1.0]]
+    assert drawn["p4/steered_concepts"] == [  # of the model alone, what is steered most on top
+        ["detector", 0.75, "b"],
+        ["detector", 0.5, "a"],
+        ["another feature", 0.25, "b"],
+        ["another feature", 0.25, "a"],
+        ["nothing", 0.0, "b"],
+        ["nothing", 0.0, "a"],
+    ]
     assert drawn["p5/lost"] == [["never trained on", 0.25, 0.125, 0.375, "reviews"]]
     assert "p3/cka" not in drawn  # nothing was measured
     assert [title for title, _, _ in document.by_section()] == list(document.sections.values())
@@ -93,7 +113,7 @@ def test_features_behind_numbers_are_links() -> None:
     by_key = {each.key: each for each in eval_document("m", verdicts(), {}, {}).tables}
     concept = by_key["p2/by_concept"].rows[0]
     assert (concept["concept"], concept["feature"], concept["MFN 1"]) == ("b", [2, 7], 0.75)
-    for key in ("p2/by_concept", "p3/best", "p4/doses"):
+    for key in ("p2/by_concept", "p3/best", "p4/doses", "p4/steered_concepts"):
         assert "feature" in {column.kind for column in by_key[key].columns}, key
     assert by_key["p3/best"].rows[0]["feature"] == [4, 12]
 
