@@ -52,7 +52,7 @@ class LabelHistory extends HTMLElement {
       onclick: () => this.#redact(item.stream, said) }, text.redact);
     return h("li", { class: item.undone_by ? "is-undone" : null },
       h("span", { class: "muted small" }, h("time", { datetime: item.created_at }, formatTime(item.created_at)), " · ", h("a", { href: `/person/${encodeURIComponent(item.author.id)}` }, h("bdi", {}, item.author.name)), item.undone_by && ` · ${text.undone}`), " ",
-      h("span", { class: "history-text", dir: "auto" }, item.redacted_by ? text.redacted : said), " ", undo, " ", this.#past(item.stream, said), " ", redact);
+      h("span", { class: "history-text", dir: "auto" }, item.redacted_by ? text.redacted : said, item.reason && [": ", h("bdi", {}, item.reason)]), " ", undo, " ", this.#past(item.stream, said), " ", redact);
   }
 
   /** For good, so it asks, and for the reason, which stands in the history instead. */

@@ -15,7 +15,7 @@ export const collections = {
   make: (body, options) => json("/api/collections", { ...options, method: "POST", body }),
   /** { id, base_version, event: { kind, … } }. Gives the collection as it stands then. */
   act: (id, body, options) => json(`${urlOf(id)}/events`, { ...options, method: "POST", body }),
-  /** { id, event: { kind: "redact", target } }, for admins. Gives the collection as it stands then. */
+  /** { id, event: { kind: "redact", target }, reason }, for admins. Gives the collection as it stands then. */
   redact: (id, body, options) => json(`${urlOf(id)}/redactions`, { ...options, method: "POST", body }),
   /** What was done to it, the latest first; params: before, limit. */
   history: (id, params, options) => json(`${urlOf(id)}/history${queryString(params)}`, options),

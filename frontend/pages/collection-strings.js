@@ -89,7 +89,7 @@ export const collections = {
     },
     redact: "Take the words out",
     redactThis: (what) => `Take the words out: ${what}`,
-    sureRedact: (what) => `Take these words out for good? “${what}” They are deleted from the database, and nothing brings them back. That somebody wrote here stays in the history.`,
+    sureRedact: (what) => `Take these words out for good? “${what}” They are deleted from the database, and nothing brings them back. That somebody wrote here stays in the history, with your reason, which is:`,
     redacted: "its words were taken out by an admin",
     undo: "Undo",
     undone: "undone",

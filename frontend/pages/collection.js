@@ -179,10 +179,12 @@ class CollectionPage extends Page {
     }
   }
 
+  /** For good, so it asks, and for the reason, which stands in the history instead. */
   async #redact(target, what) {
-    if (!confirm(text.sureRedact(what))) return;
+    const reason = prompt(text.sureRedact(what))?.trim();
+    if (!reason) return;
     try {
-      await this.#show(await collections.redact(this.#id, { id: uuid(), event: { kind: "redact", target } }));
+      await this.#show(await collections.redact(this.#id, { id: uuid(), event: { kind: "redact", target }, reason }));
     } catch (error) {
       toast(errorText(error), { kind: "error" });
     }
@@ -236,12 +238,12 @@ class CollectionPage extends Page {
     await more();
   }
 
-  #entry({ stream, kind, payload, author, created_at: when, undone_by: gone, redacted_by: wordless }) {
+  #entry({ stream, kind, payload, author, created_at: when, reason, undone_by: gone, redacted_by: wordless }) {
     const what = text.kinds[kind](payload);
-    const hasWords = !wordless && (payload.name || payload.description || payload.note || payload.items?.some(({ note }) => note));
+    const hasWords = !wordless && (reason || payload.name || payload.description || payload.note || payload.items?.some(({ note }) => note));
     const notes = [gone && text.undone, wordless && text.redacted].filter(Boolean).map((note) => ` · ${note}`);
     const mine = this.#may.label && (this.#may.review || author.id === this.#may.me);
-    return h("li", { class: gone ? "is-undone" : null, dir: "auto" }, h("bdi", {}, author.name), " ", what, h("span", { class: "muted small" }, ` · ${moment.format(new Date(when))}${notes.join("")} `),
+    return h("li", { class: gone ? "is-undone" : null, dir: "auto" }, h("bdi", {}, author.name), " ", what, reason && [": ", h("bdi", {}, reason)], h("span", { class: "muted small" }, ` · ${moment.format(new Date(when))}${notes.join("")} `),
       this.#may.administer && hasWords && h("button", { type: "button", class: "linklike small", "aria-label": text.redactThis(what), onclick: () => this.#redact(stream, what) }, text.redact), " ",
       mine && !gone && !["make", "redact"].includes(kind) && h("button", { type: "button", class: "linklike small", "aria-label": text.undoThis(what), onclick: () => this.#deed({ event: { kind: "undo", target: stream }, base: this.#collection.version }) }, text.undo));
   }

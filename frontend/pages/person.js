@@ -66,7 +66,7 @@ class PersonPage extends Page {
     return h("li", { class: item.undone_by ? "is-undone" : null },
       h("span", { class: "muted small" }, h("time", { datetime: item.created_at }, formatTime(item.created_at)), " · ",
         h("a", { href: featurePath(item.source, item.index), class: "num" }, featureId(this.#layers.get(item.source) ?? "?", item.index)), item.undone_by && ` · ${words.undone}`), " ",
-      h("span", { class: "history-text", dir: "auto" }, said));
+      h("span", { class: "history-text", dir: "auto" }, said, item.reason && [": ", h("bdi", {}, item.reason)]));
   }
 }
 customElements.define("person-page", PersonPage);

@@ -123,12 +123,14 @@ def test_two_write_on_one_feature_and_neither_note_is_lost(page: Page, studio: S
     assert items_of(studio, identity)[0] == (rows[0]["index"], "from there\n\nfrom here")
 
     page.locator(".collection-history summary").click()
-    page.once("dialog", lambda dialog: dialog.accept())
+    page.once("dialog", lambda dialog: dialog.accept(" "))  # without a reason nothing is taken out
+    page.get_by_role("button", name=re.compile("^Take the words out: wrote on .*from there$")).click()
+    page.once("dialog", lambda dialog: dialog.accept("it names <b>somebody</b>"))
     page.get_by_role("button", name=re.compile("^Take the words out: wrote on .*from there$")).click()
     history = page.locator(".collection-history li")
-    expect(history.filter(has_text="took out words")).to_have_count(1)
+    expect(history.filter(has_text="took out words: it names <b>somebody</b>")).to_have_count(1)
     expect(history.filter(has_text="taken out by an admin")).to_have_count(1)
-    page.once("dialog", lambda dialog: dialog.accept())
+    page.once("dialog", lambda dialog: dialog.accept("that, too"))
     page.get_by_role("button", name=re.compile("^Take the words out: wrote on .*from here$")).click()
     expect(mine.locator(".collection-note")).to_have_count(0)
     assert items_of(studio, identity)[0] == (rows[0]["index"], None)

@@ -99,13 +99,13 @@ def test_two_windows_show_each_others_work(new_page: Any, row: dict[str, Any]) -
     bob.once("dialog", lambda dialog: dialog.accept("personal data"))
     bob.get_by_role("button", name="Take the words out: reworded a name: “sailing ships”").click()
     expect(bob.locator(".history li", has_text="taken out by an admin")).to_have_count(1)
-    expect(bob.locator(".history li").first).to_contain_text("took out words")
+    expect(bob.locator(".history li").first).to_contain_text("took out words: personal data")
     expect(bob.locator(".history")).not_to_contain_text("sailing ships")
     ann.close()
     expect(bob.locator(".label-others")).to_be_hidden()
     bob.locator(".history a").first.click()  # everything that one person said, of all features
     expect(bob.get_by_role("heading", level=1)).to_contain_text("What ")
-    expect(bob.locator(".history li").first).to_contain_text("took out words")
+    expect(bob.locator(".history li").first).to_contain_text("took out words: personal data")
     bob.locator(".history a").first.click()
     expect(bob.get_by_role("heading", level=1)).to_contain_text("ships at sea")
 

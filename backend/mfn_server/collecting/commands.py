@@ -21,6 +21,7 @@ from mfn_server.collecting.events import (
     Make,
     Move,
     Redact,
+    StoredRedact,
     Undo,
     fold_collection,
     key_of,
@@ -125,9 +126,10 @@ def redact(
     Raises APIError: no such collection or event (404); that was done already, or the id was used otherwise (409).
     """
     lock_collections(connection)
+    deed = StoredRedact(target=body.event.target, reason=body.reason)
     earlier = entry_by_id(connection, body.id)
     if earlier is not None:
-        _check_same(connection, earlier, collection_id, person, body.event)
+        _check_same(connection, earlier, collection_id, person, deed)
         return False
     seen = seen_entries(connection, model_id, collection_id, hidden_from(connection, person))
     if body.event.target not in {entry.stream for entry in seen}:
@@ -137,7 +139,7 @@ def redact(
     # whole, since what is seen of it may be without what is hidden
     (target,) = (each for each in entries_of(connection, collection_id) if each.stream == body.event.target)
     redact_entry(connection, target)
-    append_entry(connection, model_id, collection_id, person, body.id, body.event)
+    append_entry(connection, model_id, collection_id, person, body.id, deed)
     return True
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from pydantic import Field
 from mfn_server.campaigns.blind import Hidden
 from mfn_server.labels.payloads import FeatureName, Line, Prose, Target
 from mfn_server.logged import LoggedPayload, kind_of
+from mfn_server.schemas import Text
 
 MOST_ITEMS = 2_000
 """Of one collection: it is read, put in order and written about by people."""
@@ -153,6 +154,18 @@ class Redact(CollectionPayload):
     target: Target
 
 
+class StoredRedact(Redact):
+    """A redaction as the log has it: with its reason, which the first version did not ask for."""
+
+    VERSION: ClassVar[int] = 2
+
+    reason: Text | None = None
+
+    def without_words(self) -> Self:
+        """That words were taken out."""
+        return self.model_copy(update={"reason": None})
+
+
 def _unnoted(items: Sequence[Entry]) -> list[Entry]:
     return [item.model_copy(update={"note": None}) for item in items]
 
@@ -162,7 +175,7 @@ Deed = Annotated[Describe | Add | Remove | Annotate | Move | Delete | Undo, Fiel
 
 _KINDS: Mapping[str, type[CollectionPayload]] = {
     str(kind.model_fields["kind"].default): kind
-    for kind in (Make, Describe, Add, Remove, Annotate, Move, Delete, Undo, Redact)
+    for kind in (Make, Describe, Add, Remove, Annotate, Move, Delete, Undo, StoredRedact)
 }
 
 
@@ -332,11 +345,16 @@ def seen_by(
 
     found: list[CollectionEntry] = []
     dropped: set[int] = set()
+    partial: set[int] = set()
     for entry in entries:
         deed = entry.deed if entry.author_id == hidden.person_id else _without(entry.deed, shown, dropped)
         if deed is None:
             dropped.add(entry.stream)
         else:
+            if deed is not entry.deed:
+                partial.add(entry.stream)
+            elif isinstance(deed, Redact) and deed.target in partial and entry.author_id != hidden.person_id:
+                deed = deed.without_words()  # why words were taken out may tell what they were on
             found.append(entry if deed is entry.deed else replace(entry, deed=deed))
     return found
 

@@ -13,6 +13,7 @@ from mfn_server.collecting.events import (
     CollectionEntry,
     CollectionState,
     Key,
+    StoredRedact,
     fold_collection,
     redacted,
     seen_by,
@@ -150,9 +151,11 @@ def entry_views(entries: Sequence[CollectionEntry], every: Sequence[CollectionEn
             id=entry.id,
             stream=entry.stream,
             kind=entry.deed.kind,
-            payload=entry.deed.model_dump(mode="json", exclude_defaults=True) | {"kind": entry.deed.kind},
+            payload=entry.deed.model_dump(mode="json", exclude={"reason"}, exclude_defaults=True)
+            | {"kind": entry.deed.kind},
             author=_author(entry),
             created_at=entry.created_at,
+            reason=entry.deed.reason if isinstance(entry.deed, StoredRedact) else None,
             undone_by=gone.get(entry.stream),
             redacted_by=wordless.get(entry.stream),
         )

@@ -11,7 +11,7 @@ from pydantic import Field
 from mfn_server.collecting.events import MOST_ITEMS, Deed, Description, Entry, Name, Redact
 from mfn_server.errors import ErrorBody
 from mfn_server.labels.schemas import PersonView
-from mfn_server.schemas import Schema
+from mfn_server.schemas import Schema, Text
 
 
 class MakeBody(Schema):
@@ -38,6 +38,7 @@ class CollectionRedactBody(Schema):
 
     id: UUID
     event: Redact
+    reason: Text = Field(min_length=1, max_length=2000)
 
 
 class CollectionSummary(Schema):
@@ -88,6 +89,7 @@ class CollectionEntryView(Schema):
     payload: dict[str, Any]
     author: PersonView
     created_at: datetime
+    reason: str | None = Field(description="Why words were taken out.")
     undone_by: int | None = Field(description="The event that undid it.")
     redacted_by: int | None = Field(description="The event by which an admin took out its words.")
 

@@ -257,7 +257,7 @@ TABLE: dict[str, Tells | Silent | Apart] = {
             (
                 "POST",
                 f"/api/collections/{case.collection}/redactions",
-                {"id": str(uuid.UUID(int=6)), "event": {"kind": "redact", "target": 2}},
+                {"id": str(uuid.UUID(int=6)), "event": {"kind": "redact", "target": 2}, "reason": "private"},
             )
         ]
     ),

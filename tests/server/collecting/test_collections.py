@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from mfn_server.access.person import Person
 from mfn_server.campaigns.blind import Hidden
 from mfn_server.collecting.commands import do, make, redact
-from mfn_server.collecting.events import Entry, Redact, fold_collection, seen_by
+from mfn_server.collecting.events import Entry, Redact, StoredRedact, fold_collection, read_deed, seen_by
 from mfn_server.collecting.log import collection_differences, entries_of
 from mfn_server.collecting.reading import collection_history, collection_list, collection_view
 from mfn_server.collecting.schemas import CollectionDeedBody, CollectionRedactBody, CollectionView, MakeBody
@@ -44,8 +44,14 @@ def act(
     return collection_view(connection, MODEL, collection, person)
 
 
-def take_out(connection: Connection, collection: uuid.UUID, target: int, identity: uuid.UUID | None = None) -> bool:
-    body = CollectionRedactBody(id=identity or uuid.uuid4(), event=Redact(target=target))
+def take_out(
+    connection: Connection,
+    collection: uuid.UUID,
+    target: int,
+    identity: uuid.UUID | None = None,
+    reason: str = "an address",
+) -> bool:
+    body = CollectionRedactBody(id=identity or uuid.uuid4(), event=Redact(target=target), reason=reason)
     return redact(connection, MODEL, collection, ADA, body)
 
 
@@ -252,6 +258,8 @@ def test_redaction_takes_the_words_out_of_the_database_and_leaves_the_rest(bare:
         history = collection_history(connection, MODEL, identity, ANN, None, 50)
         marks = {entry.stream: entry.redacted_by for entry in history.items if entry.redacted_by}
         assert marks == {stream: stream + len(streams) for stream in streams}
+        reasons = [entry.reason for entry in reversed(history.items)]
+        assert reasons == [None] * len(streams) + ["an address"] * len(streams)
         assert collection_view(connection, MODEL, identity, ANN, at=streams[-1]).name == "(redacted)"
         for table in (CollectionEvent, FeatureCollection, CollectionItem):
             assert "Elm" not in str([tuple(row) for row in connection.execute(select(table))])
@@ -268,6 +276,34 @@ def test_redaction_takes_the_words_out_of_the_database_and_leaves_the_rest(bare:
             take_out(connection, identity, now.version + 1)
         back = act(connection, identity, BOB, now.version, kind="describe", name="ships")
         assert back.name == "ships"
+
+        # a reason is words, too
+        first, id = streams[0] + len(streams), uuid.uuid4()
+        with pytest.raises(APIError, match="something else"):
+            take_out(connection, identity, streams[0], taken[streams[0]], reason="another reason")
+        assert take_out(connection, identity, first, id, reason="it names the street")
+        assert not take_out(connection, identity, streams[0], taken[streams[0]], reason="an address")
+        assert not take_out(connection, identity, first, id, reason="it names the street")
+        said = {e.stream: e.reason for e in collection_history(connection, MODEL, identity, ANN, None, 50).items}
+        assert (said[first], said[first + 1]) == (None, "an address")
+
+
+def test_why_words_on_a_hidden_feature_were_taken_out_is_hidden(bare: Database) -> None:
+    with bare.write() as connection:
+        identity = begin(connection, 0, person=BOB)
+        for items in ([feature(1, note="masts"), feature(2, note="hulls")], [feature(3, note="sails")]):
+            version = act(connection, identity, BOB, kind="add", items=items).version
+            take_out(connection, identity, version, reason=f"of {items[0]['note']}")
+        entries = entries_of(connection, identity)
+        seen = seen_by(entries, Hidden(ANN.id, frozenset({(1, 1)})), {"a": 1, "b": 2})
+    assert [entry.deed.reason for entry in entries if isinstance(entry.deed, StoredRedact)] == ["of masts", "of sails"]
+    assert [entry.deed.reason for entry in seen if isinstance(entry.deed, StoredRedact)] == [None, "of sails"]
+
+
+def test_a_redaction_of_before_there_were_reasons_is_read() -> None:
+    deed = read_deed("redact", 1, {"target": 3})
+    assert isinstance(deed, StoredRedact)
+    assert (deed.target, deed.reason) == (3, None)
 
 
 def test_by_http_a_repeat_changes_nothing_and_a_list_is_of_the_collection(client: TestClient) -> None:
@@ -301,6 +337,9 @@ def test_by_http_a_repeat_changes_nothing_and_a_list_is_of_the_collection(client
     assert client.get(f"/api/collections?feature={names[2]['source']}:9999").json()["items"] == []
     seen = client.get(f"/api/collections/{identity}")
     note = {"id": str(uuid.uuid4()), "event": {"kind": "note", "item": names[1], "note": "mast"}}
+    out = {"id": str(uuid.uuid4()), "event": {"kind": "redact", "target": seen.json()["version"]}}
+    without = client.post(f"/api/collections/{identity}/redactions", json=out)
+    assert (without.status_code, without.json()["error"]["field"]) == (422, "reason")
     headers = {"If-Match": seen.headers["etag"]}
     assert client.post(f"/api/collections/{identity}/events", json=note, headers=headers).status_code == 201
     note["id"] = str(uuid.uuid4())

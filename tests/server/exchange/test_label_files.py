@@ -23,7 +23,7 @@ from mfn_server.access.audit import read_log
 from mfn_server.access.person import Person
 from mfn_server.cli import app as cli
 from mfn_server.collecting.commands import do, make, redact
-from mfn_server.collecting.events import Entry, fold_collection
+from mfn_server.collecting.events import Entry, StoredRedact, fold_collection
 from mfn_server.collecting.events import Redact as CollectionRedact
 from mfn_server.collecting.log import all_collections, collection_differences
 from mfn_server.collecting.schemas import CollectionDeedBody, CollectionRedactBody, MakeBody
@@ -232,10 +232,14 @@ def test_what_goes_out_and_in_means_the_same_and_twice_is_once(bare: Database, o
     with bare.write() as connection:
         (entries,) = all_collections(connection, MODEL)
         for target in (entries[0].stream, entries[1].stream):
-            body = CollectionRedactBody(id=uuid.uuid4(), event=CollectionRedact(target=target))
+            body = CollectionRedactBody(id=uuid.uuid4(), event=CollectionRedact(target=target), reason="an address")
             assert redact(connection, MODEL, entries[0].collection_id, ADA, body)
     assert "masts" not in fetched(bare).decode()
     assert bring(other, fetched(bare)).new_collection_events == 2
+    with other.snapshot() as connection:
+        (entries,) = all_collections(connection, MODEL)
+    reasons = [entry.deed.reason for entry in entries if isinstance(entry.deed, StoredRedact)]
+    assert reasons == ["an address", "an address"]
     assert bring(other, file).problems == []  # nor does an older file bring them back
     assert "masts" not in fetched(other).decode()
     assert meaning(other) == meaning(bare)
