@@ -88,10 +88,11 @@ def tables(found: Mapping[str, Successes], detectors: Mapping[str, Mapping[str, 
         every = list(told.values())
         counts = {"concepts": len(told), "left_out": len(successes) - len(told)}
         steers = {"steers": sum(one.steers for one in every) / len(every)}
-        steering.append({"source": source, "dose": "all"} | counts | _over_concepts(every, range(len(DOSES))) | steers)
+        steering.append({"source": source, "dose": "all"} | counts | steers | _over_concepts(every, range(len(DOSES))))
         for place, dose in enumerate(DOSES):
             steering.append({"source": source, "dose": f"{dose:g}"} | counts | _over_concepts(every, [place]))
-        rows += [_row(source, detectors[source][concept], success) for concept, success in told.items()]
+        most_first = sorted(told.items(), key=lambda item: -share_of(item[1].steered))
+        rows += [_row(source, detectors[source][concept], success) for concept, success in most_first]
     return {"steering": steering, "steered_concepts": rows}
 
 
@@ -116,6 +117,7 @@ def _row(source: str, detector: Detector, success: SteeringSuccess) -> dict[str,
         "concept": detector.concept,
         "layer": detector.layer,
         "feature" if source == OURS else "number": detector.feature,
+        "steers": "yes" if success.steers else "no",
         "with_nothing": share_of([success.plain]),
         "with_other": share_of(success.control),
         "with_detector": share_of(success.steered),
@@ -123,5 +125,4 @@ def _row(source: str, detector: Detector, success: SteeringSuccess) -> dict[str,
         "above_other": success.above_control.to_estimate(),
         "stranger": stranger(success.steered, success.plain),
         "judge": success.auc,
-        "steers": "yes" if success.steers else "no",
     }
