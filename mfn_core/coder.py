@@ -104,25 +104,41 @@ class PostHocCoder(SparseCoder):
 
     It steers with its error term kept, `h' = h + s_t Σ (z'_j − z_j) D_j`; where nothing is changed, h passes bit for
     bit. In training it sees the stream without gradient, and nothing of it reaches the model.
+
+    Where it `replaces` the stream, what passes is what it makes of it, and of that the model's gradient is taken.
+
+    Attributes:
+        replaces: whether it does.
     """
+
+    replaces = False
+
+    @property
+    def error_kept(self) -> float:
+        """All of it, or nothing where the code replaces the stream."""
+        return 0.0 if self.replaces else 1.0
 
     def forward(self, h: Tensor) -> Tensor:
         """h, with the current run's interventions. Shape [B, T, d]."""
         run = self.stage.run
-        if run is None or not (run.watched or run.edits is not None):
+        if not self.replaces and (run is None or not (run.watched or run.edits is not None)):
             return h
-        if run.branch != "none":
+        if run is not None and run.branch != "none":
             return self._learn(h)
-        x, scale, _ = self.normalise(full_precision(h))
+        x, scale, shift = self.normalise(full_precision(h))
         codes = raw = self.activate(self.pre_activations(x))
         changed = h
-        if run.edits is not None:
+        if run is not None and run.edits is not None:
             codes = run.edits.layers[self.number].apply(raw, self.stage.positions)
+        if self.replaces:
+            made = scale * self.decode(codes)
+            changed = (made if shift is None else made + shift).to(h.dtype)
+        elif run is not None and run.edits is not None:
             # Entries stand where they stood, those that joined behind them: a difference of 0 is exactly 0.
             change = torch.cat([codes.values[..., : raw.width] - raw.values, codes.values[..., raw.width :]], dim=-1)
             added = SparseCodes(codes.indices, change, codes.n_features).decode(self.directions)
             changed = (h + scale * added).to(h.dtype)
-        if run.record:
+        if run is not None and run.record:
             x_hat = None if run.record == "codes" else self.decode(codes)
             run.traces[self.number] = LayerTrace(codes, raw, scale.detach(), x.detach(), x_hat)
         return changed

@@ -111,7 +111,10 @@ KINDS: dict[str, tuple[str, str]] = {
 
 # Settings that came after the first format. At their default they are left out of JSON, so that a setting that a
 # model does not use changes neither its file nor its fingerprint.
-_LATER = {"site": "resid_mid", "token_lookup": False}
+_LATER: dict[str, dict[str, Any]] = {
+    "mfn": {"site": "resid_mid", "token_lookup": False},
+    "sae": {"replaces": False},
+}
 
 
 @dataclass(frozen=True)
@@ -142,10 +145,10 @@ class MFNConfig:
 
 
 def _to_json(layer: CoderConfig) -> dict[str, Any]:
+    later = _LATER.get(layer.kind, {})
     settings = {f.name: getattr(layer, f.name) for f in fields(layer)}
-    if layer.kind != "mfn":
-        return {"kind": layer.kind, **settings}
-    return {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
+    kept = {name: value for name, value in settings.items() if name not in later or value != later[name]}
+    return kept if layer.kind == "mfn" else {"kind": layer.kind, **kept}
 
 
 def _from_json(number: str, layer: Mapping[str, Any]) -> CoderConfig:

@@ -17,7 +17,7 @@ Architecture = Literal["standard", "topk", "batchtopk", "jumprelu"]
 
 @dataclass(frozen=True)
 class SAEConfig(CoderConfig):
-    """A sparse autoencoder that reads a model from outside.
+    """A sparse autoencoder that reads a model from outside, or takes its stream's place.
 
     Attributes:
         architecture: what makes the code sparse. `standard`: ReLU, with an L1 penalty in training. `topk`: the K
@@ -32,6 +32,8 @@ class SAEConfig(CoderConfig):
         bandwidth: ε, how far from its threshold a pre-activation may lie to count in the threshold's gradient
             (`jumprelu`, in training). In units of p: the default suits an input of unit root mean square.
         threshold: what the thresholds of `jumprelu` start at, in units of p.
+        replaces: whether the model goes on with what the SAE makes of the stream, and what it cannot rebuild does not
+            pass. A model that was trained on with it copes with that (a *fine-tuned SAE*); any other loses much.
     """
 
     kind: ClassVar[str] = "sae"
@@ -42,6 +44,7 @@ class SAEConfig(CoderConfig):
     apply_b_dec_to_input: bool = True
     bandwidth: float = 0.1
     threshold: float = 0.1
+    replaces: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -58,7 +58,8 @@ def jump_relu(pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
 
 
 class SAE(PostHocCoder):
-    """A sparse autoencoder that watches a model at one site, and steers it with its error term kept.
+    """A sparse autoencoder that watches a model at one site, and steers it with its error term kept; or replaces the
+    stream there (`SAEConfig.replaces`).
 
     `p = W_e (x − b_d) + b_e`, `x̂ = Σ z_j D_j + b_d` with x the normalised stream. Codes are never stored dense: where
     the number of firings varies, the width is that of the token with the most of them.
@@ -69,6 +70,7 @@ class SAE(PostHocCoder):
 
     Attributes:
         k: K, which a training schedule may move; None where the architecture has none.
+        replaces: as `SAEConfig` says.
     """
 
     config: SAEConfig
@@ -77,6 +79,7 @@ class SAE(PostHocCoder):
     def __init__(self, d_model: int, config: SAEConfig, number: int = 0, stage: Stage | None = None) -> None:
         super().__init__(d_model, config, number, stage)
         self.k = config.k
+        self.replaces = config.replaces
         directions = F.normalize(torch.randn(config.n_features, d_model), dim=-1)
         if config.architecture == "standard":
             directions = directions * STANDARD_NORM
@@ -95,7 +98,7 @@ class SAE(PostHocCoder):
     @property
     def current_config(self) -> SAEConfig:
         """The configuration with K as it stands."""
-        return dataclasses.replace(self.config, k=self.k)
+        return dataclasses.replace(self.config, k=self.k, replaces=self.replaces)
 
     @property
     def directions(self) -> Tensor:
@@ -111,7 +114,8 @@ class SAE(PostHocCoder):
         """x, s and shift with h = s · x + shift. Shapes [..., d], [..., 1], [..., 1] (None: no shift)."""
         match self.config.norm:
             case "rms":
-                scale = h.square().mean(-1, keepdim=True).sqrt().clamp(min=TINY)
+                # bounded below the root, whose derivative at 0 is not finite
+                scale = h.square().mean(-1, keepdim=True).clamp(min=TINY**2).sqrt()
                 return h / scale, scale, None
             case "layer":
                 shift = h.mean(-1, keepdim=True)

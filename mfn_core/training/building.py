@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from mfn_core.baselines.config import TokenTableConfig
+from mfn_core.baselines.sae import SAE
 from mfn_core.baselines.wider import widen_mlps
 from mfn_core.config import MFNConfig
 from mfn_core.errors import ConfigError
@@ -28,6 +29,7 @@ from mfn_core.training.config import TrainConfig
 from mfn_core.training.objective import Objective
 from mfn_core.training.pressures import Pressures
 from mfn_core.training.sae import SAEObjective
+from mfn_core.training.tuning import TuningObjective
 from mfn_core.world import ALONE, World
 
 STRUCTURE = "model.json"  # in a run's data folder
@@ -76,6 +78,8 @@ def read_structure(data: Path) -> dict[str, Any]:
 
 def objective_of(model: MFNModel, config: TrainConfig, world: World = ALONE) -> Objective:
     """What a model is trained for."""
+    if config.sae.replace:
+        return TuningObjective(model, config, world)
     return SAEObjective(model, config, world) if config.sae.layers else Pressures(model, config, world)
 
 
@@ -139,6 +143,8 @@ def _from_scratch(config: TrainConfig, tokenizer: Any) -> MFNModel:
 
 def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
     path = config.base.path
+    if config.sae.replace and not has_layers(path):
+        raise ConfigError(f"sae.replace trains a model on with the SAEs that it has, and {path} has none")
     if _is_bundle(path):
         if config.base.mlp:
             raise ConfigError(f"base.mlp widens a model of transformers, and {path} is a bundle")
@@ -147,6 +153,9 @@ def _on_base(config: TrainConfig, tokenizer: Any) -> MFNModel:
         if not model.coders:  # a dense twin
             return MFNModel.equip(model.base, wanted, tokenizer)
         _check_equipment(model, wanted, path)
+        for coder in model.coders.values():
+            if isinstance(coder, SAE):
+                coder.replaces = config.sae.replace
         return model
     try:
         base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -168,7 +177,7 @@ def _check_equipment(model: MFNModel, config: MFNConfig, path: str) -> None:
     wanted, found = config.to_json()["layers"], model.config.to_json()["layers"]
     for layers in (wanted, found):
         for layer in layers.values():
-            for moved in ("alpha", "k"):
+            for moved in ("alpha", "k", "replaces"):
                 layer.pop(moved, None)
     if wanted != found:
         raise ConfigError(
@@ -185,10 +194,11 @@ def _equipment(config: TrainConfig, n_blocks: int, vocabulary: int) -> MFNConfig
 
 
 def _prepared(model: MFNModel, config: TrainConfig) -> MFNModel:
-    """Weights that are not to move are told so; SAEs leave their model as it is."""
-    model.base.requires_grad_(not (config.base.freeze or config.sae.layers))
+    """Weights that are not to move are told so: SAEs leave their model as it is, or the model them."""
+    replaced = config.sae.replace
+    model.base.requires_grad_(replaced or not (config.base.freeze or config.sae.layers))
     for coder in model.coders.values():
-        coder.requires_grad_(True)
+        coder.requires_grad_(not replaced)
     return model
 
 

@@ -66,6 +66,11 @@ class TrainConfig:
             "a run trains layers of features or SAEs, not both: leave mfn.layers or sae.layers empty",
         )
         require(
+            not self.sae.replace or bool(self.sae.layers and self.base.path and not self.base.freeze),
+            "sae.replace trains a model on with the SAEs that it has: give base.path and sae.layers, and leave "
+            "base.freeze off",
+        )
+        require(
             not (self.mfn.tables and (self.mfn.layers or self.mfn.resid_final or self.sae.layers)),
             "mfn.tables are for a dense model: leave mfn.layers, mfn.resid_final and sae.layers empty",
         )

@@ -1,4 +1,4 @@
-"""Post-hoc SAEs, trained by the same loop on a model that stays as it is."""
+"""Post-hoc SAEs, trained by the same loop on a model that stays as it is; or a model, trained on with them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class SAETraining:
             `mfn_core.baselines.objectives`).
         horizon: tokens over which firing rates are averaged.
         dead_after: tokens without firing after which a feature is dead.
+        replace: whether the model goes on with what the SAEs of `base.path` make of its stream, and is trained on with
+            that by the next-token loss, while the SAEs stay as they are: a *fine-tuned SAE*. The other way round
+            (off), the SAEs learn, and the model stays as it is.
     """
 
     layers: tuple[int, ...] = ()
@@ -35,6 +38,7 @@ class SAETraining:
     objective: Mapping[str, Any] = field(default_factory=dict)
     horizon: int = 50_000
     dead_after: int = 100_000
+    replace: bool = False
 
     def __post_init__(self) -> None:
         require_positive(self, "horizon", "dead_after")
@@ -53,4 +57,5 @@ class SAETraining:
             norm=cast(Any, self.norm),
             apply_b_dec_to_input=self.apply_b_dec_to_input,
             site=cast(Any, self.site),
+            replaces=self.replace,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mfn_core.baselines import SAE, NeuronConfig, SAEConfig, attach
 from mfn_core.baselines.config import Architecture
 from mfn_core.config import CoderConfig, Site
 from mfn_core.errors import ConfigError, MFNError
+from mfn_core.evaluation.splicing import spliced
 from mfn_core.generation.events import TokenEvent
 from mfn_core.generation.request import GenerationRequest
 from mfn_core.generation.slots import SlotEngine
@@ -282,3 +284,58 @@ def test_a_stability_pass_gives_the_codes_alone(tiny_model: MFNModel) -> None:
     assert trace.aux.codes.values.requires_grad
     assert float(coder.threshold) == before
     assert Run().branch == "none"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_sae_in_the_streams_place_lets_nothing_else_pass(tiny_model: MFNModel, architecture: Architecture) -> None:
+    watching = with_codes(tiny_model, *[sae_config(architecture, "resid_mid")] * 2)
+    config = replace(sae_config(architecture, "resid_mid"), replaces=True)
+    model = with_codes(tiny_model, *[config] * 2)
+    ids = torch.tensor([tiny_model.encode_text(TEXT)])
+    with torch.no_grad(), spliced(watching):
+        expected = watching(ids).logits
+    model.base.requires_grad_(True)
+    for coder in model.coders.values():
+        coder.requires_grad_(False)
+    found = model(ids)
+    torch.testing.assert_close(found.logits, expected)
+    recorded = model(ids, record=True)
+    assert torch.equal(recorded.logits, found.logits)
+    seen: list[Tensor] = []
+    handle = model.base.model.layers[1].post_attention_layernorm.register_forward_pre_hook(
+        lambda module, given: seen.append(given[0])
+    )
+    trace = model(ids, record=True).traces[1]
+    handle.remove()
+    torch.testing.assert_close(seen[0], trace.scale * model.coders[1].decode(trace.codes))
+    assert {coder.error_kept for coder in model.coders.values()} == {0.0}
+    assert {coder.error_kept for coder in watching.coders.values()} == {1.0}
+    found.logits.square().mean().backward()
+    first, last = (model.base.model.layers[n].self_attn.o_proj.weight.grad for n in (0, 1))
+    assert float(first.abs().max()) > 0  # through both SAEs
+    assert float(last.abs().max()) > 0
+    assert all(p.grad is None for coder in model.coders.values() for p in coder.parameters())
+
+
+@torch.no_grad()
+def test_what_is_turned_in_an_sae_that_replaces_the_stream_is_written(tiny_model: MFNModel) -> None:
+    model = with_codes(tiny_model, replace(sae_config("topk", "resid_mid"), replaces=True))
+    ids = torch.tensor([tiny_model.encode_text(TEXT)])
+    raw = model(ids, record=True).traces[0]
+    edits = EditBuffers.allocate(model.n_features, 1)
+    edits.write(0, [Intervention(0, 3, "set", 9.0)], 0)
+    changed = model(ids, record=True, edits=edits)
+    expected = raw.codes.dense()
+    expected[..., 3] = 9.0
+    torch.testing.assert_close(changed.traces[0].codes.dense(), expected)
+    assert not torch.allclose(changed.logits, model(ids).logits, atol=1e-3)
+
+
+def test_a_setting_that_is_not_used_changes_no_file(tiny_model: MFNModel, tmp_path: Path) -> None:
+    config = sae_config("topk")
+    assert "replaces" not in MFNConfig({0: config}).to_json()["layers"]["0"]
+    model = with_codes(tiny_model, replace(config, replaces=True))
+    model.save_pretrained(tmp_path / "bundle")
+    read = MFNModel.from_pretrained(tmp_path / "bundle")
+    assert read.coders[0].current_config == replace(config, replaces=True)
+    assert read.fingerprint == model.fingerprint != with_codes(tiny_model, config).fingerprint

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from mfn_core import MFNModel
 from mfn_core.data.tokenizer import fit_tokenizer
 from mfn_core.errors import ConfigError
+from mfn_core.evaluation.splicing import spliced
 from mfn_core.training.export import export
 from mfn_core.training.run import train
 from tests.core.sentences import SENTENCES
@@ -164,6 +165,49 @@ def test_saes_learn_beside_a_model_that_stays_as_it_is(
     shipped = MFNModel.from_pretrained(tmp_path / "model")
     norms = shipped.coders[0].directions.norm(dim=-1)
     torch.testing.assert_close(norms, torch.ones(48), rtol=0, atol=2e-3)
+
+
+def test_a_model_is_trained_on_with_its_saes_in_the_streams_place(tmp_path: Path, base: Path, corpus: Path) -> None:
+    saes = {"layers": [0, 1], "n_features": 48, "k": 4, "dead_after": 200, "site": "resid_mid"}
+    train(on_base(base, mfn={"layers": []}, sae=saes), tmp_path / "saes", corpus)
+    export(tmp_path / "saes", tmp_path / "bundle")
+    before = MFNModel.from_pretrained(tmp_path / "bundle")
+    change = {"mfn": {"layers": []}, "sae": saes | {"replace": True}, "optimizer": {"lr": 1e-2, "matrix_lr": 1e-2}}
+    config = on_base(tmp_path / "bundle", **change, tokens=24 * 4 * 24, checkpoint_every=8)
+    whole = train(config, tmp_path / "tuned", corpus)
+
+    first, *_, last = [line["valid"]["loss"] for line in lines(tmp_path / "tuned") if "valid" in line]
+    valid = torch.from_numpy(np.load(tmp_path / "tuned/data/valid.npy").astype(np.int64))
+    with torch.no_grad(), spliced(before):
+        logits = before(valid).logits[:, :-1]
+    untuned = torch.nn.functional.cross_entropy(logits.flatten(0, 1), valid[:, 1:].flatten())
+    assert first == pytest.approx(float(untuned), abs=1e-4)  # what is measured is the model with the SAEs in its stream
+    assert last < first - 0.1
+
+    old, new = before.base.state_dict(), whole.model.base.state_dict()
+    moved = {name for name, tensor in old.items() if not torch.equal(new[name], tensor)}
+    assert moved == {name for name in old if ".mfn." not in name}  # the Transformer, all of it, and nothing else
+
+    card = export(tmp_path / "tuned", tmp_path / "shipped")
+    shipped = MFNModel.from_pretrained(tmp_path / "shipped")
+    assert all(coder.error_kept == 0.0 for coder in shipped.coders.values())
+    assert card["held_out"]["cross_entropy"] == pytest.approx(last, abs=0.01)
+
+    def crash(line: dict[str, Any]) -> None:
+        if line["step"] == 13:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        train(config, tmp_path / "cut", corpus, crash)
+    assert same_weights(train(config, tmp_path / "cut", corpus).model, whole.model)
+
+
+def test_only_a_model_with_saes_is_trained_on_with_them(tmp_path: Path, base: Path, corpus: Path) -> None:
+    saes = {"layers": [0], "n_features": 48, "k": 4, "replace": True}
+    with pytest.raises(ConfigError, match="has none"):
+        train(on_base(base, mfn={"layers": []}, sae=saes), tmp_path / "run", corpus)
+    with pytest.raises(ConfigError, match=r"leave base\.freeze off"):
+        on_base(base, freeze=True, mfn={"layers": []}, sae=saes)
 
 
 def test_a_vocabulary_that_needs_four_bytes() -> None:
