@@ -28,6 +28,8 @@ from mfn_core.training.prepare import sources_of
 MFN = [sys.executable, "-m", "mfn_server.cli"]
 CHARACTERS = 600_000  # of held-out text, in the shares of the training text
 TEXT_SEED = 40_000  # of which texts, and of generated ones: no other seed in use is near
+TUNED = ("sae.replace=true", "tokens=614_400", "optimizer.lr=3e-4", "optimizer.matrix_lr=3e-4")
+"""Of the twin that is trained on with its SAEs in the stream's place; by a fraction of the text: it copes soon."""
 LANGUAGES = ("cym", "ell_monotonic", "fin", "hun", "isl", "kat", "kaz", "lao", "pol", "tur")
 """Of `udhr_languages.parquet`: of the words of such a text at most one in fifty occurs in the training text of
 languages."""
@@ -106,7 +108,10 @@ def model_of(name: str, runs: Path, seed: int = 0) -> Path:
 
 
 def training(name: str, data: Path, runs: Path) -> Iterator[Step]:
-    """Of each seed the model, where none ships; its dense twin; and the twin's SAEs, on the same text."""
+    """Of each seed the model, where none ships; its dense twin; and the twin's SAEs, on the same text.
+
+    Of the first seed also the twin trained on with its SAEs.
+    """
     subject = SUBJECTS[name]
     for seed in subject.seeds:
         run, dense, saes = (runs / f"{name}-{seed}{part}" for part in ("", "-dense", "-saes"))
@@ -125,6 +130,9 @@ def training(name: str, data: Path, runs: Path) -> Iterator[Step]:
         settings = {"layers": layers, "n_features": subject.n_features, "k": subject.k, "site": "resid_mid"}
         chosen = [f"sae.{key}={value}" for key, value in settings.items()]
         yield train(saes, f"base.path={dense / 'model'}", "mfn.layers=[]", *chosen)
+        if seed == subject.seeds[0]:
+            tuned = runs / f"{name}-{seed}-tuned"
+            yield train(tuned, f"base.path={saes / 'model'}", "mfn.layers=[]", *chosen, *TUNED)
 
 
 def report(name: str, concepts: Path, runs: Path, out: Path) -> Step:
@@ -132,7 +140,8 @@ def report(name: str, concepts: Path, runs: Path, out: Path) -> Step:
     first, *others = SUBJECTS[name].seeds
     command = ["eval", str(model_of(name, runs)), str(runs / f"{name}-held-out.jsonl"), "--out", str(out)]
     command += ["--twin", str(runs / f"{name}-{first}-dense" / "model")]
-    command += ["--sae", str(runs / f"{name}-{first}-saes" / "model"), "--concepts", str(concepts)]
+    command += ["--sae", str(runs / f"{name}-{first}-saes" / "model")]
+    command += ["--tuned-sae", str(runs / f"{name}-{first}-tuned" / "model"), "--concepts", str(concepts)]
     domains = {
         "movie reviews": concepts / "movie_reviews.parquet",
         "speeches": concepts / "speeches.parquet",

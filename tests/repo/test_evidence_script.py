@@ -28,11 +28,13 @@ def test_all_that_a_report_reads_is_trained_before_it(
     *trained, report = _shown(subject, tmp_path, capsys)
     made = {str(Path(line[line.index("--run") + 1]) / "model") for line in trained}
     seeds = SUBJECTS[subject].seeds
-    assert len(made) == len(seeds) * (2 if SUBJECTS[subject].model else 3)
+    assert len(made) == len(seeds) * (2 if SUBJECTS[subject].model else 3) + 1
     read = [
-        report[at + 1] for at, word in enumerate(report) if word in ("--twin", "--sae", "--seed-model", "--seed-sae")
+        report[at + 1]
+        for at, word in enumerate(report)
+        if word in ("--twin", "--sae", "--tuned-sae", "--seed-model", "--seed-sae")
     ]
-    assert len(read) == 2 + 2 * (len(seeds) - 1)
+    assert len(read) == 3 + 2 * (len(seeds) - 1)
     for model in (report[2], *read):
         assert model in made or model == SUBJECTS[subject].model
     assert _shown(subject, tmp_path, capsys, "--train") == trained
@@ -42,7 +44,7 @@ def test_the_options_exist() -> None:
     runner = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"})
     for command, options in {
         "train": ("--data", "--run", "--set", "--from"),
-        "eval": ("--twin", "--sae", "--concepts", "--domain", "--seed-model", "--seed-sae", "--out"),
+        "eval": ("--twin", "--sae", "--tuned-sae", "--concepts", "--domain", "--seed-model", "--seed-sae", "--out"),
     }.items():
         shown = runner.invoke(app, [command, "--help"]).output
         assert all(option in shown for option in options)
