@@ -6,7 +6,7 @@ export const evidence = {
   title: "Evidence",
   lead: "Whoever says that a model can be read must say what would prove them wrong. Layers of monosemantic feature neurons stand or fall by five predictions. One that fails is a result, too, and is shown as one.",
   emptyHeading: "Nothing has been measured of this model yet.",
-  emptyHint: "A verdict takes experiments on held-out text with several trained models beside this one: mfn eval MODEL TEXT --out MODEL/evidence makes a report, which is then shown here. Below: each prediction, what would settle it, and what can be seen of it today.",
+  emptyHint: "A verdict takes experiments on held-out text with several trained models beside this one: `mfn eval MODEL TEXT --out MODEL/evidence` makes a report, which is then shown here. Below: each prediction, what would settle it, and what can be seen of it today.",
   open: { mark: "open", title: "No experiment has been read in." },
   /** @type {Record<string, string>} */
   statuses: {

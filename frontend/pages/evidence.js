@@ -1,6 +1,7 @@
 /** <evidence-page>: the predictions and how they stand; what experiments found; curves of training. The address holds what is chosen. */
 
 import { errorView, skeleton } from "../components/state-view.js";
+import { withCommands } from "../components/command-words.js";
 import { verdictCard } from "../components/verdict-card.js";
 import { isAbort } from "../lib/api.js";
 import { evidenceApi } from "../lib/api-evidence.js";
@@ -133,7 +134,7 @@ function row(key, title, chosen, alone, among, facts) {
 
 function empty() {
   return [
-    h("div", { class: "panel evidence-empty" }, h("p", {}, h("b", {}, text.emptyHeading)), h("p", { class: "muted" }, text.emptyHint)),
+    h("div", { class: "panel evidence-empty" }, h("p", {}, h("b", {}, text.emptyHeading)), h("p", { class: "muted" }, withCommands(text.emptyHint))),
     h("div", { class: "verdicts" }, text.predictions.map((prediction) => verdictCard(prediction))),
   ];
 }

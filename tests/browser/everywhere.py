@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from playwright.sync_api import Page, TimeoutError, ViewportSize
 from .studio import Studio
 
 APP = Path(__file__).parents[2] / "frontend" / "app.js"
+EVIDENCE = Path(__file__).parents[2] / "demo" / "evidence"
 CAMPAIGN = uuid.UUID(int=8)
 COLLECTION = uuid.UUID(int=9)
 SAID = uuid.UUID(int=11)
@@ -70,6 +72,23 @@ def _evidence(page: Page, studio: Studio) -> None:
     page.goto("/evidence")
     page.locator("main h1").wait_for()
     page.wait_for_load_state("networkidle")
+
+
+def _document(page: Page, studio: Studio) -> None:
+    """What an experiment found; `evidence_of_the_demo` puts it there."""
+    page.goto("/evidence?d=toy-engineering")
+    page.locator("mfn-evidence-figure .plot[data-drawn]").first.wait_for()
+
+
+@contextmanager
+def evidence_of_the_demo(bundle: Path) -> Iterator[None]:
+    """Beside a model that has none itself, until the block is left."""
+    beside = bundle / "evidence"
+    shutil.copytree(EVIDENCE, beside)
+    try:
+        yield
+    finally:
+        shutil.rmtree(beside)
 
 
 def _agreement(page: Page, studio: Studio) -> None:
@@ -173,6 +192,7 @@ PAGES: dict[str, Visit] = {
     "steer": _steer,
     "compare": _compare,
     "evidence": _evidence,
+    "document": _document,
     "agreement": _agreement,
     "label": _label,
     "runs": _runs,

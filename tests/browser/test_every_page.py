@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -12,7 +14,7 @@ from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 
 from .accessible import violations
 from .conftest import PATIENCE_MS, Watch
-from .everywhere import ENLARGED, OF_PEOPLE, PAGES, PHONE, THEMES, routed, sticks_out
+from .everywhere import ENLARGED, OF_PEOPLE, PAGES, PHONE, THEMES, evidence_of_the_demo, routed, sticks_out
 from .studio import Studio
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
@@ -64,7 +66,9 @@ class Visited:
 
 
 @pytest.fixture(scope="module", params=PAGES)
-def visited(request: pytest.FixtureRequest, browser: Browser, studio: Studio) -> Iterator[Visited]:
+def visited(
+    request: pytest.FixtureRequest, browser: Browser, studio: Studio, indexed: tuple[Path, Path]
+) -> Iterator[Visited]:
     """Each page in turn; the tests share one visit."""
     context = browser.new_context(base_url=studio.url, viewport=DESKTOP)
     context.set_default_timeout(PATIENCE_MS)
@@ -77,9 +81,10 @@ def visited(request: pytest.FixtureRequest, browser: Browser, studio: Studio) ->
             hosts.add(urlsplit(asked.url).netloc)
 
     page.on("request", note)
-    PAGES[request.param](page, studio)
-    page.wait_for_load_state("networkidle")
-    yield Visited(page, hosts)
+    with evidence_of_the_demo(indexed[0]) if request.param == "document" else nullcontext():
+        PAGES[request.param](page, studio)
+        page.wait_for_load_state("networkidle")
+        yield Visited(page, hosts)
     problems = watch.problems()
     context.close()
     assert problems == []

@@ -313,6 +313,18 @@ def test_hostile_documents_are_shown_as_text(page: Page) -> None:
     assert page.locator("main img, main script").count() == 0
 
 
+BREAKS = """() => [...document.querySelectorAll(".evidence-empty code span")]
+  .filter((word) => word.getClientRects().length > 1).map((word) => word.textContent)"""
+
+
+def test_a_command_on_the_page_does_not_break_at_hyphens(page: Page) -> None:
+    page.goto("/evidence")
+    expect(page.locator(".evidence-empty code")).to_have_text("mfn eval MODEL TEXT --out MODEL/evidence")
+    for width in range(320, 640, 16):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert page.evaluate(BREAKS) == []
+
+
 def test_unknown_features_and_pages_say_so(page: Page, watch: Watch, feature: dict[str, Any]) -> None:
     watch.allowed.append("404")
     page.goto(f"/feature/{feature['source']}/99999")
