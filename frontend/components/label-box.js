@@ -7,7 +7,7 @@
 
 import { api, isAbort } from "../lib/api.js";
 import { Discussion, mentioned } from "../lib/discussion.js";
-import { debounce, h, refill, uuid } from "../lib/dom.js";
+import { debounce, fill, h, refill, uuid } from "../lib/dom.js";
 import { listen, show as showPresence } from "../lib/live.js";
 import { loadPerson, who } from "../lib/person.js";
 import { addShortcut } from "../lib/shortcuts.js";
@@ -40,13 +40,13 @@ class LabelBox extends HTMLElement {
   #id = uuid();
   /** @type {any} */ #replyTo = null;
   #renamed = Promise.resolve();
+  #loaded = Promise.resolve(); // of what is shown, or why it could not be read is told
   /** @type {AbortController|null} */ #left = null;
   #adopting = false;
   #still = debounce(() => this.#present(false), TYPING_MS);
   #reload = debounce(() => this.#load(), SETTLE_MS);
 
   connectedCallback() {
-    if (!this.form) this.#build();
     this.#turn();
   }
 
@@ -58,7 +58,9 @@ class LabelBox extends HTMLElement {
     this.#turn();
   }
 
+  /** There is no form before: what is typed into it is of a feature, and stays. */
   show(feature) {
+    if (!this.form) this.#build();
     const same = this.#feature?.source === feature.source && this.#feature?.index === feature.index;
     this.#feature = feature;
     if (!same) this.#clear();
@@ -111,7 +113,7 @@ class LabelBox extends HTMLElement {
       h("div", { class: "label-actions" }, h("button", {}, text.send), this.replying));
     this.history = h("label-history", {});
     this.conflict = h("conflict-dialog", {});
-    this.append(
+    fill(this,
       h("div", { class: "label-left" }, this.form, this.tags, this.flags, this.rating, this.others),
       h("div", { class: "label-right" }, this.names, this.suggestions, this.agreement),
       h("div", { class: "label-discussion" }, h("h3", {}, text.discussion), this.comments, this.remarkForm, this.history),
@@ -142,7 +144,11 @@ class LabelBox extends HTMLElement {
     }
   }
 
-  async #load() {
+  #load() {
+    return (this.#loaded = this.#read());
+  }
+
+  async #read() {
     const feature = this.#feature;
     try {
       const signal = this.#left?.signal;
@@ -218,24 +224,31 @@ class LabelBox extends HTMLElement {
   async #propose(submitted) {
     submitted.preventDefault();
     const [name, reason] = ["text", "reason"].map((field) => this.form.elements[field].value.trim());
-    if (!name || !this.#discussion) {
+    if (!name) {
       this.error.textContent = text.required;
       this.focusField();
       return;
     }
     this.save.disabled = true;
     this.error.textContent = "";
-    await this.#renamed;
-    await this.#name(name, reason, this.#id);
+    if (await this.#ready()) await this.#name(name, reason, this.#id);
     this.save.disabled = false;
+  }
+
+  /** What is said rests on what is shown, so it waits for that; false where it could not be read, or another feature is shown now. */
+  async #ready() {
+    const feature = this.#feature;
+    await Promise.all([this.#renamed, this.#loaded]);
+    const same = () => feature.source === this.#feature.source && feature.index === this.#feature.index;
+    if (same() && this.#discussion === null) await this.#load(); // it could not be read before
+    return same() && this.#discussion !== null;
   }
 
   /** A program's suggestion becomes a name of one's own. Once, however often it is asked for. */
   async #adopt(suggestion) {
     if (!suggestion || this.#adopting || !this.#me.permissions.includes("label")) return;
     this.#adopting = true;
-    await this.#renamed;
-    await this.#name(suggestion.text, text.adoptedFrom(wayOf(suggestion)), uuid());
+    if (await this.#ready()) await this.#name(suggestion.text, text.adoptedFrom(wayOf(suggestion)), uuid());
     this.#adopting = false;
   }
 
@@ -250,7 +263,7 @@ class LabelBox extends HTMLElement {
   async #comment(submitted) {
     submitted.preventDefault();
     const words = this.remark.value.trim();
-    if (!words || !this.#discussion) return;
+    if (!words || !(await this.#ready())) return;
     let mentions = [];
     if (words.includes("@")) mentions = mentioned(words, await api.authors().then(({ items }) => items, () => []));
     if (await this.#say({ kind: "comment", text: words, reply_to: this.#replyTo?.stream, mentions })) {

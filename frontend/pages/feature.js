@@ -43,6 +43,7 @@ class FeaturePage extends Page {
   #labelled = false; // whether <label-box> has its code
   #query = new URLSearchParams();
   #asked = "";
+  #reading = 0; // which of the answers that are waited for is the last that was asked for
 
   connectedCallback() {
     super.connectedCallback();
@@ -129,18 +130,18 @@ class FeaturePage extends Page {
   }
 
   async #load() {
-    const asked = this.#asked;
+    const reading = ++this.#reading;
     const { source, index } = this.params;
     this.classList.toggle("is-loading", this.#feature !== null);
     try {
       const feature = await loadFeature(source, index);
-      if (asked !== this.#asked || this.signal.aborted) return;
+      if (reading !== this.#reading || this.signal.aborted) return; // an answer that was overtaken may be older
       this.#show(feature);
     } catch (error) {
-      if (asked !== this.#asked || this.signal.aborted) return;
+      if (reading !== this.#reading || this.signal.aborted) return;
       this.#fail(error);
     } finally {
-      if (asked === this.#asked) this.classList.remove("is-loading");
+      if (reading === this.#reading) this.classList.remove("is-loading");
     }
   }
 

@@ -17,6 +17,7 @@ class Held:
 
     def __init__(self, page: Page, pattern: str | re.Pattern[str]) -> None:
         self._page = page
+        self._pattern = pattern
         self._routes: list[Route] = []
         page.route(pattern, lambda route: self._routes.append(route))
 
@@ -31,3 +32,8 @@ class Held:
         """Of all that are held now; the next are held again."""
         while self._routes:
             self._routes.pop(0).continue_()
+
+    def stop(self) -> None:
+        """What is held is let go, and what is asked for next is not held."""
+        self._page.unroute(self._pattern)
+        self.let_go()

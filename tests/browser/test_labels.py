@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from .conftest import Watch
+from .held import FRAMES, Held
 from .studio import Studio
 
 
@@ -214,6 +215,39 @@ def test_whoever_may_not_label_sees_how_others_rate_and_flag(page: Page, row: di
     expect(page.locator("label-rating summary")).to_be_hidden()
     expect(page.locator("label-flags summary")).to_be_hidden()
     expect(page.get_by_role("button", name="Take the flag back: unclear")).to_have_count(0)
+
+
+def test_a_name_that_is_proposed_before_the_others_are_there_is_not_lost(page: Page, row: dict[str, Any]) -> None:
+    page.goto(f"/feature/{row['source']}/{row['index']}")
+    styles = Held(page, re.compile(r"/styles/labels\.css"))
+    others = Held(page, f"**{api_of(row)}/labels")
+    page.get_by_role("button", name=re.compile("^(Name it|Names)")).click()
+    styles.wait()
+    page.wait_for_function("() => customElements.get('label-box') && document.querySelector('label-box:defined')")
+    expect(page.get_by_label("Name", exact=True)).to_have_count(0)  # nothing to type into that is filled anew
+    styles.let_go()
+    propose(page, "early")
+    others.wait()
+    expect(page.get_by_role("button", name="Propose", exact=True)).to_be_disabled()
+    others.stop()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("early")
+
+
+def test_an_answer_that_was_overtaken_is_not_shown(page: Page, studio: Studio, row: dict[str, Any]) -> None:
+    open_box(page, row, "Ann")
+    expect(page.locator(".label-names")).to_contain_text("Nobody has named it yet")
+    old = studio.get(api_of(row))
+    answers: list[Route] = []
+    page.route(f"**{api_of(row)}", lambda route: answers.append(route))
+    for name in ("first", "second"):
+        say(studio, row, kind="propose", text=name)
+        expect(names(page).first).to_have_text(name)
+    assert len(answers) == 2
+    answers[1].continue_()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("second")
+    answers[0].fulfill(json=old)
+    page.evaluate(FRAMES)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("second")
 
 
 STREAM_OF_OURS = """
