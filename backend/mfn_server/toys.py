@@ -50,13 +50,22 @@ def superposition(out: Out = Path("toys"), quick: Quick = False, seed: Seed = 0)
 
 @toy.command()
 def engineering(out: Out = Path("toys"), quick: Quick = False, seed: Seed = 0) -> None:
-    """Engineered monosemanticity (Jermyn et al. 2022), and whether an MFN finds what was planted, or an SAE does."""
+    """Engineered monosemanticity (Jermyn et al. 2022): near-equal losses, very different neurons."""
+    from mfn_core.toy import engineering_study as study
+
+    plan = study.plan(quick, seed)
+    _run(study.NAME, plan, lambda once, tell: study.study(plan, once, tell), out)
+
+
+@toy.command()
+def recovery(out: Out = Path("toys"), quick: Quick = False, seed: Seed = 0) -> None:
+    """Planted features: whether an MFN finds them, a post-hoc SAE, or the neurons of a model without a layer."""
     from mfn_core.errors import ConfigError
 
     try:
-        from mfn_core.toy import engineering_study as study
+        from mfn_core.toy import recovery_study as study
     except ModuleNotFoundError as error:  # what is found is matched by scipy
-        raise ConfigError(f"mfn toy engineering needs {error.name}: pip install 'mfn-studio[eval]'") from error
+        raise ConfigError(f"mfn toy recovery needs {error.name}: pip install 'mfn-studio[eval]'") from error
     plan = study.plan(quick, seed)
     _run(study.NAME, plan, lambda once, tell: study.study(plan, once, tell), out)
 

@@ -1,4 +1,4 @@
-"""Monosemanticity by training: equal losses, very different neurons; `ŷ = W₂ act(W₁ P f + b)`.
+"""Monosemanticity by training: equal losses, very different neurons; `ŷ = W₂ ReLU(W₁ P f + b)`.
 
 Sparse features pass a fixed random projection, as the world might present them, into a layer of neurons. Which local
 minimum training finds decides whether neurons stand for single features; the bias at the start and the learning rate
@@ -10,6 +10,7 @@ Source: Jermyn, Schiefer, Hubinger 2022, *Engineering Monosemanticity in Toy Mod
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 import torch
@@ -24,6 +25,7 @@ Task = Literal["decoder", "reprojector", "absolute"]
 MONOSEMANTIC = 0.999
 """r of a neuron above which it counts as monosemantic (the source's)."""
 FIRES = 1e-6  # an activation below which a neuron is silent
+BF16_FROM = 2**17  # weights; with fewer, bfloat16 costs a CPU more than it saves
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Engineered:
 
 
 class ToyModel(nn.Module):
-    """`ŷ = W₂ act(W₁ x + b)`, of inputs x = P f [B, m] to outputs [B, o]. P [m, N] and, where the task is to project
+    """`ŷ = W₂ ReLU(W₁ x + b)`, of inputs x = P f [B, m] to outputs [B, o]. P [m, N] and, where the task is to project
     again, the target's P' [m, N] are fixed.
     """
 
@@ -111,17 +113,28 @@ class ToyModel(nn.Module):
         return self._neurons(features @ self.P.T)
 
     def answer(self, x: Tensor) -> Tensor:
-        """ŷ [B, o] of inputs [B, m]."""
-        return self._neurons(x) @ self.W_out.T
+        """ŷ [B, o] of inputs [B, m]. While a large model trains, W₂ is multiplied in bfloat16 by a CPU that has units
+        for it: most of a step is that product and the two of its gradient.
+        """
+        a = self._neurons(x)
+        if self.training and self.W_out.numel() >= BF16_FROM and has_bf16_units():
+            return (a.bfloat16() @ self.W_out.T.bfloat16()).float()
+        return a @ self.W_out.T
 
     def forward(self, features: Tensor) -> Tensor:
         """ŷ [B, o] of features [B, N]."""
         return self.answer(features @ self.P.T)
 
     def _neurons(self, x: Tensor) -> Tensor:
-        """ReLU; GELU where projections are to be projected again, as in the source."""
-        pre = F.linear(x, self.W_in, self.bias)
-        return F.gelu(pre) if self.case.task == "reprojector" else F.relu(pre)
+        return F.relu(F.linear(x, self.W_in, self.bias))
+
+
+@cache
+def has_bf16_units() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware. Where it does not, PyTorch imitates it, many times slower."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    return any(value for name, value in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 @dataclass(frozen=True)
@@ -199,6 +212,7 @@ def train(case: Engineered, progress: Progress | None = None) -> tuple[ToyModel,
             late = 0.0
             if progress is not None:
                 progress(step + 1, case.steps)
+    model.eval()
     with torch.no_grad():
         fresh = model.features(16_384, torch.Generator().manual_seed(case.seed + 2))
         error = float(relative_error(model(fresh), model.target(fresh)))
@@ -215,7 +229,7 @@ def relative_error(answer: Tensor, target: Tensor) -> Tensor:
 def neurons_of(model: ToyModel) -> Neurons:
     """What each neuron stands for, from its activations on single features."""
     single = torch.eye(model.case.features)
-    found = model.activations(single).clamp_min(0)  # GELU dips below zero where a neuron is all but silent
+    found = model.activations(single)
     if model.case.task == "absolute":  # a neuron may stand for one sign of a feature
         found = torch.maximum(found, model.activations(-single))
     return purity_of(found)

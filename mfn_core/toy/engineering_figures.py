@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mfn_core.evidence.document import Figure
-from mfn_core.metrics.bootstrap import Estimate
 
 Row = Mapping[str, Any]
 
@@ -110,25 +109,3 @@ def by_neurons(rows: Sequence[Row]) -> Figure:
     layout = {"xaxis": {"title": {"text": "neurons"}, "type": "log"}, "yaxis": {"rangemode": "tozero"}}
     caption = "With more neurons, more of them stand for one feature."
     return Figure("neurons/counts", "By number of neurons", caption, {"data": data, "layout": layout})
-
-
-def recovery(units: Sequence[str], found: Mapping[str, Mapping[str, Estimate]], titles: Mapping[str, str]) -> Figure:
-    """Bars with intervals: units by measures."""
-    data = [
-        {
-            "type": "bar",
-            "name": titles[key],
-            "x": list(units),
-            "y": [round(by_unit[name].value, 4) for name in units],
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": [round(by_unit[name].high - by_unit[name].value, 4) for name in units],
-                "arrayminus": [round(by_unit[name].value - by_unit[name].low, 4) for name in units],
-            },
-        }
-        for key, by_unit in found.items()
-    ]
-    layout = {"barmode": "group", "yaxis": {"range": [0, 1]}, "legend": LEGEND}
-    caption = "How much of what was planted the units of each kind find: by direction, one to one, and by activation."
-    return Figure("recovery/units", "Planted features found", caption, {"data": data, "layout": layout})

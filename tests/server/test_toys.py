@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mfn_core.evidence.document import Document
-from mfn_core.toy import engineering_study, superposition_study
+from mfn_core.toy import engineering_study, recovery_study, superposition_study
 from mfn_server import cli
 
 Toy = Callable[..., tuple[int, str, str]]
@@ -31,18 +31,24 @@ def toy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return replace(plan, **cases)
 
     monkeypatch.setattr(superposition_study, "plan", tiny)
-    engineering = engineering_study.plan
+    engineering, recovery = engineering_study.plan, recovery_study.plan
+    least: dict[str, Any] = {"features": 8, "inputs": 4, "steps": 2}
 
     def small(quick: bool, seed: int) -> engineering_study.Plan:
         plan = engineering(quick, seed)
-        least = {"features": 8, "inputs": 4, "steps": 2}
         return engineering_study.Plan(
             tuple(replace(case, **least, neurons=case.neurons // 64) for case in plan.grid),
             tuple(replace(case, **least, neurons=case.neurons // 64) for case in plan.neurons),
-            tuple(replace(case, world=replace(case.world, **least, neurons=16)) for case in plan.recovery[:2]),
+        )
+
+    def two_worlds(quick: bool, seed: int) -> recovery_study.Plan:
+        worlds = recovery(quick, seed).recovery[:2]
+        return recovery_study.Plan(
+            tuple(replace(case, world=replace(case.world, **least, neurons=16)) for case in worlds)
         )
 
     monkeypatch.setattr(engineering_study, "plan", small)
+    monkeypatch.setattr(recovery_study, "plan", two_worlds)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["mfn", "toy", *(str(argument) for argument in arguments)])
@@ -76,16 +82,26 @@ def test_superposition_writes_a_document_and_a_page(toy: Toy, tmp_path: Path) ->
     assert not list((tmp_path / "new").glob("*.journal"))
 
 
-def test_engineering_writes_a_document_with_all_units(toy: Toy, tmp_path: Path) -> None:
+def test_engineering_writes_a_document_with_all_models(toy: Toy, tmp_path: Path) -> None:
     code, text, _ = toy("engineering", "--quick", "--out", tmp_path)
     assert code == 0
     document = Document.read(tmp_path / "toy-engineering.json")
     assert all(check.claim in text for check in document.checks)
     tables = {table.key: table for table in document.tables}
-    assert len(tables["models/grid"].rows) == 11
+    assert len(tables["models/grid"].rows) == 10
     assert {row["task"] for row in tables["models/grid"].rows} == set(engineering_study.TASKS.values())
+    assert len(tables["neurons/counts"].rows) == 4
+    assert {figure.key.split("/")[0] for figure in document.figures} == set(document.sections)
+
+
+def test_recovery_writes_a_document_with_all_units(toy: Toy, tmp_path: Path) -> None:
+    code, text, _ = toy("recovery", "--quick", "--out", tmp_path)
+    assert code == 0
+    document = Document.read(tmp_path / "toy-recovery.json")
+    assert all(check.claim in text for check in document.checks)
+    tables = {table.key: table for table in document.tables}
     units = {row["units"]: row for row in tables["recovery/units"].rows}
-    assert tuple(units) == engineering_study.UNITS
+    assert tuple(units) == recovery_study.UNITS
     assert units["MFN"]["cosine_low"] <= units["MFN"]["cosine"] <= units["MFN"]["cosine_high"]
     assert "loss" not in units["random directions"]
     assert {figure.key.split("/")[0] for figure in document.figures} == set(document.sections)

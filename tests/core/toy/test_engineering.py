@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.special import erf
 
 from mfn_core.errors import ConfigError
+from mfn_core.toy import engineering
 from mfn_core.toy.engineering import Engineered, ToyModel, neurons_of, purity_of, relative_error, train
 
 SMALL = Engineered(features=128, inputs=32, neurons=192, density=1 / 64, lr=1e-2, batch=96, steps=600)
@@ -46,11 +46,33 @@ def test_the_model_is_its_formula(task) -> None:
     )
     for row, answer in zip(f.numpy(), model(f), strict=True):
         pre = W_in @ (P @ row) + b
-        act = pre * (1 + erf(pre / 2**0.5)) / 2 if task == "reprojector" else np.maximum(pre, 0)
-        np.testing.assert_allclose(answer.detach().numpy(), W_out @ act, atol=1e-12)
+        np.testing.assert_allclose(answer.detach().numpy(), W_out @ np.maximum(pre, 0), atol=1e-12)
     target = {"decoder": f, "reprojector": torch.from_numpy(f.numpy() @ P_out.T), "absolute": f.abs()}[task]
     torch.testing.assert_close(model.target(f), target)
     assert relative_error(torch.zeros_like(target), target).item() == pytest.approx(1.0)
+
+
+def test_large_models_train_in_bfloat16_where_there_are_units_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ToyModel(Engineered())
+    f = model.features(32, torch.Generator().manual_seed(0))
+
+    def answer_and_gradient() -> tuple[torch.Tensor, torch.Tensor]:
+        answer = model(f)
+        (gradient,) = torch.autograd.grad(answer.square().sum(), model.W_in)
+        return answer.detach(), gradient
+
+    monkeypatch.setattr(engineering, "has_bf16_units", lambda: False)
+    exact = answer_and_gradient()
+    monkeypatch.setattr(engineering, "has_bf16_units", lambda: True)
+    rounded = answer_and_gradient()
+    for one, other in zip(exact, rounded, strict=True):
+        assert other.dtype == torch.float32
+        assert 1e-4 < (one - other).norm() / one.norm() < 1e-2
+    model.eval()  # what is measured is not rounded
+    assert torch.equal(answer_and_gradient()[0], exact[0])
+    small = ToyModel(SMALL)
+    trained = small(small.features(8, torch.Generator().manual_seed(0)))
+    assert torch.equal(trained, small.eval()(small.features(8, torch.Generator().manual_seed(0))))
 
 
 def test_features_are_as_sparse_as_asked_and_signed_where_the_task_is() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from mfn_core.evidence.document import Document
-from mfn_core.toy import engineering_study, superposition_study
+from mfn_core.toy import engineering_study, recovery_study, superposition_study
 
 EVIDENCE = Path(__file__).resolve().parents[3] / "demo" / "evidence"
 SHIPPED = {
     superposition_study.NAME: superposition_study.plan(quick=False, seed=0),
     engineering_study.NAME: engineering_study.plan(quick=False, seed=0),
+    recovery_study.NAME: recovery_study.plan(quick=False, seed=0),
 }
 
 
