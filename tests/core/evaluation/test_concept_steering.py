@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from mfn_core.evaluation import concept_steering
 from mfn_core.evaluation.concept_steering import (
     DOSES,
     PROMPTS,
@@ -26,6 +28,7 @@ from mfn_core.interventions import Intervention
 from mfn_core.model import MFNModel
 from mfn_core.writing import Writing, perplexity, write
 
+Turns = Sequence[tuple[Intervention, ...]]
 TOKEN, WRITES, ALSO, NOTHING = 100, 5, 6, 7  # a token, and features of the last layer
 
 
@@ -62,6 +65,20 @@ def test_what_is_written_is_counted(planted: MFNModel, tiny_model: MFNModel) -> 
     assert share_of(found.steered) > 0.9
     assert found.steers
     assert SteeringSuccess.from_json(found.to_json()) == found
+
+
+def test_doses_are_multiples_of_the_peak(planted: MFNModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[str, tuple[Intervention, ...]]] = []
+
+    def noted(model: MFNModel, prompts: Sequence[str], turns: Turns, how: Writing) -> list[list[int]]:
+        given.extend(zip(prompts, turns, strict=True))
+        return [[1]] * len(prompts)
+
+    monkeypatch.setattr(concept_steering, "write", noted)
+    ConceptSteering(planted, None).success(Detecting(1, WRITES, NOTHING, 2.5), probe(TOKEN))
+    turned = [Intervention(1, feature, "set", value) for feature in (WRITES, NOTHING) for value in (2.5, 5.0, 10.0)]
+    expected = [(), *[(turn,) for turn in turned]]
+    assert given == [(prompt, turn) for turn in expected for prompt in PROMPTS]
 
 
 def test_a_feature_that_writes_nothing_does_not_steer(planted: MFNModel) -> None:
