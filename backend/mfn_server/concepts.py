@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from rich.table import Table
 
-from mfn_server.options import ModelFolder
+from mfn_server.options import Formats, Labels, ModelFolder, Scripts
 from mfn_server.printing import wide_console
 from mfn_server.progress import telling
 from mfn_server.report_file import ReportFile
@@ -23,25 +23,16 @@ FEWEST = 6  # texts with a concept: with fewer, neither half of them could tell 
 
 def concepts(
     model: ModelFolder,
-    labels: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(metavar="FILE|FOLDER", help="Labelled text, JSON lines; repeatable. [what comes with MFN Studio]"),
-    ] = None,
-    scripts: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="CORPUS",
-            help="Text in many scripts, which needs no labels; repeatable. [what comes with MFN Studio]",
-        ),
-    ] = None,
+    labels: Labels = None,
+    scripts: Scripts = None,
     rules: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        Optional[list[Path]],  # noqa: UP045 - typer reads the annotation at run time
         typer.Option(
             metavar="FILE",
             help="Rules that tell further concepts in this text (TOML); repeatable. [what comes with MFN Studio]",
         ),
     ] = None,
-    formats: Annotated[int, typer.Option(help="Generated documents of each format to add.", min=0)] = 60,
+    formats: Formats = 60,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Measure what ablating each that is found costs, too.")
     ] = False,

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from mfn_server.eval_report import EvalReport
-from mfn_server.options import ModelFolder
+from mfn_server.options import Formats, Labels, ModelFolder, Scripts
 from mfn_server.printing import wide_console
 from mfn_server.progress import telling
 
@@ -60,31 +60,23 @@ def evaluate(
         Optional[list[str]],  # noqa: UP045
         typer.Option(metavar="NAME=CORPUS", help="Text of a domain that was never trained on, for P5; repeatable."),
     ] = None,
-    labels: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="FILE|FOLDER", help="Labelled text for P2, JSON lines; repeatable. [what comes with MFN Studio]"
-        ),
-    ] = None,
+    labels: Labels = None,
     concepts: Annotated[
         Optional[list[Path]],  # noqa: UP045
         typer.Option(
             metavar="FILE|FOLDER",
-            help="Labelled text for P2 in parquet files, told by their columns (text and label; words and upos; …); "
-            "repeatable. It comes beside that of --labels.",
+            help="Labelled text in parquet files, told by their columns (text and label; words and upos; …); "
+            "repeatable. Like that of --labels, --scripts and --formats, beside which it comes, it is for P2.",
         ),
     ] = None,
-    scripts: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="CORPUS", help="Text in many scripts, for P2; repeatable. [what comes with MFN Studio]"),
-    ] = None,
+    scripts: Scripts = None,
     control: Annotated[
         bool, typer.Option("--control", help="Measure P1, P2 and P3 on a Transformer of random weights, too.")
     ] = False,
     sweeps: Annotated[
         int, typer.Option(help="Features of each source that are clamped, for P4; 0 for none.", min=0)
     ] = 240,
-    formats: Annotated[int, typer.Option(help="Generated documents of each format to add, for P2.", min=0)] = 60,
+    formats: Formats = 60,
     tokens: Annotated[int, typer.Option(help="Most tokens to read of each corpus.", min=1000)] = 200_000,
     seed: Annotated[int, typer.Option(help="Of random codes, samples and intervals.")] = 0,
     out: Annotated[

@@ -20,6 +20,23 @@ TableFile = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--json", metavar="FILE", help="Write the table to this file, too."),
 ]
+Labels = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--labels",
+        metavar="FILE|FOLDER",
+        help="Labelled text, JSON lines; repeatable. [what comes with MFN Studio]",
+    ),
+]
+Scripts = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--scripts",
+        metavar="CORPUS",
+        help="Text in many scripts, which needs no labels; repeatable. [what comes with MFN Studio]",
+    ),
+]
+Formats = Annotated[int, typer.Option("--formats", help="Generated documents of each format to add.", min=0)]
 Device = Annotated[
     str, typer.Option("--device", help="Where the model computes: auto (a GPU where there is one), cpu, cuda:1, …")
 ]
