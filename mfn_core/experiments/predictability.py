@@ -119,11 +119,7 @@ class ConceptTables:
 
 
 def _erasure_row(source: str, detector: Detector, effect: AblationEffect) -> dict[str, Any]:
-    return {
-        "source": source,
-        "concept": detector.concept,
-        "layer": detector.layer,
-        "feature" if source == OURS else "number": detector.feature,
+    return steering_concepts.named(source, detector) | {
         "inside": effect.inside.to_estimate(),
         "outside": effect.outside.to_estimate(),
         "control": effect.control_inside.to_estimate(),

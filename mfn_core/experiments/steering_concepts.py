@@ -111,12 +111,18 @@ def _over_concepts(told: Sequence[SteeringSuccess], places: Sequence[int]) -> di
     return {name: mean_of(each).to_json() for name, each in shares.items()} | medians
 
 
-def _row(source: str, detector: Detector, success: SteeringSuccess) -> dict[str, Any]:
+def named(source: str, detector: Detector) -> dict[str, Any]:
+    """What a row of a table says of a detector: of another source than ours it has a number, and no page to link to."""
     return {
         "source": source,
         "concept": detector.concept,
         "layer": detector.layer,
         "feature" if source == OURS else "number": detector.feature,
+    }
+
+
+def _row(source: str, detector: Detector, success: SteeringSuccess) -> dict[str, Any]:
+    return named(source, detector) | {
         "steers": "yes" if success.steers else "no",
         "with_nothing": share_of([success.plain]),
         "with_other": share_of(success.control),
